@@ -1,0 +1,25 @@
+"""What can go wrong with what a user brings: one class per kind of input.
+
+Every message says what is wrong and what to do about it. The command prints it
+on one line and exits with status 2.
+"""
+
+
+class MnistDigitsError(Exception):
+    """Base of the errors below: catch it to catch them all."""
+
+
+class DatasetError(MnistDigitsError):
+    """The MNIST files cannot be had, read or stored."""
+
+
+class RecipeError(MnistDigitsError, ValueError):
+    """A choice of a recipe is unknown, of the wrong type or out of range."""
+
+
+class TrainingError(MnistDigitsError):
+    """A run cannot start here, or its loss is no longer a number."""
+
+
+class CheckpointError(MnistDigitsError):
+    """A run cannot be written to disk, or a file does not hold one."""

@@ -1,0 +1,79 @@
+"""The network: raw 28×28 pixels in, ten logits out.
+
+Reads top to bottom. Two stages of 3×3 convolutions over a 14×14 grid of 2×2 pixels:
+
+    uint8 (N, 1, 28, 28)
+    normalise, 2×2 pixels to 4 channels           4 × 14 × 14
+    convolution, pool, batch norm, ReLU          w0 ×  6 ×  6
+    residual blocks (recipe.blocks of them)      w0 ×  6 ×  6
+    convolution, batch norm, ReLU                w1 ×  4 ×  4
+    residual blocks                              w1 ×  4 ×  4
+    linear                                       10 logits
+
+Folding pixels into channels costs nothing, and the first convolution, which sees 6×6
+pixels a step, then runs on a quarter of the places: on two cores an epoch takes a third
+of the time of the same network at full resolution, at the same accuracy.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .recipe import Recipe
+
+# Mean and standard deviation of the 60,000 training images' pixels, on the scale 0 to 255.
+PIXEL_MEAN = 33.32
+PIXEL_DEVIATION = 78.57
+
+
+class DigitNet(nn.Module):
+    """The network that a recipe describes.
+
+    Takes raw pixels, 0 to 255, uint8 or float (N, 1, 28, 28), light ink on a dark
+    ground; normalising them is its own affair. Gives logits (N, 10).
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        first, second = recipe.widths
+        self.layers = nn.Sequential(
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(4, first, 3, bias=False),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(first),
+            nn.ReLU(),
+            *(ResidualBlock(first) for _ in range(recipe.blocks)),
+            nn.Conv2d(first, second, 3, bias=False),
+            nn.BatchNorm2d(second),
+            nn.ReLU(),
+            *(ResidualBlock(second) for _ in range(recipe.blocks)),
+            nn.Flatten(),
+            nn.Linear(second * 4 * 4, 10),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers((images.float() - PIXEL_MEAN) / PIXEL_DEVIATION)  # type: ignore[no-any-return]
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions beside a shortcut, (N, C, H, W) to the same shape.
+
+    He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", 2015. The
+    second batch norm starts at zero, so that a block starts as nothing but its shortcut
+    (Goyal et al., "Accurate, Large Minibatch SGD", 2017).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            last := nn.BatchNorm2d(channels),
+        )
+        nn.init.zeros_(last.weight)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return functional.relu(features + self.layers(features))

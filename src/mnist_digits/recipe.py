@@ -1,0 +1,163 @@
+"""Recipe: every choice of a training run in one frozen dataclass, and the named recipes.
+
+A change is `dataclasses.replace(FAST, epochs=3)`; the command shows every field as a
+flag (`mnist-digits train fast --epochs 3`). No torch here: help must answer at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from .errors import RecipeError
+
+T = TypeVar("T")
+
+
+def setting(
+    default: T,
+    help: str,
+    low: float = -math.inf,
+    high: float = math.inf,
+    choices: tuple[str, ...] = (),
+) -> T:
+    """A field of Recipe: its default, its line of help, and what it may be.
+
+    Numbers, and each number of a tuple, lie in [low, high]; text is one of `choices`,
+    where there are any.
+    """
+    limits = {"help": help, "low": low, "high": high, "choices": choices}
+    field: T = dataclasses.field(default=default, metadata=limits)
+    return field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Every choice of a training run. The defaults are those of the recipe `fast`.
+
+    Raises:
+        RecipeError: a field has the wrong type or is out of range.
+    """
+
+    name: str = setting("fast", "what the run is called")
+    seed: int = setting(0, "of the weights, the order and the augmentation", 0, 2**32 - 1)
+
+    widths: tuple[int, ...] = setting((32, 64), "channels of the two stages", 1, 1024)
+    blocks: int = setting(0, "residual blocks in each stage", 0, 32)
+
+    epochs: int = setting(1, "passes over the training images", 1, 100_000)
+    batch_size: int = setting(250, "images a step", 1, 60_000)
+    learning_rate: float = setting(0.02, "its peak: one cycle up and down (Adam)", 1e-9, 1e3)
+    warmup: float = setting(0.25, "fraction of the steps in which it rises", 0, 1)
+    weight_decay: float = setting(0.0, "decoupled from the gradient (AdamW)", 0, 10)
+    label_smoothing: float = setting(0.1, "probability spread over all ten digits", 0, 0.99)
+    average_decay: float = setting(0.0, "of the moving average of the weights; 0: none", 0, 0.9999)
+
+    rotation: float = setting(0.0, "augmentation: up to so many degrees either way", 0, 180)
+    shear: float = setting(0.0, "augmentation: up to so many degrees either way", 0, 60)
+    scale: float = setting(0.0, "augmentation: up to this fraction larger or smaller", 0, 0.9)
+    shift: float = setting(0.0, "augmentation: up to so many pixels either way", 0, 28)
+
+    precision: str = setting(
+        "auto",
+        "of the arithmetic; auto: bfloat16 on a GPU that has it, else float32",
+        choices=("auto", "float32", "bfloat16"),
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = _checked(field, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+        if not re.fullmatch(r"[\w.-]{1,64}", self.name):
+            raise RecipeError(
+                f"name must be 1 to 64 letters, digits, dots and dashes, not {self.name!r}"
+            )
+        if len(self.widths) != 2:
+            raise RecipeError(f"widths must be two numbers, not {len(self.widths)}: {self.widths}")
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """The recipe that `to_json` wrote.
+
+        Raises:
+            RecipeError: not JSON, a field that Recipe does not have, or a wrong value.
+        """
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise RecipeError(f"not a recipe in JSON: {error}") from error
+        return cls.from_dict(values)
+
+    @classmethod
+    def from_dict(cls, values: object) -> Recipe:
+        """The recipe of these fields; those left out have their defaults."""
+        if not isinstance(values, dict):
+            raise RecipeError(f"a recipe is an object with fields, not {type(values).__name__}")
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(str(name) for name in values.keys() - known)
+        if unknown:
+            raise RecipeError(f"a recipe has no field {unknown[0]!r}: it has {sorted(known)}")
+        return cls(**values)
+
+
+def _checked(field: dataclasses.Field[Any], value: object) -> object:
+    """`value`, turned into the type of the field's default, if it is one that may be."""
+    if isinstance(field.default, tuple):
+        if not isinstance(value, (tuple, list)):
+            raise RecipeError(f"{field.name} must be a list of whole numbers, not {value!r}")
+        return tuple(_checked_number(field, int, number) for number in value)
+    if isinstance(field.default, str):
+        choices = field.metadata["choices"]
+        if not isinstance(value, str) or (choices and value not in choices):
+            wanted = f"one of {', '.join(choices)}" if choices else "text"
+            raise RecipeError(f"{field.name} must be {wanted}, not {value!r}")
+        return value
+    return _checked_number(field, type(field.default), value)
+
+
+def _checked_number(field: dataclasses.Field[Any], kind: type, value: object) -> object:
+    low, high = field.metadata["low"], field.metadata["high"]
+    accepted = (int, float) if kind is float else (int,)
+    # bool is an int in Python, but True epochs is a mistake. A NaN fails both comparisons.
+    if isinstance(value, bool) or not isinstance(value, accepted) or not low <= value <= high:
+        noun = "a whole number" if kind is int else "a number"
+        raise RecipeError(f"{field.name} must be {noun} from {low:g} to {high:g}, not {value!r}")
+    return kind(value)
+
+
+FAST = Recipe()
+"""99% in one epoch without augmentation."""
+
+ACCURATE = Recipe(
+    name="accurate",
+    widths=(64, 128),
+    blocks=1,
+    epochs=8,
+    learning_rate=0.005,
+    average_decay=0.99,
+    rotation=10,
+    shear=10,
+    scale=0.1,
+    shift=2,
+)
+"""A few minutes with augmentation."""
+
+RECIPES = {recipe.name: recipe for recipe in (FAST, ACCURATE)}
+
+
+def named(name: str) -> Recipe:
+    """The recipe of this name.
+
+    Raises:
+        RecipeError: there is none of this name.
+    """
+    if name not in RECIPES:
+        raise RecipeError(f"there is no recipe {name!r}: choose {' or '.join(RECIPES)}")
+    return RECIPES[name]

@@ -1,0 +1,83 @@
+"""The tables that the command prints, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from .dataset import WRONG_TEST_LABELS
+
+if TYPE_CHECKING:
+    from .evaluation import Evaluation
+    from .training import Epoch, Run
+
+EPOCH_HEADER = "epoch     loss  training  validation  learning rate  images/s     time"
+
+
+def epoch_line(epoch: Epoch) -> str:
+    """A row under EPOCH_HEADER."""
+    validation = epoch.validation_accuracy
+    return (
+        f"{epoch.epoch:5}  {epoch.loss:7.4f}  {epoch.train_accuracy:8.2%}"
+        f"  {'-' if validation is None else f'{validation:.2%}':>10}"
+        f"  {epoch.learning_rate:13.2e}  {epoch.images_per_second:8,.0f}  {epoch.seconds:5.1f} s"
+    )
+
+
+def accuracy_table(on_train: Evaluation, on_test: Evaluation) -> str:
+    """Training and test accuracy with errors and interval, and without the wrong labels."""
+    clean = on_test.without(WRONG_TEST_LABELS)
+    rows = [("training", on_train), ("test", on_test), ("test, labels right*", clean)]
+    lines = [f"{'':<19}  accuracy  {'errors':>15}  95% interval"]
+    for name, evaluation in rows:
+        errors = f"{evaluation.errors:,} of {evaluation.count:,}"
+        low, high = evaluation.interval
+        lines.append(
+            f"{name:<19}  {evaluation.accuracy:8.2%}  {errors:>15}  {low:.2%} to {high:.2%}"
+        )
+    lines.append(
+        f"* without the {len(WRONG_TEST_LABELS)} test images whose label people agree is wrong"
+    )
+    return "\n".join(lines)
+
+
+def digit_table(evaluation: Evaluation) -> str:
+    """Precision and recall of each digit."""
+    lines = ["digit  precision   recall  images"]
+    columns = zip(evaluation.precision, evaluation.recall, evaluation.confusion.sum(1), strict=True)
+    for digit, (precision, recall, images) in enumerate(columns):
+        lines.append(f"{digit:5}  {precision:9.2%}  {recall:7.2%}  {images:6,}")
+    return "\n".join(lines)
+
+
+def confusion_table(evaluation: Evaluation) -> str:
+    """Which digit is read as which."""
+    lines = ["label   read as" + "".join(f"{digit:>5}" for digit in range(10))[7:]]
+    for digit, row in enumerate(evaluation.confusion.tolist()):
+        lines.append(f"{digit:5}   " + "".join(f"{count or '.':>5}" for count in row))
+    return "\n".join(lines)
+
+
+def calibration_table(evaluation: Evaluation) -> str:
+    """How sure it is against how often it is right, a tenth of the digits a row."""
+    lines = ["confidence    right   digits"]
+    for part in evaluation.calibration():
+        lines.append(f"{part.confidence:10.3%}  {part.right / part.count:7.2%}  {part.count:7,}")
+    lines.append(f"calibration error {evaluation.calibration_error:.2%}")
+    return "\n".join(lines)
+
+
+def run_table(run: Run) -> str:
+    """What a run was: its recipe, its results, and where it was trained."""
+    result = {name: value for name, value in run.result.items() if name != "recipe"}
+    versions = result.pop("versions", {})
+    sections = [
+        ("recipe", vars(run.recipe).items()),
+        ("results", result.items() if result else [("", "none: the run was not finished")]),
+        ("versions", versions.items()),
+    ]
+    return "\n\n".join(_section(title, rows) for title, rows in sections if rows)
+
+
+def _section(title: str, rows: Iterable[tuple[str, object]]) -> str:
+    return "\n".join([title] + [f"  {name:<36}{value}" for name, value in rows])
