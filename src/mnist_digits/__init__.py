@@ -10,20 +10,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .augmentation import augment
-    from .checkpoint import load, new_directory, save
-    from .dataset import Digits, load_mnist, split_validation
-    from .errors import (
-        CheckpointError,
-        DatasetError,
-        MnistDigitsError,
-        RecipeError,
-        TrainingError,
-    )
-    from .evaluation import Evaluation, evaluate
-    from .model import DigitNet
-    from .recipe import ACCURATE, FAST, Recipe
-    from .training import Epoch, Run, pick_device, train
+    from .augmentation import augment as augment
+    from .checkpoint import load as load
+    from .checkpoint import new_directory as new_directory
+    from .checkpoint import save as save
+    from .dataset import Digits as Digits
+    from .dataset import load_mnist as load_mnist
+    from .dataset import split_validation as split_validation
+    from .errors import CheckpointError as CheckpointError
+    from .errors import DatasetError as DatasetError
+    from .errors import MnistDigitsError as MnistDigitsError
+    from .errors import RecipeError as RecipeError
+    from .errors import TrainingError as TrainingError
+    from .evaluation import Evaluation as Evaluation
+    from .evaluation import evaluate as evaluate
+    from .model import DigitNet as DigitNet
+    from .recipe import ACCURATE as ACCURATE
+    from .recipe import FAST as FAST
+    from .recipe import Recipe as Recipe
+    from .training import Epoch as Epoch
+    from .training import Run as Run
+    from .training import pick_device as pick_device
+    from .training import train as train
 
 _HOMES = {
     "ACCURATE": "recipe",

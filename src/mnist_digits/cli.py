@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from .errors import MnistDigitsError
+from .errors import CheckpointError, MnistDigitsError
 from .recipe import RECIPES, Recipe, named
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def train(options: argparse.Namespace) -> None:
     fields = {field.name for field in dataclasses.fields(Recipe)}
     changes = {name: value for name, value in vars(options).items() if name in fields}
     recipe = dataclasses.replace(named(options.recipe), **changes)
+    if options.example and not options.example.parent.is_dir():
+        raise CheckpointError(f"there is no folder {options.example.parent} for the example")
 
     import torch
 

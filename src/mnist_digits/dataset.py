@@ -153,8 +153,13 @@ def _provide_files(folder: Path, download: bool) -> None:
     if not missing:
         return
     raw.mkdir(parents=True, exist_ok=True)
+    for name in missing:
+        # Asked now, not when it is written anew: another process that started at the same
+        # time may have put the genuine file there by then.
+        if (raw / name).exists():
+            _put_aside(raw / name)
     if download:
-        _download(folder, missing)
+        _download(folder)
     else:
         _unpack(raw, missing)
 
@@ -169,14 +174,11 @@ def _is_genuine(path: Path) -> bool:
 
 def _put_aside(path: Path) -> None:
     aside = path.with_name(path.name + ".replaced")
-    try:
-        path.replace(aside)
-    except FileNotFoundError:
-        return
+    path.replace(aside)
     warnings.warn(
         f"{path} was not the genuine MNIST file (damaged, truncated or another): "
         f"it is written anew, the old one is kept as {aside.name}",
-        stacklevel=5,
+        stacklevel=4,
     )
 
 
@@ -190,7 +192,6 @@ def _unpack(raw: Path, names: list[str]) -> None:
             f"the package's own copy of MNIST is damaged ({error}): install the package again"
         ) from error
     for name, content in contents.items():
-        _put_aside(raw / name)
         write_whole(raw / name, content)
         if not _is_genuine(raw / name):
             raise DatasetError(
@@ -199,11 +200,9 @@ def _unpack(raw: Path, names: list[str]) -> None:
             )
 
 
-def _download(folder: Path, names: list[str]) -> None:
+def _download(folder: Path) -> None:
     from torchvision.datasets import MNIST
 
-    for name in names:
-        _put_aside(folder / "MNIST" / "raw" / name)
     try:
         MNIST(str(folder), train=True, download=True)
     except (OSError, RuntimeError) as error:

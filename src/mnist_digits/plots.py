@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from .dataset import Digits
 from .errors import CheckpointError
@@ -31,8 +31,11 @@ ORANGE = "#d55e00"
 PALE_BLUE = "#d6e8f3"
 
 
+percent = FuncFormatter(lambda fraction, _: f"{100 * fraction:.4g}%")
+
+
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write the figure as PNG, whole or not at all.
+    """Write the figure as PNG, whole or not at all; the folder is made if it is not there.
 
     Raises:
         CheckpointError: the folder cannot be written.
@@ -41,6 +44,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     # Without a version in the file the same figure is the same bytes on every machine.
     figure.savefig(png, format="png", dpi=120, metadata={"Software": None})
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, png.getvalue())
     except OSError as error:
         raise CheckpointError(f"cannot write the figure {path}: {error.strerror}") from error
@@ -52,7 +56,7 @@ def sample_predictions(digits: Digits, evaluation: Evaluation, columns: int = 10
     first = list(range(min(rows * columns, len(digits))))
     wrong = evaluation.mistakes.sort().values[:columns].tolist()
     figure = _card(columns * 1.02, (rows + 1) * 1.32 + 1.0)
-    upper, lower = figure.subfigures(2, 1, height_ratios=[rows, 1.12])
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[rows, 1.12]).flat
     _title(upper, f"The first {len(first)} test digits")
     _image_grid(upper, digits, evaluation, first, rows, columns)
     _title(lower, f"The first {len(wrong)} that it gets wrong, of {evaluation.errors}")
@@ -72,23 +76,29 @@ def worst_mistakes(digits: Digits, evaluation: Evaluation, columns: int = 10) ->
 
 
 def training_curves(history: Sequence[Epoch]) -> Figure:
-    """Loss and accuracy, epoch by epoch."""
-    epochs = [epoch.epoch for epoch in history]
+    """Loss and error rate while training, in twentieths of an epoch."""
+    loss_curve = np.concatenate([epoch.loss_curve for epoch in history])
+    accuracy_curve = np.concatenate([epoch.accuracy_curve for epoch in history])
+    parts = [np.arange(len(e.loss_curve)) + 1 for e in history]
+    epochs = np.concatenate(
+        [e.epoch - 1 + part / len(part) for e, part in zip(history, parts, strict=True)]
+    )
     figure = _card(9, 3.6)
-    loss, accuracy = figure.subplots(1, 2)
-    loss.plot(epochs, [epoch.loss for epoch in history], color=BLUE, marker="o", markersize=4)
-    loss.set(title="Training loss", xlabel="epoch")
-    loss.set_ylim(bottom=0)
-    trained = [epoch.train_accuracy for epoch in history]
-    accuracy.plot(epochs, trained, color=BLUE, marker="o", markersize=4, label="training")
-    validated = [(e.epoch, e.validation_accuracy) for e in history if e.validation_accuracy]
+    loss, error = figure.subplots(1, 2)
+    loss.plot(epochs, loss_curve, color=BLUE)
+    loss.set(title="Training loss", xlabel="epoch", ylim=(0, None))
+    # No mistake at all has no place on a log scale: such points are left out.
+    errors = np.where(accuracy_curve < 1, 1 - accuracy_curve, np.nan)
+    error.plot(epochs, errors, color=BLUE, label="training")
+    validated = [(e.epoch, 1 - e.validation_accuracy) for e in history if e.validation_accuracy]
     if validated:
         style = {"color": ORANGE, "marker": "s", "markersize": 4, "linestyle": "--"}
-        accuracy.plot(*zip(*validated, strict=True), label="validation", **style)
-    accuracy.set(title="Accuracy while training", xlabel="epoch")
-    accuracy.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-    accuracy.legend(frameon=False, loc="lower right")
-    for axes in (loss, accuracy):
+        error.plot(*zip(*validated, strict=True), label="validation", **style)
+    error.set(title="Wrong answers while training", xlabel="epoch", yscale="log")
+    error.yaxis.set_major_formatter(percent)
+    error.legend(frameon=False)
+    for axes in (loss, error):
+        axes.set_xlim(0, len(history))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _plain(axes)
     return figure
@@ -101,7 +111,8 @@ def confusion_matrix(evaluation: Evaluation) -> Figure:
     figure = _card(6.4, 6.2)
     axes = figure.subplots()
     strongest = max(errors.max(), 1)
-    axes.imshow(errors, cmap="Oranges", vmin=0, vmax=strongest * 1.25)
+    shade = np.ma.masked_equal(errors, 0)
+    axes.imshow(shade, cmap="Oranges", vmin=-0.1 * strongest, vmax=strongest * 1.25)
     for row, column in np.ndindex(10, 10):
         count = counts[row, column]
         if row == column:
@@ -130,24 +141,20 @@ def calibration(evaluation: Evaluation) -> Figure:
     Over the odds of being wrong, on a log scale: on a plain one everything that a good
     network says lies in the last percent.
     """
+    floor = 1e-4
     bins = evaluation.calibration()
-    doubt = np.array([1 - part.confidence for part in bins])
+    doubt = np.maximum([1 - part.confidence for part in bins], floor)
     wrong = np.array([1 - part.right / part.count for part in bins])
     low, high = np.array([wilson_interval(p.count - p.right, p.count) for p in bins]).T
-    floor = 1e-4
     figure = _card(5.6, 5.2)
     axes = figure.subplots()
     axes.plot([floor, 1], [floor, 1], color=MUTED, linewidth=1, linestyle=":", label="ideal")
-    axes.errorbar(
-        np.clip(doubt, floor, 1),
-        np.clip(wrong, floor, 1),
-        yerr=np.abs(np.clip([low, high], floor, 1) - np.clip(wrong, floor, 1)),
-        color=BLUE,
-        fmt="o",
-        markersize=5,
-        linewidth=1.2,
-        label=f"a tenth of the digits each ({bins[0].count:,})",
-    )
+    axes.vlines(doubt, np.maximum(low, floor), high, color=BLUE, linewidth=1.2)
+    some = wrong > 0
+    size = f"{bins[0].count:,} digits"
+    axes.plot(doubt[some], wrong[some], "o", color=BLUE, markersize=5, label=size)
+    none = np.full(sum(~some), floor)
+    axes.plot(doubt[~some], none, "v", color=BLUE, markersize=5, label=f"{size}, none wrong")
     axes.set(
         title=f"Calibration error {evaluation.calibration_error:.2%}",
         xlabel="doubt: 1 − confidence",
@@ -158,8 +165,8 @@ def calibration(evaluation: Evaluation) -> Figure:
         ylim=(floor * 0.8, 1),
         aspect="equal",
     )
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=None))
+    axes.xaxis.set_major_formatter(percent)
+    axes.yaxis.set_major_formatter(percent)
     axes.legend(frameon=False, loc="upper left")
     _plain(axes)
     return figure
@@ -181,7 +188,7 @@ def _image_grid(
         label, predicted = int(evaluation.labels[place]), int(evaluation.predictions[place])
         confidence = f"{float(evaluation.confidence[place]):.1%}"
         # Paper rather than screen: dark ink on a light ground, as people know handwriting.
-        axes.imshow(digits.images[place, 0].cpu(), cmap="gray_r", vmin=0, vmax=255)
+        axes.imshow(digits.images[place, 0].cpu().numpy(), cmap="gray_r", vmin=0, vmax=255)
         axes.set_axis_on()
         axes.set(xticks=[], yticks=[])
         right = label == predicted

@@ -1,0 +1,42 @@
+"""What several tests share: the real MNIST, and one real run of the recipe `fast`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import mnist_digits
+from mnist_digits import FAST, Digits, Run
+from mnist_digits.cli import main
+from mnist_digits.dataset import CACHE_VARIABLE
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty cache folder at first, then the one that every test uses."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def mnist(cache: Path) -> tuple[Digits, Digits]:
+    return mnist_digits.load_mnist(cache)
+
+
+@pytest.fixture(scope="session")
+def fast_run(mnist: tuple[Digits, Digits]) -> Run:
+    """The recipe `fast` on all 60,000 images, as the library runs it."""
+    return mnist_digits.train(FAST, mnist[0])
+
+
+@pytest.fixture(scope="session")
+def run_directory(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
+    """A finished run of the recipe `fast`, as the command writes it."""
+    folder = tmp_path_factory.mktemp("runs") / "fast"
+    example = folder.with_name("example.png")
+    assert main(["train", "--output", str(folder), "--example", str(example)]) == 0
+    return folder
