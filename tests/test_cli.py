@@ -7,8 +7,8 @@ import pty
 import re
 import shutil
 import signal
-import subprocess
 import struct
+import subprocess
 import sys
 import termios
 from pathlib import Path

@@ -34,6 +34,7 @@ def texts(figure: Figure) -> list[str]:
 
 
 FIGURES: dict[str, Callable[[Digits, Evaluation, Run], Figure]] = {
+    "sample digits": lambda digits, _, __: plots.sample_digits(digits),
     "sample predictions": lambda digits, evaluation, _: plots.sample_predictions(
         digits, evaluation
     ),

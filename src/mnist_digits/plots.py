@@ -50,6 +50,18 @@ def save_figure(figure: Figure, path: Path) -> None:
         raise CheckpointError(f"cannot write the figure {path}: {error.strerror}") from error
 
 
+def sample_digits(digits: Digits, rows: int = 3, columns: int = 10) -> Figure:
+    """The first digits as they come, with their labels."""
+    figure = _card(columns * 1.02, rows * 1.22)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for place, axes in zip(range(len(digits)), grid.flat, strict=False):
+        _image(axes, digits, place)
+        axes.set_title(str(int(digits.labels[place])), color=INK, fontsize=11, pad=3)
+    return figure
+
+
 def sample_predictions(digits: Digits, evaluation: Evaluation, columns: int = 10) -> Figure:
     """The first digits as they come, three rows of them, then the first that went wrong."""
     rows = 3
@@ -187,15 +199,20 @@ def _image_grid(
     for axes, place in zip(grid.flat, places, strict=False):
         label, predicted = int(evaluation.labels[place]), int(evaluation.predictions[place])
         confidence = f"{float(evaluation.confidence[place]):.1%}"
-        # Paper rather than screen: dark ink on a light ground, as people know handwriting.
-        axes.imshow(digits.images[place, 0].cpu().numpy(), cmap="gray_r", vmin=0, vmax=255)
-        axes.set_axis_on()
-        axes.set(xticks=[], yticks=[])
+        _image(axes, digits, place)
         right = label == predicted
         caption = f"{predicted}" if right else f"{predicted}, not {label}"
         axes.set_title(caption, color=BLUE if right else ORANGE, fontsize=11, pad=3, weight="bold")
         axes.set_xlabel(confidence, color=MUTED, fontsize=8, labelpad=2)
         axes.spines[:].set(color=GRID if right else ORANGE, linewidth=1 if right else 2.5)
+
+
+def _image(axes: Axes, digits: Digits, place: int) -> None:
+    # Paper rather than screen: dark ink on a light ground, as people know handwriting.
+    axes.imshow(digits.images[place, 0].cpu().numpy(), cmap="gray_r", vmin=0, vmax=255)
+    axes.set_axis_on()
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(color=GRID, linewidth=1)
 
 
 def _card(width: float, height: float) -> Figure:

@@ -104,9 +104,8 @@ def train(
             log: list[Tensor] = []
             rates: list[float] = []
             model.train()
-            for batch in tqdm(
-                batches, f"epoch {number} of {recipe.epochs}", leave=False, disable=None
-            ):
+            title = f"epoch {number} of {recipe.epochs}"
+            for batch in tqdm(batches, title, leave=False, disable=None):
                 digits = train[batch]
                 images = augment(digits.images, recipe)
                 with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
