@@ -1,0 +1,55 @@
+"""What the README says is so: its program runs, its commands parse, its files exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from mnist_digits.cli import build_parser
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.usefixtures("cache")
+def test_its_program_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (program,) = blocks("python")
+    assert len(program.splitlines()) <= 20
+    exec(program, {})
+    accuracies = [float(figure) for figure in re.findall(r"([\d.]+)%", capsys.readouterr().out)]
+    assert min(accuracies) > 98.5
+    assert (tmp_path / "confusion.png").exists()
+
+
+def test_its_commands_parse() -> None:
+    lines = [
+        shlex.split(line, comments=True) for block in blocks("sh") for line in block.splitlines()
+    ]
+    ours = [line[1:] for line in lines if line and line[0].endswith("mnist-digits")]
+    assert len(ours) >= 5
+    for arguments in ours:
+        build_parser().parse_args(arguments)
+
+
+def test_its_files_exist() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
+    house = next(block for block in blocks("") if "src/mnist_digits/" in block)
+    for name in re.findall(r"\b\w+\.py\b", house):
+        assert (ROOT / "src" / "mnist_digits" / name).exists(), name
+
+
+def test_its_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"\bmake ([a-z]+)\b", README):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
