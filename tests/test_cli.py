@@ -104,6 +104,15 @@ def test_show_tells_recipe_results_and_versions(
     assert shown["result"] == json.loads((run_directory / "result.json").read_text())
 
 
+def test_a_reader_that_has_seen_enough(run_directory: Path) -> None:
+    show = subprocess.Popen(
+        [*COMMAND, "show", str(run_directory)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert show.stdout is not None
+    show.stdout.close()
+    assert show.communicate()[1] == b""
+
+
 def test_validation_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--validation", "--json", "--no-figures", "--widths", "8", "16", "--epochs", "2"]
     assert main(["train", *flags, "--output", str(tmp_path / "run")]) == 0

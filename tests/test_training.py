@@ -108,6 +108,11 @@ def test_a_loss_that_is_no_number_ends_the_run(few: Digits) -> None:
         train(dataclasses.replace(SHORT, learning_rate=1000.0, weight_decay=10.0), few)
 
 
+def test_nothing_to_learn_from(few: Digits) -> None:
+    with pytest.raises(TrainingError, match="no images"):
+        train(SHORT, few[:0])
+
+
 def test_bfloat16_learns_too(few: Digits) -> None:
     run = train(dataclasses.replace(SHORT, epochs=3, precision="bfloat16"), few)
     assert evaluate(run.model, few).accuracy > 0.8

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -37,6 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
         message = " ".join(str(error).split())
         print(f"mnist-digits {options.command}: error: {message}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`). Without this, Python would
+        # complain again when it closes standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt as interrupt:
         print(f"\nmnist-digits {options.command}: stopped{interrupt}", file=sys.stderr)
         return 130

@@ -1,18 +1,19 @@
 """The network: raw 28×28 pixels in, ten logits out.
 
-Reads top to bottom. Two stages of 3×3 convolutions over a 14×14 grid of 2×2 pixels:
+Reads top to bottom, in two stages:
 
     uint8 (N, 1, 28, 28)
-    normalise, 2×2 pixels to 4 channels           4 × 14 × 14
-    convolution, pool, batch norm, ReLU          w0 ×  6 ×  6
+    normalise                                     1 × 28 × 28
+    6×6 convolution moving by 2, pool,
+        batch norm, ReLU                         w0 ×  6 ×  6
     residual blocks (recipe.blocks of them)      w0 ×  6 ×  6
-    convolution, batch norm, ReLU                w1 ×  4 ×  4
+    3×3 convolution, batch norm, ReLU            w1 ×  4 ×  4
     residual blocks                              w1 ×  4 ×  4
     linear                                       10 logits
 
-Folding pixels into channels costs nothing, and the first convolution, which sees 6×6
-pixels a step, then runs on a quarter of the places: on two cores an epoch takes a third
-of the time of the same network at full resolution, at the same accuracy.
+The first convolution looks at large patches of few places because that is where the time
+goes: with a 5×5 one at every place, a pool and a second convolution instead, a training
+step of the recipe `fast` takes 54 ms instead of 10.
 """
 
 from __future__ import annotations
@@ -38,8 +39,7 @@ class DigitNet(nn.Module):
         super().__init__()
         first, second = recipe.widths
         self.layers = nn.Sequential(
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(4, first, 3, bias=False),
+            nn.Conv2d(1, first, 6, stride=2, bias=False),
             nn.MaxPool2d(2),
             nn.BatchNorm2d(first),
             nn.ReLU(),

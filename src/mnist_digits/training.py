@@ -84,8 +84,10 @@ def train(
             weights that it would end with if it ended there.
 
     Raises:
-        TrainingError: the loss became infinite or not a number.
+        TrainingError: there are no images, or the loss became infinite or not a number.
     """
+    if not len(train):
+        raise TrainingError("there are no images to train on")
     started = time.perf_counter()
     device, bfloat16 = train.device, uses_bfloat16(recipe.precision, train.device)
     steps_per_epoch = math.ceil(len(train) / recipe.batch_size)
