@@ -12,7 +12,17 @@ import pytest
 import safetensors.torch
 import torch
 
-from mnist_digits import FAST, CheckpointError, Digits, Run, evaluate, load, new_directory, save
+from mnist_digits import (
+    FAST,
+    CheckpointError,
+    Digits,
+    Run,
+    evaluate,
+    load,
+    new_directory,
+    save,
+    train,
+)
 
 
 def tampered(file: Path, **header: str) -> None:
@@ -38,6 +48,17 @@ def test_a_run_comes_back_as_it_was(
     assert again.training_seconds == fast_run.training_seconds
     few = mnist[1][:1000]
     before, after = evaluate(fast_run.model, few), evaluate(again.model, few)
+    assert torch.equal(before.probabilities, after.probabilities)
+
+
+def test_an_ensemble_is_one_run(mnist: tuple[Digits, Digits], tmp_path: Path) -> None:
+    recipe = dataclasses.replace(FAST, members=2, widths=(4, 8))
+    run = train(recipe, mnist[0][:500])
+    save(run, tmp_path)
+    again = load(tmp_path)
+    assert again.recipe == recipe
+    few = mnist[1][:200]
+    before, after = evaluate(run.model, few), evaluate(again.model, few)
     assert torch.equal(before.probabilities, after.probabilities)
 
 

@@ -37,6 +37,10 @@ def test_the_data_are_mnist(mnist: tuple[Digits, Digits]) -> None:
     assert pixels.std().item() == pytest.approx(0.3081, abs=1e-4)
 
 
+def test_they_introduce_themselves_briefly(mnist: tuple[Digits, Digits]) -> None:
+    assert repr(mnist[0]) == "Digits(60,000 on cpu)"
+
+
 def test_an_empty_cache_is_filled_without_a_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,3 +143,19 @@ def test_a_gpu_that_is_not_there() -> None:
 def test_on_a_gpu(mnist: tuple[Digits, Digits]) -> None:
     run = train(FAST, mnist[0].to("cuda"))
     assert evaluate(run.model, mnist[1].to("cuda")).accuracy >= 0.985
+
+
+def test_an_ensemble_answers_with_the_mean_of_its_members(few: Digits) -> None:
+    recipe = dataclasses.replace(SHORT, members=3, seed=4, epochs=2)
+    seen: list[tuple[int, int]] = []
+    run = train(
+        recipe, few, on_epoch=lambda run: seen.append((run.recipe.members, len(run.history)))
+    )
+    alone = [train(dataclasses.replace(SHORT, seed=seed, epochs=2), few) for seed in (4, 5, 6)]
+
+    mean = torch.stack([evaluate(member.model, few).probabilities for member in alone]).mean(dim=0)
+    torch.testing.assert_close(evaluate(run.model, few).probabilities, mean, rtol=0, atol=1e-6)
+    assert seen == [(1, 1), (1, 2), (2, 3), (2, 4), (3, 5), (3, 6)]
+    assert run.recipe == recipe
+    assert [epoch.epoch for epoch in run.history] == [1, 2, 3, 4, 5, 6]
+    assert run.history[-1].seconds == pytest.approx(run.training_seconds)

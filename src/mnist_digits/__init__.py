@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .evaluation import evaluate as evaluate
     from .model import DigitNet as DigitNet
     from .recipe import ACCURATE as ACCURATE
+    from .recipe import ENSEMBLE as ENSEMBLE
     from .recipe import FAST as FAST
     from .recipe import Recipe as Recipe
     from .training import Epoch as Epoch
@@ -39,6 +40,7 @@ _HOMES = {
     "DatasetError": "errors",
     "DigitNet": "model",
     "Digits": "dataset",
+    "ENSEMBLE": "recipe",
     "Epoch": "training",
     "Evaluation": "evaluation",
     "FAST": "recipe",

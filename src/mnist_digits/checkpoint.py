@@ -30,7 +30,7 @@ from torch import Tensor
 from .errors import CheckpointError, RecipeError
 from .evaluation import Evaluation, summary
 from .files import write_whole
-from .model import DigitNet
+from .model import DigitNet, Ensemble, network
 from .recipe import Recipe
 from .training import Epoch, Run
 
@@ -172,11 +172,11 @@ def _from_header(header: dict[str, str]) -> Run:
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"its header is damaged ({error})") from error
     with torch.device("meta"):
-        model = DigitNet(recipe)
+        model = network(recipe)
     return Run(recipe, model, history, seconds, outcome)
 
 
-def _compare(tensors: Any, model: DigitNet) -> None:
+def _compare(tensors: Any, model: DigitNet | Ensemble) -> None:
     """See that the file has just the tensors of the network, in its shapes and types."""
     wanted = {name: _kind(value) for name, value in model.state_dict().items()}
     names = set(tensors.keys())

@@ -82,6 +82,9 @@ class Digits:
         if labels.device != images.device:
             raise DatasetError(f"images are on {images.device}, labels on {labels.device}")
 
+    def __repr__(self) -> str:
+        return f"Digits({len(self):,} on {self.device})"
+
     def __len__(self) -> int:
         return len(self.labels)
 

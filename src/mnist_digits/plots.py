@@ -69,9 +69,12 @@ def sample_predictions(digits: Digits, evaluation: Evaluation, columns: int = 10
     wrong = evaluation.mistakes.sort().values[:columns].tolist()
     figure = _card(columns * 1.02, (rows + 1) * 1.32 + 1.0)
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[rows, 1.12]).flat
-    _title(upper, f"The first {len(first)} test digits")
+    _title(upper, f"The first {len(first)} test digits: what it reads, and how sure it is")
     _image_grid(upper, digits, evaluation, first, rows, columns)
-    _title(lower, f"The first {len(wrong)} that it gets wrong, of {evaluation.errors}")
+    _title(
+        lower,
+        f"The first {len(wrong)} that it reads otherwise than the label, of {evaluation.errors}",
+    )
     _image_grid(lower, digits, evaluation, wrong, 1, columns)
     return figure
 

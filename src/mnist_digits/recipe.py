@@ -46,6 +46,7 @@ class Recipe:
     name: str = setting("fast", "what the run is called")
     seed: int = setting(0, "of the weights, the order and the augmentation", 0, 2**32 - 1)
 
+    members: int = setting(1, "networks, of consecutive seeds, that answer together", 1, 100)
     widths: tuple[int, ...] = setting((32, 64), "channels of the two stages", 1, 1024)
     blocks: int = setting(0, "residual blocks in each stage", 0, 32)
 
@@ -148,7 +149,10 @@ ACCURATE = Recipe(
 )
 """A few minutes with augmentation."""
 
-RECIPES = {recipe.name: recipe for recipe in (FAST, ACCURATE)}
+ENSEMBLE = dataclasses.replace(ACCURATE, name="ensemble", members=5)
+"""Five networks of ACCURATE, with consecutive seeds, whose probabilities are averaged."""
+
+RECIPES = {recipe.name: recipe for recipe in (FAST, ACCURATE, ENSEMBLE)}
 
 
 def named(name: str) -> Recipe:
@@ -158,5 +162,5 @@ def named(name: str) -> Recipe:
         RecipeError: there is none of this name.
     """
     if name not in RECIPES:
-        raise RecipeError(f"there is no recipe {name!r}: choose {' or '.join(RECIPES)}")
+        raise RecipeError(f"there is no recipe {name!r}: choose one of {', '.join(RECIPES)}")
     return RECIPES[name]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
@@ -23,7 +23,7 @@ from .augmentation import augment
 from .dataset import Digits
 from .errors import TrainingError
 from .evaluation import evaluate
-from .model import DigitNet
+from .model import DigitNet, Ensemble
 from .recipe import Recipe
 
 
@@ -34,8 +34,9 @@ class Epoch:
     `loss` and `train_accuracy` are means over the images as they were trained on:
     augmented, in training mode, while the weights changed; `loss_curve` and
     `accuracy_curve` are the same over each twentieth of the epoch. `validation_accuracy`
-    is of the weights that the run would end with here. `learning_rate` is the
-    highest of its steps. `seconds` count from the start of the training.
+    is of the weights that the run would end with here; in an ensemble, of this member's.
+    `learning_rate` is the highest of the epoch's steps. `seconds` count from the start of
+    the training.
     """
 
     epoch: int
@@ -58,7 +59,7 @@ class Run:
     """
 
     recipe: Recipe
-    model: DigitNet
+    model: DigitNet | Ensemble
     history: list[Epoch] = field(default_factory=list)
     training_seconds: float = 0.0
     result: dict[str, Any] = field(default_factory=dict)
@@ -79,7 +80,8 @@ def train(
 
     Args:
         validation: measured after every epoch; nothing is chosen by it here.
-        model: go on from its weights, in place, instead of random ones.
+        model: go on from its weights, in place, instead of random ones; not for an
+            ensemble.
         on_epoch: called after every epoch with the run so far: its history, and the
             weights that it would end with if it ended there.
 
@@ -88,6 +90,8 @@ def train(
     """
     if not len(train):
         raise TrainingError("there are no images to train on")
+    if recipe.members > 1:
+        return _train_ensemble(recipe, train, validation, on_epoch)
     started = time.perf_counter()
     device, bfloat16 = train.device, uses_bfloat16(recipe.precision, train.device)
     steps_per_epoch = math.ceil(len(train) / recipe.batch_size)
@@ -133,6 +137,40 @@ def train(
                 on_epoch(run)
             # The clock stood still for validation and for whoever looked on.
             started = time.perf_counter()
+    return run
+
+
+def _train_ensemble(
+    recipe: Recipe,
+    digits: Digits,
+    validation: Digits | None,
+    on_epoch: Callable[[Run], None] | None,
+) -> Run:
+    """Train the members one after the other, each a run of its own with the next seed."""
+    members: list[Run] = []
+
+    def watch(latest: Run) -> None:
+        if on_epoch:
+            on_epoch(_together(recipe, [*members, latest]))
+
+    for number in range(recipe.members):
+        alone = replace(recipe, members=1, seed=(recipe.seed + number) % 2**32)
+        members.append(train(alone, digits, validation, on_epoch=watch))
+    return _together(recipe, members)
+
+
+def _together(recipe: Recipe, members: list[Run]) -> Run:
+    """The ensemble of the members so far; their epochs, in a row, are its history."""
+    networks = [member.model for member in members]
+    run = Run(
+        replace(recipe, members=len(members)),
+        Ensemble(networks) if len(networks) > 1 else networks[0],
+    )
+    for member in members:
+        for epoch in member.history:
+            number, seconds = len(run.history) + 1, run.training_seconds + epoch.seconds
+            run.history.append(replace(epoch, epoch=number, seconds=seconds))
+        run.training_seconds += member.training_seconds
     return run
 
 
