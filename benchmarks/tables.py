@@ -1,0 +1,151 @@
+"""RESULTS.md and its figure, from what run.py measured."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from mnist_digits import plots
+
+REFERENCE = "train_mnist_fast"
+THRESHOLDS = (0.99, 0.995, 0.997)
+
+Outcome = dict[str, Any]
+TEMPLATE = """# Results
+
+Written by `python benchmarks/run.py{flag}` on {day}, in {minutes:.0f} minutes, on {machine}.
+
+## Training
+
+| recipe | seeds | test accuracy | training time | against {reference} | first at 99.0% | 99.5% | 99.7% | peak memory |
+|---|---|---|---|---|---|---|---|---|
+{training}
+
+Accuracy is that of the last epoch, mean ± standard deviation over the seeds 0, 1, 2, ...;
+times and memory are medians. Training time goes from the data in memory to the final weights;
+"first at" is when an epoch first ended with that test accuracy. Times with * are of trainings
+that were stopped and extrapolated from their steps. The peers are written anew from their
+published settings (`peers.py`), and train as they do: see there.
+
+The whole command `mnist-digits train fast --no-figures`, from its start to the files on disk,
+takes {command:.1f} s.
+
+![Accuracy against training time](accuracy_time.png)
+
+## Inference
+
+| network | images/s, batches of 1,000 | one image |
+|---|---|---|
+{inference}
+"""
+
+
+def results(
+    outcomes: list[Outcome],
+    inference: list[tuple[str, float, float]],
+    command: float,
+    minutes: float,
+    full: bool,
+) -> str:
+    """The text of RESULTS.md. Times are in seconds, but `minutes`."""
+    groups = by_name(outcomes)
+    reference = statistics.median(outcome["seconds"] for outcome in groups[REFERENCE])
+    return TEMPLATE.format(
+        flag=" --full" if full else "",
+        day=date.today(),
+        minutes=minutes,
+        machine=machine(),
+        reference=REFERENCE,
+        training="\n".join(training_row(several, reference) for several in groups.values()),
+        command=command,
+        inference="\n".join(
+            f"| {name} | {rate:,.0f} | {1000 * seconds:.2f} ms |"
+            for name, rate, seconds in inference
+        ),
+    )
+
+
+def by_name(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
+    """The trainings of each contender."""
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        groups.setdefault(outcome["name"], []).append(outcome)
+    return groups
+
+
+def training_row(outcomes: list[Outcome], reference: float) -> str:
+    """A contender's line in the table."""
+    accuracies = [outcome["epochs"][-1][1] for outcome in outcomes if outcome["finished"]]
+    accuracy = "not trained to its end"
+    if accuracies:
+        accuracy = f"{statistics.mean(accuracies):.2%}"
+    if len(accuracies) > 1:
+        accuracy += f" ± {statistics.stdev(accuracies):.2%}"
+    seconds = statistics.median(outcome["seconds"] for outcome in outcomes)
+    star = "" if len(accuracies) == len(outcomes) else "*"
+    memory = statistics.median(outcome["peak_memory"] for outcome in outcomes) / 2**30
+    cells = [
+        outcomes[0]["name"],
+        str(len(outcomes)),
+        accuracy,
+        f"{seconds:,.1f} s{star}",
+        f"{seconds / reference:.2f}×",
+        *(first_reached(outcomes, threshold) for threshold in THRESHOLDS),
+        f"{memory:.2f} GiB",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def first_reached(outcomes: list[Outcome], threshold: float) -> str:
+    """Median time of the first epoch with this test accuracy, and how many runs had one."""
+    times = [
+        next(seconds for seconds, accuracy in outcome["epochs"] if accuracy >= threshold)
+        for outcome in outcomes
+        if any(accuracy >= threshold for _, accuracy in outcome["epochs"])
+    ]
+    if not times:
+        return "–"
+    share = "" if len(times) == len(outcomes) else f" ({len(times)} of {len(outcomes)})"
+    return f"{statistics.median(times):,.1f} s{share}"
+
+
+def machine() -> str:
+    """Processor, threads and versions."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
+    return (
+        f"{names[0] if names else platform.machine()}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}, Python {platform.python_version()}, {platform.system()}"
+    )
+
+
+def accuracy_against_time(outcomes: list[Outcome], ours: set[str]) -> Figure:
+    """Each training as a line, epoch by epoch, with a point where it ends."""
+    figure = Figure(figsize=(8, 4.6), facecolor="white", layout="constrained")
+    axes = figure.subplots()
+    for name, several in by_name([outcome for outcome in outcomes if outcome["epochs"]]).items():
+        colour, marker = (plots.BLUE, "o") if name in ours else (plots.ORANGE, "s")
+        for outcome in several:
+            axes.plot(*zip(*outcome["epochs"], strict=True), color=colour, linewidth=0.8, alpha=0.5)
+        ends = list(zip(*(outcome["epochs"][-1] for outcome in several), strict=True))
+        axes.plot(*ends, marker, color=colour, markersize=6, alpha=0.8)
+        x, y = (statistics.median(values) for values in ends)
+        axes.annotate(
+            name, (x, y), (8, -14), textcoords="offset points", color=plots.INK, fontsize=9
+        )
+    axes.set(xscale="log", ylim=(0.985, 0.999), xlabel="training time, s", ylabel="test accuracy")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
+    axes.yaxis.set_major_formatter(plots.percent)
+    axes.grid(color=plots.GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(plots.MUTED)
+    return figure
