@@ -96,7 +96,7 @@ def test_show_tells_recipe_results_and_versions(
 ) -> None:
     assert main(["show", str(run_directory)]) == 0
     text = capsys.readouterr().out
-    assert re.search(r"learning_rate +0.02\n", text)
+    assert re.search(r"learning_rate +0.03\n", text)
     assert re.search(r"test_accuracy +0\.99", text)
     assert re.search(r"torch +\d", text)
     assert main(["show", str(run_directory), "--json"]) == 0
@@ -133,7 +133,7 @@ def test_validation_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     [
         (["--epochs", "-1"], "epochs must be a whole number from 1"),
         (["--epochs", "two"], "--epochs: invalid int value"),
-        (["--batch-size", "0"], "batch_size must be a whole number from 1 to 60000, not 0"),
+        (["--batch-size", "0"], "batch_size must be a whole number from 2 to 60000, not 0"),
         (["--learning-rate", "nan"], "learning_rate must be a number from"),
         (["--widths", "32"], "widths must be two numbers"),
         (["--precision", "float8"], "precision must be one of auto, float32, bfloat16"),

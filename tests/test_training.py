@@ -8,7 +8,7 @@ import torch
 from mnist_digits import FAST, DigitNet, Digits, Run, TrainingError, evaluate, pick_device, train
 from mnist_digits.training import uses_bfloat16
 
-SHORT = dataclasses.replace(FAST, widths=(8, 16), batch_size=100)
+SHORT = dataclasses.replace(FAST, widths=(8, 16), hidden=16, batch_size=100)
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +71,11 @@ def test_the_history_tells_what_happened(few: Digits) -> None:
         assert sum(epoch.accuracy_curve) / 20 == pytest.approx(epoch.train_accuracy)
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 199, 200, 60_000])
+@pytest.mark.parametrize("batch_size", [2, 7, 199, 200, 60_000])
 def test_every_image_is_learned_from_whatever_the_batch_size(few: Digits, batch_size: int) -> None:
-    run = train(dataclasses.replace(SHORT, batch_size=batch_size), few[:200])
-    # The counts add up to all of the 200 images.
-    hits = run.history[0].train_accuracy * 200
+    run = train(dataclasses.replace(SHORT, batch_size=batch_size), few[:199])
+    # The counts add up to all of the 199 images.
+    hits = run.history[0].train_accuracy * 199
     assert hits == pytest.approx(round(hits), abs=1e-3)
 
 
@@ -109,8 +109,8 @@ def test_a_loss_that_is_no_number_ends_the_run(few: Digits) -> None:
 
 
 def test_nothing_to_learn_from(few: Digits) -> None:
-    with pytest.raises(TrainingError, match="no images"):
-        train(SHORT, few[:0])
+    with pytest.raises(TrainingError, match="two images at least"):
+        train(SHORT, few[:1])
 
 
 def test_bfloat16_learns_too(few: Digits) -> None:

@@ -9,6 +9,7 @@ Reads top to bottom, in two stages:
     residual blocks (recipe.blocks of them)      w0 ×  6 ×  6
     3×3 convolution, batch norm, ReLU            w1 ×  4 ×  4
     residual blocks                              w1 ×  4 ×  4
+    linear, batch norm, ReLU                     recipe.hidden
     linear                                       10 logits
 
 The first convolution looks at large patches of few places because that is where the time
@@ -53,7 +54,10 @@ class DigitNet(nn.Module):
             nn.ReLU(),
             *(ResidualBlock(second) for _ in range(recipe.blocks)),
             nn.Flatten(),
-            nn.Linear(second * 4 * 4, 10),
+            nn.Linear(second * 4 * 4, recipe.hidden, bias=False),
+            nn.BatchNorm1d(recipe.hidden),
+            nn.ReLU(),
+            nn.Linear(recipe.hidden, 10),
         )
 
     def forward(self, images: Tensor) -> Tensor:

@@ -47,12 +47,13 @@ class Recipe:
     seed: int = setting(0, "of the weights, the order and the augmentation", 0, 2**32 - 1)
 
     members: int = setting(1, "networks, of consecutive seeds, that answer together", 1, 100)
-    widths: tuple[int, ...] = setting((32, 64), "channels of the two stages", 1, 1024)
+    widths: tuple[int, ...] = setting((16, 32), "channels of the two stages", 1, 1024)
+    hidden: int = setting(64, "units of the hidden linear layer", 1, 4096)
     blocks: int = setting(0, "residual blocks in each stage", 0, 32)
 
     epochs: int = setting(1, "passes over the training images", 1, 100_000)
-    batch_size: int = setting(250, "images a step", 1, 60_000)
-    learning_rate: float = setting(0.02, "its peak: one cycle up and down (Adam)", 1e-9, 1e3)
+    batch_size: int = setting(250, "images a step, at least", 2, 60_000)
+    learning_rate: float = setting(0.03, "its peak: one cycle up and down (Adam)", 1e-9, 1e3)
     warmup: float = setting(0.25, "fraction of the steps in which it rises", 0, 1)
     weight_decay: float = setting(0.0, "decoupled from the gradient (AdamW)", 0, 10)
     label_smoothing: float = setting(0.1, "probability spread over all ten digits", 0, 0.99)
@@ -139,6 +140,7 @@ FAST = Recipe()
 ACCURATE = Recipe(
     name="accurate",
     widths=(64, 128),
+    hidden=128,
     blocks=1,
     epochs=8,
     learning_rate=0.01,

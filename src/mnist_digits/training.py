@@ -86,15 +86,15 @@ def train(
             weights that it would end with if it ended there.
 
     Raises:
-        TrainingError: there are no images, or the loss became infinite or not a number.
+        TrainingError: there are not two images, or the loss became infinite or not a number.
     """
-    if not len(train):
-        raise TrainingError("there are no images to train on")
+    if len(train) < 2:
+        raise TrainingError("there must be two images at least to train on")
     if recipe.members > 1:
         return _train_ensemble(recipe, train, validation, on_epoch)
     started = time.perf_counter()
     device, bfloat16 = train.device, uses_bfloat16(recipe.precision, train.device)
-    steps_per_epoch = math.ceil(len(train) / recipe.batch_size)
+    steps_per_epoch = max(1, len(train) // recipe.batch_size)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
         model = (model or DigitNet(recipe)).to(device).to(memory_format=torch.channels_last)
@@ -105,7 +105,7 @@ def train(
         for number in range(1, recipe.epochs + 1):
             # Every epoch has its own seed, so that it does not matter what came before it.
             torch.manual_seed(recipe.seed + 1_000_003 * number)
-            # Batches of nearly the same size, none tiny at the end.
+            # Of nearly the same size: none is tiny, which batch norm would not bear.
             batches = torch.randperm(len(train), device=device).tensor_split(steps_per_epoch)
             log: list[Tensor] = []
             rates: list[float] = []
