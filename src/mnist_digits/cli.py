@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from .errors import CheckpointError, MnistDigitsError
 from .recipe import RECIPES, Recipe, named
@@ -59,7 +59,7 @@ def train(options: argparse.Namespace) -> None:
 
     import torch
 
-    from . import checkpoint, evaluation, report, training
+    from . import checkpoint, evaluation, report
     from .dataset import split_validation
 
     # With --json, standard output is for the one object.
@@ -74,21 +74,7 @@ def train(options: argparse.Namespace) -> None:
         file=table,
         flush=True,
     )
-
-    def on_epoch(run: Run) -> None:
-        checkpoint.save(run, directory)
-        print(report.epoch_line(run.history[-1]), file=table, flush=True)
-
-    try:
-        run = training.train(recipe, kept, validation, on_epoch=on_epoch)
-    except BaseException as error:
-        saved = any(directory.iterdir())
-        if not saved:
-            directory.rmdir()
-        elif isinstance(error, KeyboardInterrupt):
-            error.args = (f"; the weights after the last whole epoch are in {directory}",)
-        raise
-
+    run = _train_into(directory, recipe, kept, validation, table)
     on_train = evaluation.evaluate(run.model, kept)
     on_test = evaluation.evaluate(run.model, test)
     run.result = checkpoint.result(run, on_train, on_test)
@@ -105,6 +91,27 @@ def train(options: argparse.Namespace) -> None:
         print(json.dumps(run.result))
 
 
+def _train_into(
+    directory: Path, recipe: Recipe, kept: Digits, validation: Digits | None, table: TextIO
+) -> Run:
+    """Train, saving and reporting every epoch; a folder that nothing was saved to is removed."""
+    from . import checkpoint, report, training
+
+    def on_epoch(run: Run) -> None:
+        checkpoint.save(run, directory)
+        print(report.epoch_line(run.history[-1]), file=table, flush=True)
+
+    try:
+        return training.train(recipe, kept, validation, on_epoch=on_epoch)
+    except BaseException as error:
+        saved = any(directory.iterdir())
+        if not saved:
+            directory.rmdir()
+        elif isinstance(error, KeyboardInterrupt):
+            error.args = (f"; the weights after the last whole epoch are in {directory}",)
+        raise
+
+
 def evaluate(options: argparse.Namespace) -> None:
     """Measure a saved run: accuracy, each digit, confusion, calibration, figures."""
     from . import checkpoint, evaluation, report
@@ -113,6 +120,7 @@ def evaluate(options: argparse.Namespace) -> None:
     device = _prepare(options)
     run = checkpoint.load(options.run)
     digits, test = _load_data(options, device)
+    # What was held out while it trained is no training image of its.
     if run.history and run.history[-1].validation_accuracy is not None:
         digits, _ = split_validation(digits)
     run.model.to(device)
