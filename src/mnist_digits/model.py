@@ -37,11 +37,13 @@ class DigitNet(nn.Module):
     """The network that a recipe describes.
 
     Takes raw pixels, 0 to 255, uint8 or float (N, 1, 28, 28), light ink on a dark
-    ground; normalising them is its own affair. Gives logits (N, 10).
+    ground; normalising them is its own affair. Gives logits (N, 10). Where the recipe has a
+    test shift, its answer outside of training is the mean over five shifted copies.
     """
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
+        self.test_shift = recipe.test_shift
         first, second = recipe.widths
         self.layers = nn.Sequential(
             nn.Conv2d(1, first, 6, stride=2, bias=False),
@@ -61,14 +63,33 @@ class DigitNet(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.layers((images.float() - PIXEL_MEAN) / PIXEL_DEVIATION)  # type: ignore[no-any-return]
+        images = (images.float() - PIXEL_MEAN) / PIXEL_DEVIATION
+        if self.training or not self.test_shift:
+            return self.layers(images)  # type: ignore[no-any-return]
+        return log_mean_probability(self.layers(copy) for copy in shifted(images, self.test_shift))
+
+
+def shifted(images: Tensor, pixels: int) -> list[Tensor]:
+    """The images, and copies moved right, left, down and up; the rim is repeated outwards."""
+    height, width = images.shape[2:]
+    wide = functional.pad(images, [pixels] * 4, mode="replicate")
+    corners = [(1, 1), (1, 0), (1, 2), (0, 1), (2, 1)]
+    return [
+        wide[:, :, y * pixels : y * pixels + height, x * pixels : x * pixels + width]
+        for y, x in corners
+    ]
+
+
+def log_mean_probability(answers: Iterable[Tensor]) -> Tensor:
+    """Logits (N, 10) of which the softmax is the mean of the answers' softmaxes."""
+    log_probabilities = torch.stack([logits.log_softmax(dim=1) for logits in answers])
+    return log_probabilities.logsumexp(dim=0) - math.log(len(log_probabilities))
 
 
 class Ensemble(nn.Module):
     """Several networks that answer together: the mean of their probabilities.
 
-    Takes what each of them takes; gives the logarithm of the mean probability, (N, 10),
-    so that a softmax over it is that mean.
+    Takes what each of them takes; gives logits (N, 10).
     """
 
     def __init__(self, members: Iterable[nn.Module]) -> None:
@@ -76,8 +97,7 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, images: Tensor) -> Tensor:
-        answers = torch.stack([member(images).log_softmax(dim=1) for member in self.members])
-        return answers.logsumexp(dim=0) - math.log(len(self.members))
+        return log_mean_probability(member(images) for member in self.members)
 
 
 def network(recipe: Recipe) -> DigitNet | Ensemble:

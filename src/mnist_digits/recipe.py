@@ -64,6 +64,10 @@ class Recipe:
     scale: float = setting(0.0, "augmentation: up to this fraction larger or smaller", 0, 0.9)
     shift: float = setting(0.0, "augmentation: up to so many pixels either way", 0, 28)
 
+    test_shift: int = setting(
+        0, "answer with the mean over the image and four copies shifted by so many pixels", 0, 4
+    )
+
     precision: str = setting(
         "auto",
         "of the arithmetic; auto: bfloat16 on a GPU that has it, else float32",
