@@ -6,16 +6,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format clean
+.PHONY: help run test bench bench-full lint format clean
 
 help:  ## Show what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 run: $(VENV)/installed  ## Train on MNIST (RECIPE=fast), print the results, write runs/... and example_prediction.png
 	$(BIN)/mnist-digits train $(RECIPE) --example example_prediction.png
 
 test: $(VENV)/installed-dev  ## Run all the tests
 	$(BIN)/python -m pytest
+
+bench: $(VENV)/installed  ## Measure against the published recipes; writes benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/run.py
+
+bench-full: $(VENV)/installed  ## The same with every recipe and seed: many hours
+	$(BIN)/python benchmarks/run.py --full
 
 lint: $(VENV)/installed-dev  ## Check formatting, style and types
 	$(BIN)/ruff format --check .
