@@ -129,7 +129,7 @@ def train(
                 hits = (logits.argmax(dim=1) == digits.labels).float().mean()
                 log.append(torch.stack([loss.detach(), hits]) * len(batch))
 
-            steps = torch.stack(log).double().cpu()  # the only wait for the device
+            steps = torch.stack(log).cpu().double()  # the only wait for the device
             run.training_seconds += time.perf_counter() - started
             accuracy = evaluate(run.model, validation).accuracy if validation else None
             run.history.append(_epoch(run, steps, len(train), max(rates), accuracy))
