@@ -47,8 +47,9 @@ def test_its_files_exist() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
     house = next(block for block in blocks("") if "src/mnist_digits/" in block)
-    for name in re.findall(r"\b\w+\.py\b", house):
-        assert (ROOT / "src" / "mnist_digits" / name).exists(), name
+    rooms = [*(ROOT / "src" / "mnist_digits").iterdir(), *(ROOT / "benchmarks").iterdir()]
+    for name in re.findall(r"\b\w+\.(?:py|md)\b", house):
+        assert name in {room.name for room in rooms}, name
 
 
 def test_its_make_targets_exist() -> None:
