@@ -115,6 +115,10 @@ def not_json(file: Path) -> None:
     tampered(file, result="[" * 100_000)
 
 
+def other_result(file: Path) -> None:
+    tampered(file, result="[1]")
+
+
 def other_type(file: Path) -> None:
     weights = safetensors.torch.load_file(file)
     with safetensors.safe_open(file, framework="pt") as tensors:
@@ -127,7 +131,7 @@ def other_type(file: Path) -> None:
     "damage",
     [
         *(garbage, empty, truncated, foreign, other_network, other_blocks, huge_network),
-        *(broken_recipe, broken_history, not_json, other_type),
+        *(broken_recipe, broken_history, not_json, other_type, other_result),
     ],
 )
 def test_a_damaged_file_is_refused(file: Path, damage: Callable[[Path], None]) -> None:

@@ -113,6 +113,11 @@ def test_nothing_to_learn_from(few: Digits) -> None:
         train(SHORT, few[:1])
 
 
+def test_an_ensemble_does_not_go_on_from_one_network(few: Digits) -> None:
+    with pytest.raises(TrainingError, match="leave out the model"):
+        train(dataclasses.replace(SHORT, members=2), few, model=DigitNet(SHORT))
+
+
 def test_bfloat16_learns_too(few: Digits) -> None:
     run = train(dataclasses.replace(SHORT, epochs=3, precision="bfloat16"), few)
     assert evaluate(run.model, few).accuracy > 0.8

@@ -171,6 +171,8 @@ def _from_header(header: dict[str, str]) -> Run:
         outcome = json.loads(header["result"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"its header is damaged ({error})") from error
+    if not isinstance(outcome, dict):
+        raise CheckpointError("its header is damaged (the result is no object)")
     with torch.device("meta"):
         model = network(recipe)
     return Run(recipe, model, history, seconds, outcome)

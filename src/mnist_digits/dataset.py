@@ -118,10 +118,10 @@ def load_mnist(
     Raises:
         DatasetError: the folder cannot be made, read or written, or a download failed.
     """
-    folder = Path(root) if root is not None else cache_folder()
+    folder = (Path(root) if root is not None else cache_folder()).expanduser()
     try:
-        _provide_files(folder.expanduser(), download)
-        return _read(folder.expanduser(), train=True), _read(folder.expanduser(), train=False)
+        _provide_files(folder, download)
+        return _read(folder, train=True), _read(folder, train=False)
     except (OSError, RuntimeError) as error:
         raise DatasetError(
             f"cannot keep the MNIST files in {folder}: {error}; "

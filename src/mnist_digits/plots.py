@@ -28,8 +28,6 @@ MUTED = "#767676"
 GRID = "#e4e4e4"
 BLUE = "#0072b2"
 ORANGE = "#d55e00"
-PALE_BLUE = "#d6e8f3"
-
 
 percent = FuncFormatter(lambda fraction, _: f"{100 * fraction:.4g}%")
 

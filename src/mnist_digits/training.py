@@ -86,11 +86,14 @@ def train(
             weights that it would end with if it ended there.
 
     Raises:
-        TrainingError: there are not two images, or the loss became infinite or not a number.
+        TrainingError: there are not two images, an ensemble was given a model, or the loss
+            became infinite or not a number.
     """
     if len(train) < 2:
         raise TrainingError("there must be two images at least to train on")
     if recipe.members > 1:
+        if model:
+            raise TrainingError("an ensemble cannot go on from one network: leave out the model")
         return _train_ensemble(recipe, train, validation, on_epoch)
     started = time.perf_counter()
     device, bfloat16 = train.device, uses_bfloat16(recipe.precision, train.device)
