@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench bench-full lint format clean
+.PHONY: help run test bench bench-full pretrained lint format clean
 
 help:  ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -17,11 +17,14 @@ run: $(VENV)/installed  ## Train on MNIST (RECIPE=fast), print the results, writ
 test: $(VENV)/installed-dev  ## Run all the tests
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/installed  ## Measure against the published recipes; writes benchmarks/RESULTS.md
+bench: $(VENV)/installed  ## Measure against the published recipes (an hour); writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py
 
-bench-full: $(VENV)/installed  ## The same with every recipe and seed: many hours
+bench-full: $(VENV)/installed  ## The same with the slow peers to their end: more than a day
 	$(BIN)/python benchmarks/run.py --full
+
+pretrained: $(VENV)/installed-dev  ## Train and export the model that the package ships
+	$(BIN)/python -m mnist_digits.pretrained
 
 lint: $(VENV)/installed-dev  ## Check formatting, style and types
 	$(BIN)/ruff format --check .

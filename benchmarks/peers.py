@@ -37,7 +37,7 @@ class Normalized(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network(scaled(images).contiguous())  # type: ignore[no-any-return]
+        return self.network(scaled(images).contiguous())
 
 
 @dataclass(frozen=True)

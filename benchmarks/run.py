@@ -1,17 +1,21 @@
 """Our recipes against the published ones, in turns on this machine; writes RESULTS.md.
 
-    python benchmarks/run.py           # quick: half an hour on two cores
-    python benchmarks/run.py --full    # every recipe and seed, the peers to their end: a night
+    python benchmarks/run.py           # an hour on two cores; slow peers are extrapolated
+    python benchmarks/run.py --full    # the peers to their end: more than a day
 
 Each training is a process of its own, so that its peak memory is its own; contenders take
 turns, seed by seed. The test set is evaluated after every epoch, off the clock and only to
 tell when an accuracy was first reached: the accuracy of a recipe is that of its last epoch.
+
+The members of an ensemble are trainings of `accurate` with consecutive seeds, and nothing
+else (a test sees to it): they are trained once, and counted for both.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import math
 import resource
@@ -20,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,25 +34,38 @@ from peers import PEERS, PYTORCH_EXAMPLE, Normalized, train_peer
 from tables import accuracy_against_time, results
 from torch import nn
 
-from mnist_digits import FAST, DigitNet, Run, evaluate, load_mnist, plots, train
+from mnist_digits import (
+    ENSEMBLE,
+    FAST,
+    DigitNet,
+    Run,
+    evaluate,
+    load,
+    load_mnist,
+    plots,
+    save,
+    train,
+)
+from mnist_digits.model import Ensemble
 from mnist_digits.recipe import RECIPES
 
 HERE = Path(__file__).parent
-# In the quick run a training stops after so many seconds and is extrapolated.
-QUICK_PATIENCE = 60.0
-# contender: seeds in the quick run, seeds in the full run
+# contender: seeds
 SEEDS = {
-    "fast": (10, 10),
-    "accurate": (5, 5),
-    "ensemble": (0, 3),
-    "train_mnist_fast": (10, 10),
-    "PyTorch example": (1, 3),
-    "MnistSimpleCNN M3": (1, 1),
+    "fast": 10,
+    "balanced": 5,
+    "accurate": 9,
+    "train_mnist_fast": 10,
+    "PyTorch example": 1,
+    "MnistSimpleCNN M3": 1,
 }
+# Seconds of training after which the quick run stops a peer, and extrapolates. The example
+# is given the epochs that it needs to pass 99.0% for the first time.
+PATIENCE = {"PyTorch example": 400.0, "MnistSimpleCNN M3": 60.0}
 
 
-def measure(name: str, seed: int, patience: float) -> dict[str, Any]:
-    """Train one contender once, in this process.
+def measure(name: str, seed: int, patience: float, directory: Path) -> dict[str, Any]:
+    """Train one contender once, in this process; save the run, if it is one of ours.
 
     Returns name, seed, seconds, whether it `finished` or its seconds are extrapolated, its
     epochs as (seconds, test accuracy), and the peak memory in bytes.
@@ -60,14 +78,13 @@ def measure(name: str, seed: int, patience: float) -> dict[str, Any]:
 
     finished = True
     if name in RECIPES:
-        recipe = RECIPES[name]
-        # Ensembles of different seeds have no member in common.
-        recipe = dataclasses.replace(recipe, seed=seed * recipe.members)
 
         def look(run: Run) -> None:
             on_epoch(run.model, run.training_seconds)
 
-        seconds = train(recipe, digits, on_epoch=look).training_seconds
+        run = train(dataclasses.replace(RECIPES[name], seed=seed), digits, on_epoch=look)
+        save(run, directory)
+        seconds = run.training_seconds
     else:
         peer = PEERS[name]
         seconds, steps = train_peer(peer, digits, seed, on_epoch, patience)
@@ -83,22 +100,55 @@ def measure(name: str, seed: int, patience: float) -> dict[str, Any]:
     }
 
 
-def measure_in_turns(full: bool) -> list[dict[str, Any]]:
-    """All the trainings, each in a process of its own, seed by seed."""
-    patience = math.inf if full else QUICK_PATIENCE
-    counts = {name: seeds[full] for name, seeds in SEEDS.items()}
+def measure_in_turns(full: bool, folder: Path) -> list[dict[str, Any]]:
+    """All the trainings, each in a process of its own, seed by seed; runs go to `folder`."""
     outcomes = []
-    for seed in range(max(counts.values())):
-        for name in (name for name, count in counts.items() if seed < count):
-            command = [sys.executable, __file__, "--one", name, str(seed), str(patience)]
+    for seed in range(max(SEEDS.values())):
+        for name in (name for name, count in SEEDS.items() if seed < count):
+            patience = math.inf if full else PATIENCE.get(name, math.inf)
+            directory = folder / f"{name} {seed}"
+            directory.mkdir()
+            arguments = [name, str(seed), str(patience), str(directory)]
+            command = [sys.executable, __file__, "--one", *arguments]
             output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-            outcome = json.loads(output)
-            outcomes.append(outcome)
-            how = f"test accuracy {outcome['epochs'][-1][1]:.2%}" if outcome["epochs"] else ""
-            if not outcome["finished"]:
-                how = "extrapolated"
-            print(f"{name}, seed {seed}: {outcome['seconds']:,.1f} s, {how}", flush=True)
+            outcomes.append(json.loads(output))
+            report(outcomes[-1])
     return outcomes
+
+
+def report(outcome: dict[str, Any]) -> None:
+    """Print the line of a training."""
+    how = f"test accuracy {outcome['epochs'][-1][1]:.2%}" if outcome["epochs"] else ""
+    if not outcome["finished"]:
+        how += " so far, the time extrapolated"
+    print(
+        f"{outcome['name']}, seed {outcome['seed']}: {outcome['seconds']:,.1f} s, {how}", flush=True
+    )
+
+
+def draw_ensembles(outcomes: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    """Ensembles of the runs of `accurate` in `folder`, no two with a member in common.
+
+    Their training time is the sum of their members'.
+    """
+    _, test = load_mnist()
+    members = [outcome for outcome in outcomes if outcome["name"] == "accurate"]
+    draws = []
+    for number in range(len(members) // ENSEMBLE.members):
+        part = members[number * ENSEMBLE.members :][: ENSEMBLE.members]
+        networks = [load(folder / f"accurate {member['seed']}").model for member in part]
+        seconds = sum(member["seconds"] for member in part)
+        draw = {
+            "name": "ensemble",
+            "seed": part[0]["seed"],
+            "seconds": seconds,
+            "finished": True,
+            "epochs": [(seconds, evaluate(Ensemble(networks), test).accuracy)],
+            "peak_memory": max(member["peak_memory"] for member in part),
+        }
+        report(draw)
+        draws.append(draw)
+    return draws
 
 
 def measure_command(name: str, repetitions: int = 3) -> float:
@@ -114,23 +164,24 @@ def measure_command(name: str, repetitions: int = 3) -> float:
 
 
 def measure_inference(repetitions: int = 15) -> list[tuple[str, float, float]]:
-    """(network, images/s in batches of 1000, seconds for one image): medians, in turns."""
+    """(network, images/s, seconds for one image): medians, in turns.
+
+    Images/s are those of batches of 100 or of 1,000, whichever suits the network better.
+    """
     _, test = load_mnist()
     images = test.images[:1000].contiguous(memory_format=torch.channels_last)
     networks: dict[str, nn.Module] = {
         "fast": DigitNet(FAST).to(memory_format=torch.channels_last),
         "PyTorch example": Normalized(PYTORCH_EXAMPLE.network()),
     }
-    batch: dict[str, list[float]] = {name: [] for name in networks}
-    single: dict[str, list[float]] = {name: [] for name in networks}
+    times: dict[tuple[str, int], list[float]] = defaultdict(list)
     with torch.inference_mode():
         for _ in range(repetitions):
-            for name, network in networks.items():
+            for (name, network), count in itertools.product(networks.items(), (1, 100, 1000)):
                 network.eval()
-                batch[name].append(seconds_of(network, images))
-                single[name].append(seconds_of(network, images[:1]))
-    median = statistics.median
-    return [(name, len(images) / median(batch[name]), median(single[name])) for name in networks]
+                times[name, count].append(seconds_of(network, images[:count]))
+    pace = {key: statistics.median(several) / key[1] for key, several in times.items()}
+    return [(name, 1 / min(pace[name, 100], pace[name, 1000]), pace[name, 1]) for name in networks]
 
 
 def seconds_of(network: Callable[[torch.Tensor], object], images: torch.Tensor) -> float:
@@ -144,15 +195,17 @@ def seconds_of(network: Callable[[torch.Tensor], object], images: torch.Tensor) 
 def main() -> None:
     """Measure, print a line a training, and write RESULTS.md with its figure."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--full", action="store_true", help="every recipe and seed")
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--full", action="store_true", help="train the slow peers to their end")
+    parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        name, seed, patience = options.one
-        print(json.dumps(measure(name, int(seed), float(patience))))
+        name, seed, patience, directory = options.one
+        print(json.dumps(measure(name, int(seed), float(patience), Path(directory))))
         return
     started = time.perf_counter()
-    outcomes = measure_in_turns(options.full)
+    with tempfile.TemporaryDirectory() as folder:
+        outcomes = measure_in_turns(options.full, Path(folder))
+        outcomes += draw_ensembles(outcomes, Path(folder))
     inference, command = measure_inference(), measure_command("fast")
     minutes = (time.perf_counter() - started) / 60
     plots.save_figure(accuracy_against_time(outcomes, set(RECIPES)), HERE / "accuracy_time.png")

@@ -30,7 +30,8 @@ Written by `python benchmarks/run.py{flag}` on {day}, in {minutes:.0f} minutes, 
 
 Accuracy is that of the last epoch, mean ± standard deviation over the seeds 0, 1, 2, ...;
 times and memory are medians. Training time goes from the data in memory to the final weights;
-"first at" is when an epoch first ended with that test accuracy. Times with * are of trainings
+"first at" is when an epoch first ended with that test accuracy. The ensembles are of the
+trainings of accurate, no two with a member in common; their time is the members' together. Times with * are of trainings
 that were stopped and extrapolated from their steps. The peers are written anew from their
 published settings (`peers.py`), and train as they do: see there.
 
@@ -41,9 +42,11 @@ takes {command:.1f} s.
 
 ## Inference
 
-| network | images/s, batches of 1,000 | one image |
+| network | images/s | one image |
 |---|---|---|
 {inference}
+
+In eager mode; batches of 100 or of 1,000, whichever suits the network better.
 """
 
 

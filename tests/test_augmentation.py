@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_digits import ACCURATE, FAST, Digits, Recipe, augment
+from mnist_digits.augmentation import CHANGES, dimmed, neighboured, ruled, thicker, thinner
 
 
 def centre_of_mass(images: torch.Tensor) -> torch.Tensor:
@@ -78,3 +80,49 @@ def test_the_same_random_state_moves_the_same(mnist: tuple[Digits, Digits]) -> N
     first = augment(images, ACCURATE)
     torch.manual_seed(3)
     assert torch.equal(first, augment(images, ACCURATE))
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_every_change_of_looks_changes_most_digits(
+    change: Callable[[torch.Tensor], torch.Tensor], mnist: tuple[Digits, Digits]
+) -> None:
+    torch.manual_seed(0)
+    ink = mnist[0].images[:200].float() / 255
+    changed = change(ink)
+    assert changed.shape == ink.shape
+    assert changed.isfinite().all()
+    # A patch may lie where there is nothing to cover, a part of a line outside.
+    assert ((changed - ink).abs().amax(dim=(1, 2, 3)) > 0.01).float().mean() > 0.6
+
+
+def test_pens_and_light_change_as_their_names_say(mnist: tuple[Digits, Digits]) -> None:
+    torch.manual_seed(0)
+    ink = mnist[0].images[:200].float() / 255
+    assert (thicker(ink) >= ink).all()
+    assert (thinner(ink) <= ink).all()
+    assert (neighboured(ink) >= ink).all()
+    assert (ruled(ink) >= ink).all()
+    contrast = dimmed(ink).amax(dim=(1, 2, 3)) - dimmed(ink).amin(dim=(1, 2, 3))
+    assert contrast.max() <= 1
+    assert contrast.mean() < 0.8
+
+
+def test_appearance_falls_on_its_share_of_the_images(mnist: tuple[Digits, Digits]) -> None:
+    torch.manual_seed(0)
+    images = mnist[0].images[:1000]
+    changed = augment(images, replace(FAST, appearance=0.3))
+    share = ((changed - images.float()).abs() > 1e-3).flatten(1).any(dim=1).float().mean()
+    # Of those chosen, some go through none of the changes.
+    assert 0.2 < share <= 0.3
+    assert changed.min() >= 0
+    assert changed.max() <= 255
+
+
+@given(seed=st.integers(0, 2**32 - 1), pixels=st.floats(0.5, 5))
+def test_bending_keeps_the_ink_near_its_place(seed: int, pixels: float) -> None:
+    torch.manual_seed(seed)
+    images = torch.zeros(20, 1, 28, 28, dtype=torch.uint8)
+    images[:, :, 10:18, 10:18] = 200
+    bent = augment(images, replace(FAST, elastic=pixels))
+    assert (centre_of_mass(bent) - 13.5).abs().max() < 3 * pixels + 1
+    assert not torch.equal(bent, images.float())

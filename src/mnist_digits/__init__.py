@@ -20,14 +20,20 @@ if TYPE_CHECKING:
     from .errors import CheckpointError as CheckpointError
     from .errors import DatasetError as DatasetError
     from .errors import MnistDigitsError as MnistDigitsError
+    from .errors import PictureError as PictureError
     from .errors import RecipeError as RecipeError
     from .errors import TrainingError as TrainingError
     from .evaluation import Evaluation as Evaluation
     from .evaluation import evaluate as evaluate
     from .model import DigitNet as DigitNet
+    from .reader import Digit as Digit
+    from .reader import Reader as Reader
+    from .reader import Reading as Reading
     from .recipe import ACCURATE as ACCURATE
+    from .recipe import BALANCED as BALANCED
     from .recipe import ENSEMBLE as ENSEMBLE
     from .recipe import FAST as FAST
+    from .recipe import ROBUST as ROBUST
     from .recipe import Recipe as Recipe
     from .training import Epoch as Epoch
     from .training import Run as Run
@@ -36,8 +42,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ACCURATE": "recipe",
+    "BALANCED": "recipe",
     "CheckpointError": "errors",
     "DatasetError": "errors",
+    "Digit": "reader",
     "DigitNet": "model",
     "Digits": "dataset",
     "ENSEMBLE": "recipe",
@@ -45,6 +53,10 @@ _HOMES = {
     "Evaluation": "evaluation",
     "FAST": "recipe",
     "MnistDigitsError": "errors",
+    "PictureError": "errors",
+    "ROBUST": "recipe",
+    "Reader": "reader",
+    "Reading": "reader",
     "Recipe": "recipe",
     "RecipeError": "errors",
     "Run": "training",

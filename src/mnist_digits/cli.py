@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from .errors import CheckpointError, MnistDigitsError
+from .errors import CheckpointError, MnistDigitsError, PictureError
 from .recipe import RECIPES, Recipe, named
 
 if TYPE_CHECKING:
@@ -25,15 +25,21 @@ if TYPE_CHECKING:
 
     from .dataset import Digits
     from .evaluation import Evaluation
+    from .reader import Reading
     from .training import Run
+
+MODEL = "model.onnx"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, 2 for bad input, 130 after Ctrl-C."""
+    """Run the command; returns its exit status: 0, 2 for bad input, 130 after Ctrl-C.
+
+    1 if some of several pictures could not be read.
+    """
     warnings.formatwarning = lambda message, *_, **__: f"mnist-digits: warning: {message}\n"
     options = build_parser().parse_args(arguments)
     try:
-        options.function(options)
+        return int(options.function(options) or 0)
     except MnistDigitsError as error:
         message = " ".join(str(error).split())
         print(f"mnist-digits {options.command}: error: {message}", file=sys.stderr)
@@ -46,7 +52,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         print(f"\nmnist-digits {options.command}: stopped{interrupt}", file=sys.stderr)
         return 130
-    return 0
 
 
 def train(options: argparse.Namespace) -> None:
@@ -113,7 +118,16 @@ def _train_into(
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Measure a saved run: accuracy, each digit, confusion, calibration, figures."""
+    """Measure a saved run, or with --pictures how well labelled pictures are read."""
+    if options.pictures:
+        _evaluate_pictures(options)
+    elif options.run:
+        _evaluate_run(options)
+    else:
+        raise CheckpointError("name the folder of a run, or give --pictures FOLDER")
+
+
+def _evaluate_run(options: argparse.Namespace) -> None:
     from . import checkpoint, evaluation, report
     from .dataset import split_validation
 
@@ -156,6 +170,94 @@ def show(options: argparse.Namespace) -> None:
         print(report.run_table(run))
 
 
+def _evaluate_pictures(options: argparse.Namespace) -> None:
+    from . import plots, report
+    from .labelled import find_labelled, read_labelled
+    from .reader import Reader
+
+    pictures = find_labelled(options.pictures)
+    reader = Reader.load(options.run, options.threads)
+    outcomes = list(read_labelled(reader, pictures, options.single))
+    if options.json:
+        print(json.dumps(report.pictures_summary(outcomes)))
+    else:
+        print(report.pictures_table(outcomes), flush=True)
+    if options.figures and not all(outcome.right for outcome in outcomes):
+        figure = (options.output or Path()) / "picture_mistakes.png"
+        plots.save_figure(plots.picture_mistakes(outcomes), figure)
+        if not options.json:
+            print(f"\nThe mistakes are in {figure}")
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Read the digits in pictures: files, folders, or - for standard input."""
+    from .picture import find_pictures
+    from .reader import Reader
+
+    reader = Reader.load(options.model, options.threads)
+    files = find_pictures(options.pictures)
+    several = len(files) > 1
+    failed = False
+    for file in files:
+        try:
+            # As bytes, so that standard input can be read and annotated, too.
+            source = sys.stdin.buffer.read() if file == Path("-") else file
+            reading = reader.read_digit(source) if options.single else reader.read(source)
+            if options.annotate:
+                _annotate(source, reading, options.annotate, file if several else None)
+        except PictureError as error:
+            failed = True
+            message = " ".join(str(error).split())
+            if options.json:
+                print(json.dumps({"file": str(file), "error": message}), flush=True)
+            else:
+                print(f"mnist-digits predict: error: {message}", file=sys.stderr, flush=True)
+            continue
+        if options.json:
+            print(json.dumps({"file": str(file), **reading.to_dict()}), flush=True)
+        else:
+            print(f"{file}: {reading}", flush=True)
+    return int(failed)
+
+
+def _annotate(source: Path | bytes, reading: Reading, output: Path, file: Path | None) -> None:
+    """Write the annotated copy to `output`, or for one of several files into that folder."""
+    import io
+
+    from .annotation import annotated
+    from .files import write_whole
+
+    if file or not output.suffix:
+        output = output / f"{file.stem if file else 'annotated'}.png"
+    png = io.BytesIO()
+    annotated(source, reading).save(png, "PNG")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(output, png.getvalue())
+    except OSError as error:
+        raise CheckpointError(f"cannot write {output}: {error.strerror}") from error
+
+
+def export(options: argparse.Namespace) -> None:
+    """Turn a run into an ONNX model, with its confidence calibrated, to read pictures with."""
+    from . import checkpoint
+    from .dataset import load_mnist, split_validation
+    from .export import calibrate, export_run
+
+    run = checkpoint.load(options.run)
+    output = options.output or (options.run if options.run.is_dir() else options.run.parent) / MODEL
+    digits, _ = load_mnist(options.data)
+    _, validation = split_validation(digits)
+    if not run.history or run.history[-1].validation_accuracy is None:
+        print(
+            "mnist-digits export: warning: this run has learned from the images that its "
+            "confidence is calibrated on, and will be too sure of itself: train with --validation",
+            file=sys.stderr,
+        )
+    export_run(run, output, calibrate(run.model, run.recipe, validation))
+    print(f"Written to {output}")
+
+
 def write_figures(run: Run, test: Digits, on_test: Evaluation, directory: Path) -> None:
     """Write the figures of a run to a folder, as PNG."""
     from . import plots
@@ -189,9 +291,38 @@ def build_parser() -> argparse.ArgumentParser:
     _add_common_flags(command)
 
     command = _add_command(commands, evaluate)
-    command.add_argument("run", type=Path, help="folder of a run, or its model.safetensors")
+    command.add_argument(
+        "run",
+        type=Path,
+        nargs="?",
+        help="folder of a run, or its model.safetensors; for pictures, of an exported one "
+        "(the model that comes with the package)",
+    )
     command.add_argument("--output", type=Path, help="folder for the figures (that of the run)")
+    command.add_argument(
+        "--pictures",
+        type=Path,
+        help="folder of labelled pictures: a labels.csv with file,label, or a folder a label",
+    )
+    command.add_argument("--single", action="store_true", help="each picture has just one digit")
     _add_common_flags(command)
+
+    command = _add_command(commands, predict)
+    command.add_argument("pictures", nargs="+", type=Path, help="files, folders, - for stdin")
+    command.add_argument("--model", type=Path, help="an exported run (the model that we ship)")
+    command.add_argument("--single", action="store_true", help="each picture has just one digit")
+    command.add_argument("--json", action="store_true", help="print a JSON object a picture")
+    command.add_argument(
+        "--annotate",
+        type=Path,
+        help="write a copy with boxes and answers here (a .png, or a folder for several)",
+    )
+    command.add_argument("--threads", type=_positive, help="of the CPU (all cores)")
+
+    command = _add_command(commands, export)
+    command.add_argument("run", type=Path, help="folder of a run, or its model.safetensors")
+    command.add_argument("--output", type=Path, help="the file (model.onnx in the run's folder)")
+    command.add_argument("--data", type=Path, help="folder of the MNIST files (the user's cache)")
 
     command = _add_command(commands, show)
     command.add_argument("run", type=Path, help="folder of a run, or its model.safetensors")
@@ -208,7 +339,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def _add_command(
-    commands: argparse._SubParsersAction[Parser], function: Callable[[argparse.Namespace], None]
+    commands: argparse._SubParsersAction[Parser],
+    function: Callable[[argparse.Namespace], int | None],
 ) -> Parser:
     summary = str(function.__doc__).splitlines()[0]
     command = commands.add_parser(function.__name__, help=summary, description=summary)

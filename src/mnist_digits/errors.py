@@ -23,3 +23,7 @@ class TrainingError(MnistDigitsError):
 
 class CheckpointError(MnistDigitsError):
     """A run cannot be written to disk, or a file does not hold one."""
+
+
+class PictureError(MnistDigitsError):
+    """A picture cannot be opened or decoded, or is not one."""

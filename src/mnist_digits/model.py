@@ -31,6 +31,8 @@ from .recipe import Recipe
 # Mean and standard deviation of the 60,000 training images' pixels, on the scale 0 to 255.
 PIXEL_MEAN = 33.32
 PIXEL_DEVIATION = 78.57
+# On the same scale; MNIST's faintest image has 40.
+LEAST_DEVIATION = 10.0
 
 
 class DigitNet(nn.Module):
@@ -44,6 +46,7 @@ class DigitNet(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.test_shift = recipe.test_shift
+        self.by_frame = recipe.contrast == "frame"
         first, second = recipe.widths
         self.layers = nn.Sequential(
             nn.Conv2d(1, first, 6, stride=2, bias=False),
@@ -63,10 +66,19 @@ class DigitNet(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        images = (images.float() - PIXEL_MEAN) / PIXEL_DEVIATION
+        images = self.normalized(images.float())
         if self.training or not self.test_shift:
-            return self.layers(images)  # type: ignore[no-any-return]
+            return self.layers(images)
         return log_mean_probability(self.layers(copy) for copy in shifted(images, self.test_shift))
+
+    def normalized(self, pixels: Tensor) -> Tensor:
+        """Pixels (N, 1, 28, 28) with a mean near 0 and a deviation near 1."""
+        if not self.by_frame:
+            return (pixels - PIXEL_MEAN) / PIXEL_DEVIATION
+        offsets = pixels - pixels.mean(dim=(1, 2, 3), keepdim=True)
+        deviation = offsets.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        # A floor, so that the grain of a blank frame is not blown up to ink.
+        return offsets / deviation.clamp_min(LEAST_DEVIATION)
 
 
 def shifted(images: Tensor, pixels: int) -> list[Tensor]:

@@ -21,6 +21,8 @@ from .dataset import Digits
 from .errors import CheckpointError
 from .evaluation import Evaluation, wilson_interval
 from .files import write_whole
+from .labelled import Outcome
+from .picture import open_picture
 from .training import Epoch
 
 INK = "#1a1a1a"
@@ -182,6 +184,31 @@ def calibration(evaluation: Evaluation) -> Figure:
     axes.yaxis.set_major_formatter(percent)
     axes.legend(frameon=False, loc="upper left")
     _plain(axes)
+    return figure
+
+
+def picture_mistakes(outcomes: Sequence[Outcome], columns: int = 6) -> Figure:
+    """Pictures that were read otherwise than their label, and the frames that were read."""
+    wrong = [outcome for outcome in outcomes if not outcome.right]
+    shown = wrong[: 5 * columns]
+    rows = max(1, -(-len(shown) // columns))
+    figure = _card(columns * 1.9, rows * 1.9 + 0.6)
+    _title(figure, f"{len(wrong)} of {len(outcomes)} pictures read otherwise than their label")
+    grid = figure.subplots(rows, columns * 2, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for outcome, (picture, frames) in zip(shown, grid.reshape(-1, 2), strict=False):
+        label, reading = outcome.picture.label, outcome.reading
+        picture.set_title(label, color=INK, fontsize=10, pad=3)
+        if reading is None:
+            frames.set_title("cannot be opened", color=ORANGE, fontsize=8, pad=3)
+            continue
+        picture.imshow(open_picture(outcome.picture.path).pixels)
+        text = reading.text or "nothing found"
+        frames.set_title(text, color=ORANGE, fontsize=10, pad=3, weight="bold")
+        if reading.digits:
+            strip = np.hstack([digit.frame for digit in reading.digits[:8]])
+            frames.imshow(strip, cmap="gray_r", vmin=0, vmax=255)
     return figure
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .dataset import WRONG_TEST_LABELS
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation
+    from .labelled import Outcome
     from .training import Epoch, Run
 
 EPOCH_HEADER = "epoch     loss  training  validation  learning rate  images/s     time"
@@ -77,6 +78,42 @@ def run_table(run: Run) -> str:
         ("versions", versions.items()),
     ]
     return "\n\n".join(_section(title, rows) for title, rows in sections if rows)
+
+
+def pictures_summary(outcomes: list[Outcome]) -> dict[str, Any]:
+    """How labelled pictures were read, in all and by kind; fractions of 1."""
+    kinds = dict.fromkeys(outcome.picture.kind for outcome in outcomes)
+    groups = {kind: [o for o in outcomes if o.picture.kind == kind] for kind in kinds}
+    return {**_counts(outcomes), "kinds": {kind: _counts(part) for kind, part in groups.items()}}
+
+
+def _counts(outcomes: list[Outcome]) -> dict[str, Any]:
+    right = sum(outcome.right for outcome in outcomes)
+    sure = [outcome for outcome in outcomes if outcome.sure]
+    return {
+        "pictures": len(outcomes),
+        "right": right,
+        "accuracy": right / len(outcomes),
+        "sure": len(sure),
+        "sure_but_wrong": sum(not outcome.right for outcome in sure),
+        "unreadable": sum(outcome.reading is None for outcome in outcomes),
+    }
+
+
+def pictures_table(outcomes: list[Outcome]) -> str:
+    """How labelled pictures were read: a row in all, and one for each kind."""
+    summary = pictures_summary(outcomes)
+    kinds = summary["kinds"]
+    rows = [("all", summary), *(kinds.items() if len(kinds) > 1 else [])]
+    lines = [f"{'kind':<14}  pictures   right  accuracy    sure  sure but wrong"]
+    for kind, counts in rows:
+        lines.append(
+            f"{kind:<14}  {counts['pictures']:8,}  {counts['right']:6,}  {counts['accuracy']:8.2%}"
+            f"  {counts['sure']:6,}  {counts['sure_but_wrong']:14,}"
+        )
+    if summary["unreadable"]:
+        lines.append(f"{summary['unreadable']:,} of them could not be opened: they count as wrong")
+    return "\n".join(lines)
 
 
 def _section(title: str, rows: Iterable[tuple[str, object]]) -> str:

@@ -24,6 +24,7 @@ from .dataset import Digits
 from .errors import TrainingError
 from .evaluation import evaluate
 from .model import DigitNet, Ensemble
+from .negatives import negatives
 from .recipe import Recipe
 
 
@@ -116,12 +117,10 @@ def train(
             title = f"epoch {number} of {recipe.epochs}"
             for batch in tqdm(batches, title, leave=False, disable=None):
                 digits = train[batch]
-                images = augment(digits.images, recipe)
+                images = augment(_with_negatives(digits, recipe), recipe)
                 with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                     logits = model(images.contiguous(memory_format=torch.channels_last)).float()
-                loss = functional.cross_entropy(
-                    logits, digits.labels, label_smoothing=recipe.label_smoothing
-                )
+                loss = _loss(logits, digits.labels, recipe)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -129,7 +128,7 @@ def train(
                 schedule.step()
                 if average:
                     average.update_parameters(model)
-                hits = (logits.argmax(dim=1) == digits.labels).float().mean()
+                hits = (logits[: len(batch)].argmax(dim=1) == digits.labels).float().mean()
                 log.append(torch.stack([loss.detach(), hits]) * len(batch))
 
             steps = torch.stack(log).cpu().double()  # the only wait for the device
@@ -175,6 +174,24 @@ def _together(recipe: Recipe, members: list[Run]) -> Run:
             run.history.append(replace(epoch, epoch=number, seconds=seconds))
         run.training_seconds += member.training_seconds
     return run
+
+
+def _with_negatives(digits: Digits, recipe: Recipe) -> Tensor:
+    """The images (N, 1, 28, 28), followed by as many negatives as the recipe asks for."""
+    count = round(recipe.negatives * len(digits))
+    if not count:
+        return digits.images
+    others = negatives(digits.images[:count], digits.labels[:count])
+    return torch.cat([digits.images.float(), others])
+
+
+def _loss(logits: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
+    """Cross-entropy of the digits' logits; of those after them, with all digits alike."""
+    digits, others = logits[: len(labels)], logits[len(labels) :]
+    loss = functional.cross_entropy(digits, labels, label_smoothing=recipe.label_smoothing)
+    if len(others):
+        loss = loss - recipe.negatives * others.log_softmax(dim=1).mean()
+    return loss
 
 
 def _optimization(

@@ -1,0 +1,161 @@
+"""A run as an ONNX model: raw frames in, calibrated probabilities out.
+
+The graph normalises, divides by the temperature and ends in a softmax, so that whoever runs
+it needs to know nothing. The recipe, the result and the threshold of `sure` are metadata.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .augmentation import augment
+from .dataset import Digits
+from .errors import CheckpointError
+from .files import write_whole
+from .negatives import negatives
+from .reader import FORMAT
+from .recipe import Recipe
+from .training import Run
+
+# Of the answers marked sure, at most this fraction may be wrong.
+SURE_ERRORS = 0.001
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """What turns logits into probabilities that can be relied on.
+
+    Attributes:
+        temperature: divides the logits (Guo, Pleiss, Sun and Weinberger, "On Calibration of
+            Modern Neural Networks", 2017).
+        sure_above: the confidence from which on an answer is called sure.
+    """
+
+    temperature: float = 1.0
+    sure_above: float = 0.9
+
+
+def calibrate(model: nn.Module, recipe: Recipe, held_out: Digits) -> Calibration:
+    """Fit temperature and threshold on digits that the network was not trained on.
+
+    The temperature is the one of the least cross-entropy. The threshold is the lowest at which
+    at most one in a thousand of the sure answers is wrong, on the digits as they are, and on
+    these together with the recipe's negatives, where every sure answer is wrong.
+    """
+    logits = _logits(model, held_out.images)
+    temperatures = torch.logspace(-1.5, 1, 400)
+    losses = [functional.cross_entropy(logits / t, held_out.labels).item() for t in temperatures]
+    temperature = float(temperatures[losses.index(min(losses))])
+    probabilities = (logits / temperature).softmax(dim=1)
+    confidence, answers = probabilities.max(dim=1)
+    wrong = answers != held_out.labels
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        other = augment(negatives(held_out.images, held_out.labels), _only_moved(recipe))
+    doubtful = (_logits(model, other) / temperature).softmax(dim=1).amax(dim=1)
+    at_digits = _threshold(confidence, wrong)
+    # There are as many negatives as digits here; in use there are few.
+    at_negatives = float(doubtful.quantile(0.99))
+    return Calibration(temperature, round(min(max(at_digits, at_negatives), 0.9999), 4))
+
+
+def _only_moved(recipe: Recipe) -> Recipe:
+    return dataclasses.replace(recipe, appearance=0.0)
+
+
+def _threshold(confidence: Tensor, wrong: Tensor) -> float:
+    """The lowest confidence above which at most SURE_ERRORS of the answers are wrong."""
+    order = confidence.argsort(descending=True)
+    errors = wrong[order].cumsum(0)
+    allowed = errors <= SURE_ERRORS * torch.arange(1, len(order) + 1)
+    return float(confidence[order][allowed.nonzero()[-1, 0]]) if allowed.any() else 1.0
+
+
+def _logits(model: nn.Module, images: Tensor) -> Tensor:
+    model.eval()
+    with torch.inference_mode():
+        return torch.cat([model(part).float() for part in images.split(1000)])
+
+
+class _Exported(nn.Module):
+    """uint8 frames (N, 1, 28, 28) to probabilities (N, 10)."""
+
+    def __init__(self, model: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.model = model
+        self.temperature = temperature
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return (self.model(frames) / self.temperature).softmax(dim=1)
+
+
+def export_run(
+    run: Run, path: Path, calibration: Calibration, more: dict[str, Any] | None = None
+) -> None:
+    """Write the run's network as an ONNX file; recipe, result and `more` go into its metadata.
+
+    Raises:
+        CheckpointError: the packages for it are missing, or the file cannot be written.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401, what torch exports with
+    except ImportError as error:
+        raise CheckpointError(
+            "exporting needs more packages: pip install 'mnist-digit-classification[export]'"
+        ) from error
+    network = _Exported(
+        run.model.cpu().to(memory_format=torch.contiguous_format), calibration.temperature
+    ).eval()
+    example = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            verbose=False,
+            input_names=["frames"],
+            output_names=["probabilities"],
+            dynamic_shapes={"frames": {0: torch.export.Dim("N")}},
+        )
+    model = cast(Any, program).model_proto
+    values = {
+        "format": FORMAT,
+        "sure_above": json.dumps(calibration.sure_above),
+        "information": json.dumps(
+            {
+                "recipe": dataclasses.asdict(run.recipe),
+                "result": run.result,
+                "calibration": dataclasses.asdict(calibration),
+                **(more or {}),
+            }
+        ),
+    }
+    onnx.helper.set_model_props(model, values)
+    for node in model.graph.node:
+        # Where in this machine's folders each operation was written down.
+        del node.metadata_props[:]
+    onnx.checker.check_model(model)
+    try:
+        write_whole(path, model.SerializeToString())
+    except OSError as error:
+        raise CheckpointError(f"cannot write {path}: {error.strerror}") from error
+
+
+def checksum(digits: Digits) -> str:
+    """SHA-256 of the images and labels, as hexadecimal text."""
+    content = hashlib.sha256(digits.images.cpu().numpy().tobytes())
+    content.update(digits.labels.cpu().numpy().tobytes())
+    return content.hexdigest()

@@ -1,0 +1,233 @@
+"""A person's picture, whatever its format: an upright RGB array of bounded size.
+
+Transparency is laid over a colour that its ink stands out from, 16 bits become 8, a photo
+is turned as its EXIF data says, and large JPEGs are decoded at the size that is needed.
+Finding the digits in it is the next room's job (`segmentation`).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .errors import PictureError
+
+Source: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[np.generic]"
+
+# The longer side, in pixels, that pictures are reduced to: a digit a hundredth as high as
+# the page still has 16.
+WORKING_SIZE = 1600
+# Beyond it a picture is refused by its header: decoding takes up to 4 bytes a pixel.
+MAXIMUM_PIXELS = 120_000_000
+# fmt: off
+SUFFIXES = frozenset({
+    ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp",
+    ".pgm", ".ppm", ".pbm", ".heic", ".heif",
+})
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What was decoded.
+
+    Attributes:
+        pixels: uint8 (H, W, 3), red, green and blue, at most WORKING_SIZE on a side.
+        width, height: pixels of the picture as displayed, before it was reduced.
+    """
+
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+
+    @property
+    def reduction(self) -> float:
+        """How many pixels as displayed there are to one of `pixels`, along a side."""
+        height, width, _ = self.pixels.shape
+        return float(max(self.width / width, self.height / height))
+
+
+def open_picture(source: Source) -> Picture:
+    """Decode a picture: a path, the bytes of a file, a PIL image, or an array.
+
+    An array is (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): integers from 0 to 255, booleans, or
+    floats from 0 to 1. Of an animation or a document of several pages, the first one is taken.
+
+    Raises:
+        PictureError: there is no picture that can be read.
+    """
+    if isinstance(source, np.ndarray):
+        return _prepare(_from_array(source))
+    if isinstance(source, Image.Image):
+        return _decode(source.copy())
+    if isinstance(source, bytes):
+        content, name = source, "the picture"
+    else:
+        content, name = _file_content(Path(source)), str(source)
+    if not content:
+        raise PictureError(f"{name} is empty: 0 bytes")
+    _register_heif()
+    try:
+        with warnings.catch_warnings():
+            # Whatever is odd about a file is either no matter or an exception.
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content)) as image:
+                return _decode(image)
+    except UnidentifiedImageError as error:
+        raise PictureError(f"{name} is not a picture in a format that can be read here") from error
+    except PictureError as error:
+        raise PictureError(f"{name} {error}") from error
+    except Image.DecompressionBombError as error:
+        raise PictureError(f"{name} has more than {MAXIMUM_PIXELS:,} pixels") from error
+    except MemoryError as error:
+        raise PictureError(f"{name} needs more memory than there is: make it smaller") from error
+    # Pillow's decoders raise nearly anything on damaged files, by their own account.
+    except Exception as error:
+        raise PictureError(f"{name} is damaged and cannot be decoded: {error}") from error
+
+
+def _file_content(path: Path) -> bytes:
+    if path.is_dir():
+        raise PictureError(f"{path} is a folder, not a picture")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise PictureError(f"there is no file {path}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PictureError(f"cannot read {path}: {reason}") from error
+
+
+def _register_heif() -> None:
+    """Let Pillow read HEIC, the format of some phones, where `pillow-heif` is installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return
+    register_heif_opener()
+
+
+def _decode(image: Image.Image) -> Picture:
+    width, height = image.size
+    if width * height > MAXIMUM_PIXELS:
+        raise PictureError(
+            f"has {width} × {height} pixels, more than {MAXIMUM_PIXELS:,}: make it smaller"
+        )
+    # JPEG decodes at an eighth, a quarter or a half of the size for a fraction of the time.
+    image.draft("RGB", (WORKING_SIZE, WORKING_SIZE))
+    orientation = image.getexif().get(0x0112, 1)
+    if orientation in (5, 6, 7, 8):
+        width, height = height, width
+    image = _eight_bits(image)
+    if max(image.size) > WORKING_SIZE:
+        image.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)
+    image = ImageOps.exif_transpose(image)
+    return Picture(_opaque(image), width, height)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The image as RGB or RGBA."""
+    if image.mode[:1] in "IF":  # 16 or 32 bits a pixel, or floating point
+        return Image.fromarray(_stretched(np.asarray(image, dtype=np.float64))).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        return image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _stretched(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Brightness on any scale, brought to 0 to 255."""
+    values = np.nan_to_num(values, posinf=0, neginf=0)
+    low, high = values.min(), values.max()
+    if low >= 0 and high <= 65535 and high > 255:
+        low, high = 0, 65535 if high > 4095 else 4095
+    return ((values - low) * (255 / max(high - low, 1e-9))).clip(0, 255).astype(np.uint8)
+
+
+def _from_array(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    shape = values.shape
+    if values.ndim == 3 and shape[2] == 1:
+        values = values[:, :, 0]
+    if (
+        values.ndim not in (2, 3)
+        or values.size == 0
+        or (values.ndim == 3 and shape[2] not in (3, 4))
+    ):
+        raise PictureError(f"an array of shape {shape} is no picture: bring (H, W), (H, W, 3 or 4)")
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8) * 255
+    if values.dtype == np.uint8:
+        return values.astype(np.uint8)
+    if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
+        raise PictureError(f"an array of {values.dtype} is no picture: bring numbers from 0 to 255")
+    numbers = values.astype(np.float64)
+    if not np.isfinite(numbers).all():
+        raise PictureError("the array has values that are infinite or not a number")
+    if np.issubdtype(values.dtype, np.floating) and numbers.min() >= 0 and numbers.max() <= 1:
+        numbers = numbers * 255
+    if numbers.min() < 0 or numbers.max() > 255:
+        raise PictureError("the array's values are not from 0 to 255 (or floats from 0 to 1)")
+    return numbers.round().astype(np.uint8)
+
+
+def _prepare(values: NDArray[np.uint8]) -> Picture:
+    return _decode(Image.fromarray(values))
+
+
+def _opaque(image: Image.Image) -> NDArray[np.uint8]:
+    """RGB pixels; what is transparent becomes a colour that stands out from what is not.
+
+    A black digit on nothing comes to lie on white, a white one on black; so does one whose
+    shape is only in the transparency. Where what is opaque has a ground of its own (a drawing
+    with transparent corners), that ground fills the rest.
+    """
+    pixels = np.asarray(image)
+    if image.mode != "RGBA":
+        return pixels
+    alpha = pixels[:, :, 3:].astype(np.float32) / 255
+    colours = pixels[:, :, :3]
+    if alpha.min() == 1:
+        return np.ascontiguousarray(colours)
+    solid = colours[alpha[:, :, 0] > 0.5]
+    if len(solid) == 0:
+        solid = colours[alpha[:, :, 0] > 0]
+    ground = _ground_under(solid)
+    return (colours * alpha + ground * (1 - alpha)).round().astype(np.uint8)
+
+
+def _ground_under(solid: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The colour to lay what is opaque, (N, 3), upon."""
+    white = np.full(3, 255, np.float32)
+    if len(solid) == 0:
+        return white
+    brightness = solid.mean(axis=1)
+    low, high = np.percentile(brightness, [2, 98])
+    # Ink and ground are both there: most of what is opaque is the ground.
+    if high - low > 100:
+        return np.median(solid, axis=0).astype(np.float32)
+    return white if np.median(brightness) < 128 else white * 0
+
+
+def find_pictures(paths: list[Path]) -> list[Path]:
+    """The paths, with each folder replaced by the pictures in it and in its folders.
+
+    Raises:
+        PictureError: a folder has no pictures.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = [file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]
+        if not inside:
+            raise PictureError(f"there are no pictures in the folder {path}")
+        found += sorted(inside)
+    return found

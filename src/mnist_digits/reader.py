@@ -1,0 +1,239 @@
+"""Reader: pictures in, digits with their confidence out. Runs on ONNX Runtime, without torch."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from .errors import CheckpointError, PictureError
+from .picture import Source, open_picture
+from .segmentation import FRAME, Glyph, find_rows, find_single, frame, halves
+
+MODEL = "model.onnx"
+FORMAT = "mnist-digits model 1"
+# Frames that go through the network at once: more gain no speed, but take memory.
+BATCH = 500
+# Ink wider than this times its height may be several digits that touch.
+TOUCHING_WIDTH = 1.1
+# More than this are not digits on a page but the weave of a carpet.
+MAXIMUM_DIGITS = 500
+
+
+@dataclass(frozen=True)
+class Digit:
+    """A digit that was read.
+
+    Attributes:
+        confidence: the probability that it is right.
+        probabilities: float32 (10,), summing to 1.
+        box: x0, y0, x1, y1 in pixels of the picture as displayed; x1, y1 are just outside.
+        frame: uint8 (28, 28), what the network saw.
+        sure: whether the confidence is enough to rely on.
+    """
+
+    digit: int
+    confidence: float
+    probabilities: NDArray[np.float32]
+    box: tuple[int, int, int, int]
+    frame: NDArray[np.uint8]
+    sure: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON has of it."""
+        return {
+            "digit": self.digit,
+            "confidence": round(self.confidence, 4),
+            "box": list(self.box),
+        }
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read in a picture: rows from top to bottom, in each the digits from the left."""
+
+    rows: list[list[Digit]]
+
+    @property
+    def digits(self) -> list[Digit]:
+        return [digit for row in self.rows for digit in row]
+
+    @property
+    def text(self) -> str:
+        """The digits, with `/` between the rows; empty if there are none."""
+        return "/".join("".join(str(digit.digit) for digit in row) for row in self.rows)
+
+    @property
+    def sure(self) -> bool:
+        """Whether there are digits, and each of them can be relied on."""
+        return bool(self.rows) and all(digit.sure for digit in self.digits)
+
+    def __str__(self) -> str:
+        if not self.rows:
+            return "no digits found"
+        least = min(digit.confidence for digit in self.digits)
+        return f"{self.text}  ({'sure' if self.sure else 'not sure'}, {least:.1%})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON has of it: text, sure, digits."""
+        digits = [digit.to_dict() for digit in self.digits]
+        return {"text": self.text, "sure": self.sure, "digits": digits}
+
+
+class Reader:
+    """Reads digits with the network that the package ships, or one that was exported.
+
+    Attributes:
+        information: what the model file says of itself: recipe, result, data.
+        sure_above: the least confidence of an answer that is called sure.
+    """
+
+    def __init__(self, model: bytes, threads: int | None = None) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = threads or 0
+        # Waiting threads would otherwise keep a core busy between two pictures.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"]
+        )
+        values = self._session.get_modelmeta().custom_metadata_map
+        if values.get("format") != FORMAT:
+            raise ValueError("it does not say that it is a model of mnist-digits")
+        self.sure_above = float(values["sure_above"])
+        self.information: dict[str, Any] = json.loads(values["information"])
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] | None = None, threads: int | None = None) -> Reader:
+        """The shipped network; with a path, that of an exported run (its folder or .onnx file).
+
+        Raises:
+            CheckpointError: there is none, or the file is damaged or something else.
+        """
+        if path is None:
+            model = resources.files(__package__).joinpath("models/digits.onnx").read_bytes()
+            return cls(model, threads)
+        file = Path(path) / MODEL if Path(path).is_dir() else Path(path)
+        if not file.is_file():
+            raise CheckpointError(
+                f"there is no {file}: `mnist-digits export RUN` makes it from a trained run"
+            )
+        try:
+            return cls(file.read_bytes(), threads)
+        # The runtime has exceptions of its own, one for each of its status codes.
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
+            raise CheckpointError(
+                f"{file} cannot be used to read ({reason}): `mnist-digits export RUN` writes "
+                f"such files"
+            ) from error
+
+    def read(self, source: Source) -> Reading:
+        """Find and read the digits in a picture: a path, bytes, a PIL image or an array.
+
+        Raises:
+            PictureError: it cannot be opened or is not a picture.
+        """
+        picture = open_picture(source)
+        rows = find_rows(picture.pixels)
+        if sum(map(len, rows)) > MAXIMUM_DIGITS:
+            return Reading([])
+        glyphs = [glyph for row in rows for glyph in row]
+        answers = iter(self._apart(glyphs))
+        digits = [[digit for _ in row for digit in next(answers)] for row in rows]
+        return Reading([[_in_place(d, picture.reduction) for d in row] for row in digits])
+
+    def read_digit(self, source: Source) -> Reading:
+        """Read a picture that holds exactly one digit; a blank one gives none.
+
+        Raises:
+            PictureError: it cannot be opened or is not a picture.
+        """
+        picture = open_picture(source)
+        glyphs = find_single(picture.pixels)
+        if not glyphs:
+            return Reading([])
+        best = max(self._answers(glyphs), key=lambda digit: digit.confidence)
+        return Reading([[_in_place(best, picture.reduction)]])
+
+    def classify(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities (N, 10) of digits framed as in MNIST: uint8 (N, 28, 28), light on dark.
+
+        Raises:
+            PictureError: the array is of another shape or type.
+        """
+        frames = np.asarray(frames)
+        if frames.dtype != np.uint8 or frames.size != len(frames) * FRAME * FRAME:
+            raise PictureError(
+                f"frames must be uint8 (N, 28, 28), not {frames.dtype} {frames.shape}"
+            )
+        batches = frames.reshape(-1, 1, FRAME, FRAME)
+        parts = [
+            self._session.run(None, {"frames": batches[start : start + BATCH]})[0]
+            for start in range(0, len(batches), BATCH)
+        ]
+        return np.concatenate([np.empty((0, 10), np.float32), *parts])
+
+    def _answers(self, glyphs: list[Glyph]) -> list[Digit]:
+        """Each glyph as one digit; boxes are still those of what was searched."""
+        if not glyphs:
+            return []
+        frames = np.stack([frame(glyph.ink) for glyph in glyphs])
+        return [
+            Digit(
+                digit=int(row.argmax()),
+                confidence=float(row.max()),
+                probabilities=row,
+                box=glyph.box,
+                frame=image,
+                sure=bool(row.max() >= self.sure_above),
+            )
+            for glyph, image, row in zip(glyphs, frames, self.classify(frames), strict=True)
+        ]
+
+    def _apart(self, glyphs: list[Glyph]) -> list[list[Digit]]:
+        """Each glyph as the digits that it holds: digits that touch are cut apart.
+
+        A wide glyph that the network doubts is cut at each of its thin places; the cut whose
+        worse half is the most convincing is taken, if it convinces more than the whole.
+        """
+        result = [[digit] for digit in self._answers(glyphs)]
+        for place, glyph in enumerate(glyphs):
+            whole = result[place][0]
+            if glyph.width > TOUCHING_WIDTH * glyph.height and not whole.sure:
+                result[place] = self._cut(glyph, whole)
+        return result
+
+    def _cut(self, glyph: Glyph, whole: Digit) -> list[Digit]:
+        cuts = halves(glyph)
+        answers = self._answers([half for cut in cuts for half in cut])
+        pairs = [
+            (answers[2 * number], answers[2 * number + 1], cut) for number, cut in enumerate(cuts)
+        ]
+        if not pairs:
+            return [whole]
+        wide = glyph.width > 2 * glyph.height
+        # Of three digits or more the first is cut off; the rest is cut in its turn.
+        left, right, cut = max(
+            pairs,
+            key=lambda pair: pair[0].confidence if wide else min(d.confidence for d in pair[:2]),
+        )
+        if min(left.confidence, right.confidence) <= whole.confidence and not wide:
+            return [whole]
+        rest = [right]
+        if cut[1].width > TOUCHING_WIDTH * cut[1].height and not right.sure:
+            rest = self._cut(cut[1], right)
+        return [left, *rest]
+
+
+def _in_place(digit: Digit, reduction: float) -> Digit:
+    """The digit with its box in pixels of the picture as displayed."""
+    x0, y0, x1, y1 = (round(side * reduction) for side in digit.box)
+    return Digit(**{**vars(digit), "box": (x0, y0, x1, y1)})

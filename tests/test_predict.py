@@ -1,0 +1,174 @@
+"""mnist-digits predict, and evaluate --pictures, as people call them."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_segmentation import page
+
+from mnist_digits import Digits
+from mnist_digits.cli import main
+
+
+@pytest.fixture(scope="module")
+def pictures(mnist: tuple[Digits, Digits], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder: 7.png and 21.png (two digits), one.gif in a folder, a text, a broken file."""
+    images = mnist[1].images[:, 0].numpy()
+    folder = tmp_path_factory.mktemp("pictures")
+    (folder / "more").mkdir()
+    for name, places in {
+        "7.png": [(images[0], 150, 80, 120)],
+        "21.png": [(images[1], 60, 80, 120), (images[2], 260, 80, 120)],
+        "more/one.gif": [(images[2], 150, 80, 120)],
+    }.items():
+        Image.fromarray(page(places)).save(folder / name)
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    return folder
+
+
+def test_a_line_a_picture(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(pictures / "7.png"), str(pictures / "21.png")]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{pictures / '7.png'}: 7  (sure, ")
+    assert second.startswith(f"{pictures / '21.png'}: 21  (sure, ")
+
+
+def test_json_and_a_picture_that_cannot_be_read(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", "--json", str(pictures)]) == 1
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    names = [Path(line["file"]).name for line in found]
+    assert names == ["21.png", "7.png", "broken.jpg", "one.gif"]
+    assert [line.get("text") for line in found] == ["21", "7", None, "1"]
+    assert "damaged" in found[2]["error"] or "not a picture" in found[2]["error"]
+    assert set(found[2]) == {"file", "error"}
+
+
+def test_the_others_are_still_read(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = pictures / "none.png"
+    assert main(["predict", str(missing), str(pictures / "7.png")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out.startswith(f"{pictures / '7.png'}: 7")
+    assert captured.err == f"mnist-digits predict: error: there is no file {missing}\n"
+
+
+def test_standard_input_and_one_digit(pictures: Path) -> None:
+    command = [sys.executable, "-W", "error", "-m", "mnist_digits.cli", "predict", "-", "--single"]
+    content = (pictures / "7.png").read_bytes()
+    done = subprocess.run(command, input=content, capture_output=True, check=True)
+    assert done.stdout.startswith(b"-: 7  (sure")
+    assert done.stderr == b""
+
+
+def test_a_folder_without_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(tmp_path)]) == 2
+    assert "there are no pictures in the folder" in capsys.readouterr().err
+
+
+def test_annotated_copies(pictures: Path, tmp_path: Path) -> None:
+    one = tmp_path / "copy.png"
+    assert main(["predict", str(pictures / "7.png"), "--annotate", str(one)]) == 0
+    with Image.open(one) as copy, Image.open(pictures / "7.png") as plain:
+        changed = np.asarray(copy.convert("RGB")).astype(int) - np.asarray(plain.convert("RGB"))
+    ys, xs = np.nonzero(np.abs(changed).max(axis=2) > 50)
+    # The box is around the digit.
+    assert 135 <= xs.min() <= 150
+    assert ys.max() >= 195
+    several = tmp_path / "copies"
+    assert main(["predict", str(pictures), "--annotate", str(several)]) == 1
+    assert {path.name for path in several.iterdir()} == {"7.png", "21.png", "one.png"}
+
+
+def test_an_annotated_copy_that_cannot_be_written(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(pictures / "7.png"), "--annotate", "/proc/x/copy.png"]) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+def labelled(pictures: Path, folder: Path, rows: str) -> Path:
+    for name in ("7.png", "21.png"):
+        (folder / name).write_bytes((pictures / name).read_bytes())
+    (folder / "labels.csv").write_text(rows)
+    return folder
+
+
+def test_labelled_pictures_by_table(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "file,label,kind\n7.png,7,scan\n21.png,27,photo\nnone.png,1,photo\n"
+    folder = labelled(pictures, tmp_path, rows)
+    flags = ["evaluate", "--pictures", str(folder), "--output", str(tmp_path)]
+    assert main([*flags, "--json", "--no-figures"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["pictures"], found["right"], found["unreadable"]) == (3, 1, 1)
+    assert found["kinds"]["scan"]["accuracy"] == 1
+    assert found["kinds"]["photo"]["sure_but_wrong"] == 1
+    assert main(flags) == 0
+    table = capsys.readouterr().out
+    assert "33.33%" in table
+    assert "1 of them could not be opened" in table
+    assert (tmp_path / "picture_mistakes.png").stat().st_size > 5000
+
+
+def test_labelled_pictures_by_folder(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "7").mkdir()
+    Image.open(pictures / "7.png").save(tmp_path / "7" / "a.png")
+    assert main(["evaluate", "--pictures", str(tmp_path), "--single", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ("name,digit\n7.png,7\n", "must have the columns file and label"),
+        ("", "has no labelled pictures"),
+        ("file,label\n", "has no labelled pictures"),
+    ],
+)
+def test_labels_that_are_none(
+    rows: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "labels.csv").write_text(rows)
+    assert main(["evaluate", "--pictures", str(tmp_path)]) == 2
+    assert says in capsys.readouterr().err
+    assert main(["evaluate", "--pictures", str(tmp_path / "none")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+
+
+def test_something_to_evaluate_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate"]) == 2
+    assert "name the folder of a run, or give --pictures" in capsys.readouterr().err
+
+
+def test_predict_does_not_import_torch(pictures: Path) -> None:
+    program = (
+        "import sys\nfrom mnist_digits.cli import main\n"
+        f"main(['predict', {str(pictures / '7.png')!r}])\n"
+        "print({'torch', 'torchvision', 'matplotlib', 'safetensors'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", program]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert output.endswith("set()\n")
+
+
+def test_annotations_are_legible_on_tiny_pictures(mnist: tuple[Digits, Digits]) -> None:
+    from mnist_digits import Reader
+    from mnist_digits.annotation import annotated
+
+    frame = mnist[1].images[0, 0].numpy()
+    content = io.BytesIO()
+    Image.fromarray(frame).save(content, "PNG")
+    image = annotated(content.getvalue(), Reader.load().read_digit(frame))
+    assert min(image.size) >= 280

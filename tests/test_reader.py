@@ -1,0 +1,178 @@
+"""The shipped model reads: frames of MNIST, pages, single digits; and doubts what is none."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from test_segmentation import page
+
+from mnist_digits import CheckpointError, Digits, PictureError, Reader
+
+Pixels = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader.load()
+
+
+@pytest.fixture(scope="module")
+def images(mnist: tuple[Digits, Digits]) -> Pixels:
+    return mnist[1].images[:, 0].numpy()
+
+
+@pytest.fixture(scope="module")
+def probabilities(reader: Reader, images: Pixels) -> NDArray[np.float32]:
+    return reader.classify(images)
+
+
+def test_it_is_as_accurate_as_it_says(
+    reader: Reader, probabilities: NDArray[np.float32], mnist: tuple[Digits, Digits]
+) -> None:
+    errors = int((probabilities.argmax(axis=1) != mnist[1].labels.numpy()).sum())
+    assert errors <= 45
+    # The runtime adds in another order than torch: an answer on the edge may tip over.
+    assert abs(errors - reader.information["result"]["test_errors"]) <= 1
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_what_it_is_sure_of_is_right(
+    reader: Reader, probabilities: NDArray[np.float32], mnist: tuple[Digits, Digits]
+) -> None:
+    sure = probabilities.max(axis=1) >= reader.sure_above
+    wrong = probabilities.argmax(axis=1) != mnist[1].labels.numpy()
+    assert sure.mean() >= 0.98
+    assert wrong[sure].mean() <= 0.001
+
+
+def test_its_confidence_is_calibrated(
+    probabilities: NDArray[np.float32], mnist: tuple[Digits, Digits]
+) -> None:
+    right = probabilities.argmax(axis=1) == mnist[1].labels.numpy()
+    assert abs(probabilities.max(axis=1).mean() - right.mean()) < 0.005
+
+
+def test_the_model_is_small_and_knows_where_it_comes_from(reader: Reader) -> None:
+    file = Path(sys.modules[Reader.__module__].__file__ or "").parent / "models" / "digits.onnx"
+    assert file.stat().st_size <= 2_000_000
+    assert reader.information["recipe"]["name"] == "robust"
+    assert len(reader.information["data_sha256"]["train"]) == 64
+    assert reader.information["result"]["versions"]["torch"]
+
+
+def test_frames_are_read_alone_and_in_any_number(reader: Reader, images: Pixels) -> None:
+    together = reader.classify(images[:7])
+    alone = np.concatenate([reader.classify(image[None]) for image in images[:7]])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    np.testing.assert_array_equal(together, reader.classify(images[:7, None]))
+    assert reader.classify(images[:0]).shape == (0, 10)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [np.zeros((3, 28, 28)), np.zeros((3, 27, 28), np.uint8), np.zeros((0, 28), np.float32)],
+)
+def test_what_are_no_frames(frames: NDArray[np.generic], reader: Reader) -> None:
+    with pytest.raises(PictureError, match="frames must be uint8"):
+        reader.classify(frames)  # type: ignore[arg-type]
+
+
+def test_a_page_is_read_row_by_row(reader: Reader, images: Pixels) -> None:
+    """The first test digits are 7 2 1 0 4 1 4 9 5 9."""
+    places = [(40, 40), (120, 45), (200, 38), (290, 42), (60, 150), (150, 160), (240, 155)]
+    pixels = page([(images[n], x, y, 60) for n, (x, y) in enumerate(places)])
+    reading = reader.read(pixels)
+    assert reading.text == "7210/414"
+    assert reading.sure
+    assert str(reading).startswith("7210/414  (sure, 9")
+    for digit, (x, y) in zip(reading.digits, places, strict=True):
+        assert abs(digit.box[0] - x) <= 4
+        assert abs(digit.box[1] - y) <= 4
+        assert digit.confidence == pytest.approx(digit.probabilities.max())
+        assert digit.frame.shape == (28, 28)
+
+
+def test_digits_that_touch_are_cut_apart(reader: Reader, images: Pixels) -> None:
+    """The 2 and the 0, the 4 and the 9, so close that their ink runs together."""
+    right = 0
+    for first, second in [(1, 3), (4, 7), (3, 4), (7, 3), (3, 3), (1, 4)]:
+        one, two = (images[n][4:24, 4:24] for n in (first, second))
+        for overlap in range(20):
+            wide = np.zeros((20, 40 - overlap), np.uint8)
+            wide[:, :20] = one
+            wide[:, 20 - overlap :] = np.maximum(wide[:, 20 - overlap :], two)
+            columns = wide.max(axis=0) > 100
+            if columns[np.flatnonzero(columns)[0] : np.flatnonzero(columns)[-1]].all():
+                break
+        framed = np.pad(wide, 10).repeat(4, 0).repeat(4, 1)
+        text = "".join(str("7210414959"[n]) for n in (first, second))
+        right += reader.read(framed).text == text
+    assert right >= 4
+
+
+def test_one_digit_in_a_picture(reader: Reader, images: Pixels) -> None:
+    pixels = page([(images[0], 150, 60, 150)])
+    reading = reader.read_digit(pixels)
+    assert reading.text == "7"
+    assert len(reading.digits) == 1
+    # A broken digit is one digit.
+    pixels[130:134] = (250, 250, 245)
+    assert reader.read_digit(pixels).text == "7"
+
+
+def test_boxes_are_in_pixels_of_the_picture_as_displayed(reader: Reader, images: Pixels) -> None:
+    pixels = page([(images[0], 150, 60, 150)])
+    large = Image.fromarray(pixels).resize((4000, 3000))
+    box = np.array(reader.read(large).digits[0].box) / 10
+    assert np.abs(box - np.array(reader.read(pixels).digits[0].box)).max() < 4
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_blank_pictures_are_never_sure(level: int, reader: Reader) -> None:
+    blank = np.full((200, 300), level, np.uint8)
+    for reading in (reader.read(blank), reader.read_digit(blank)):
+        assert reading.text == ""
+        assert not reading.sure
+        assert str(reading) == "no digits found"
+        assert reading.to_dict() == {"text": "", "sure": False, "digits": []}
+
+
+def test_grain_and_scribbles_are_hardly_ever_sure(reader: Reader) -> None:
+    random = np.random.default_rng(0)
+    frames = random.integers(0, 256, (200, 28, 28)).astype(np.uint8)
+    assert (reader.classify(frames).max(axis=1) < reader.sure_above).mean() > 0.99
+
+
+def test_json_is_that_of_the_design(reader: Reader, images: Pixels) -> None:
+    found = json.loads(json.dumps(reader.read(page([(images[0], 150, 60, 150)])).to_dict()))
+    assert found.keys() == {"text", "sure", "digits"}
+    (digit,) = found["digits"]
+    assert digit.keys() == {"digit", "confidence", "box"}
+    assert digit["digit"] == 7
+    assert len(digit["box"]) == 4
+
+
+def test_reading_does_not_import_torch() -> None:
+    program = (
+        "import sys, numpy, mnist_digits\n"
+        "mnist_digits.Reader.load().read(numpy.zeros((50, 50), numpy.uint8))\n"
+        "print({'torch', 'torchvision', 'matplotlib'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", program]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_models_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="mnist-digits export RUN"):
+        Reader.load(tmp_path)
+    for content in (b"", b"seven", b"\x08\x0a" + bytes(1000)):
+        (tmp_path / "model.onnx").write_bytes(content)
+        with pytest.raises(CheckpointError, match="cannot be used to read"):
+            Reader.load(tmp_path)
