@@ -52,7 +52,7 @@ def turned(frames: Frames, degrees: float) -> Frames:
     return moved(frames, [[c, s, 0], [-s, c, 0]])
 
 
-def mixed(frames: Frames, other: NDArray[Any]) -> Frames:
+def mixed(frames: NDArray[Any], other: NDArray[Any]) -> Frames:
     """The sum of the two, in the range of pixels."""
     return np.clip(frames + other, 0, 255).astype(np.uint8)
 
@@ -113,7 +113,7 @@ def corruption_table(reader: Reader, test: Digits, plain: Callable[[Frames], Fra
 
 def letters() -> Frames:
     """Letters in OpenCV's Hershey fonts, without those written like digits, framed."""
-    from mnist_digits.segmentation import frame
+    from mnist_digits.framing import frame
 
     frames = []
     for font in range(8):

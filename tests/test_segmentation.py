@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mnist_digits import Digits
-from mnist_digits.segmentation import find_rows, find_single, frame
+from mnist_digits.framing import frame
+from mnist_digits.segmentation import find_rows, find_single, halves
 
 Pixels = NDArray[np.uint8]
 
@@ -153,3 +156,27 @@ def test_a_thin_line_stays_visible() -> None:
     cv2.line(ink, (20, 10), (380, 390), 1.0, 1)
     framed = frame(ink)
     assert (framed > 128).sum() >= 15
+
+
+@given(
+    width=st.integers(1, 400),
+    height=st.integers(1, 400),
+    seed=st.integers(0, 1000),
+    kind=st.sampled_from(["grain", "blocks", "slope"]),
+)
+def test_any_picture_gives_boxes_inside_it(width: int, height: int, seed: int, kind: str) -> None:
+    random = np.random.default_rng(seed)
+    values: NDArray[Any] = np.linspace(0, 255, height * width).reshape(height, width)
+    if kind == "grain":
+        values = random.integers(0, 256, (height, width))
+    elif kind == "blocks":
+        values = np.kron(random.integers(0, 256, (4, 4)), np.ones((100, 100)))[:height, :width]
+    pixels = values.astype(np.uint8)[:, :, None].repeat(3, 2)
+    rows = [*find_rows(pixels), find_single(pixels)]
+    for glyph in (glyph for row in rows for glyph in row):
+        x0, y0, x1, y1 = glyph.box
+        assert 0 <= x0 < x1 <= width
+        assert 0 <= y0 < y1 <= height
+        assert glyph.ink.shape == (y1 - y0, x1 - x0)
+        for halves_of_it in halves(glyph):
+            assert all(half.ink.any() for half in halves_of_it)

@@ -120,7 +120,7 @@ def _letter_bank() -> Tensor:
     import matplotlib
     from PIL import Image, ImageDraw, ImageFont
 
-    from .segmentation import frame
+    from .framing import frame
 
     fonts = sorted((Path(matplotlib.get_data_path()) / "fonts" / "ttf").glob("*.ttf"))
     chosen = [font for font in fonts if not any(odd in font.stem for odd in ODD_FONTS)]

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from .errors import CheckpointError, PictureError
-from .picture import Source, open_picture
-from .segmentation import FRAME, Glyph, find_rows, find_single, frame, halves
+from .framing import FRAME, frame
+from .picture import Picture, Source, open_picture
+from .segmentation import Glyph, find_rows, find_single, halves
+
+Pixels: TypeAlias = NDArray[np.uint8]
 
 MODEL = "model.onnx"
 FORMAT = "mnist-digits model 1"
 # Frames that go through the network at once: more gain no speed, but take memory.
 BATCH = 500
-# Ink wider than this times its height may be several digits that touch.
-TOUCHING_WIDTH = 1.1
+# With less confidence ink is taken for something else than a digit: ten guesses have 0.1 each.
+NO_DIGIT = 0.3
+# Ink may be several digits that touch if it is wider than this times its height, or, where the
+# network finds no digit in it, than the other.
+TOUCHING_WIDTH, NARROW_WIDTH = 1.1, 0.6
 # More than this are not digits on a page but the weave of a carpet.
 MAXIMUM_DIGITS = 500
 
@@ -138,17 +145,13 @@ class Reader:
     def read(self, source: Source) -> Reading:
         """Find and read the digits in a picture: a path, bytes, a PIL image or an array.
 
+        Ink that looks like no digit at all is passed over.
+
         Raises:
             PictureError: it cannot be opened or is not a picture.
         """
         picture = open_picture(source)
-        rows = find_rows(picture.pixels)
-        if sum(map(len, rows)) > MAXIMUM_DIGITS:
-            return Reading([])
-        glyphs = [glyph for row in rows for glyph in row]
-        answers = iter(self._apart(glyphs))
-        digits = [[digit for _ in row for digit in next(answers)] for row in rows]
-        return Reading([[_in_place(d, picture.reduction) for d in row] for row in digits])
+        return self._better(picture, self._read_rows)
 
     def read_digit(self, source: Source) -> Reading:
         """Read a picture that holds exactly one digit; a blank one gives none.
@@ -157,11 +160,27 @@ class Reader:
             PictureError: it cannot be opened or is not a picture.
         """
         picture = open_picture(source)
-        glyphs = find_single(picture.pixels)
-        if not glyphs:
-            return Reading([])
-        best = max(self._answers(glyphs), key=lambda digit: digit.confidence)
-        return Reading([[_in_place(best, picture.reduction)]])
+        return self._better(picture, self._read_single)
+
+    def _better(self, picture: Picture, read: Callable[..., list[list[Digit]]]) -> Reading:
+        """Read dark on light or light on dark as it seems; if that is not sure, both ways."""
+        rows = read(picture.pixels)
+        if not Reading(rows).sure:
+            rows = max(rows, read(picture.pixels, inverted=True), key=_conviction)
+        return Reading([[_in_place(d, picture.reduction) for d in row] for row in rows])
+
+    def _read_rows(self, pixels: Pixels, inverted: bool = False) -> list[list[Digit]]:
+        rows = find_rows(pixels, inverted)
+        if sum(map(len, rows)) > MAXIMUM_DIGITS:
+            return []
+        answers = iter(self._apart([glyph for row in rows for glyph in row]))
+        read = [[digit for _ in row for digit in next(answers)] for row in rows]
+        digits = [[digit for digit in row if digit.confidence >= NO_DIGIT] for row in read]
+        return [row for row in digits if row]
+
+    def _read_single(self, pixels: Pixels, inverted: bool = False) -> list[list[Digit]]:
+        answers = self._answers(find_single(pixels, inverted))
+        return [[max(answers, key=lambda digit: digit.confidence)]] if answers else []
 
     def classify(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities (N, 10) of digits framed as in MNIST: uint8 (N, 28, 28), light on dark.
@@ -207,30 +226,38 @@ class Reader:
         result = [[digit] for digit in self._answers(glyphs)]
         for place, glyph in enumerate(glyphs):
             whole = result[place][0]
-            if glyph.width > TOUCHING_WIDTH * glyph.height and not whole.sure:
+            if _may_touch(glyph, whole):
                 result[place] = self._cut(glyph, whole)
         return result
 
     def _cut(self, glyph: Glyph, whole: Digit) -> list[Digit]:
         cuts = halves(glyph)
-        answers = self._answers([half for cut in cuts for half in cut])
-        pairs = [
-            (answers[2 * number], answers[2 * number + 1], cut) for number, cut in enumerate(cuts)
-        ]
-        if not pairs:
+        answers = iter(self._answers([half for cut in cuts for half in cut]))
+        options = [(next(answers), next(answers), cut[1]) for cut in cuts]
+        # Of three digits or more, one is cut off; the rest is cut in its turn.
+        several = glyph.width > 2 * glyph.height
+
+        def conviction(option: tuple[Digit, Digit, Glyph]) -> float:
+            left, right, _ = option
+            return left.confidence if several else min(left.confidence, right.confidence)
+
+        if not options:
             return [whole]
-        wide = glyph.width > 2 * glyph.height
-        # Of three digits or more the first is cut off; the rest is cut in its turn.
-        left, right, cut = max(
-            pairs,
-            key=lambda pair: pair[0].confidence if wide else min(d.confidence for d in pair[:2]),
-        )
-        if min(left.confidence, right.confidence) <= whole.confidence and not wide:
+        left, right, rest = max(options, key=conviction)
+        if conviction((left, right, rest)) <= max(whole.confidence, 0.5):
             return [whole]
-        rest = [right]
-        if cut[1].width > TOUCHING_WIDTH * cut[1].height and not right.sure:
-            rest = self._cut(cut[1], right)
-        return [left, *rest]
+        return [left, *(self._cut(rest, right) if _may_touch(rest, right) else [right])]
+
+
+def _may_touch(glyph: Glyph, answer: Digit) -> bool:
+    """Whether what was read as one digit may be several that touch."""
+    least = NARROW_WIDTH if answer.confidence < 0.5 else TOUCHING_WIDTH
+    return not answer.sure and least * glyph.height < glyph.width < 15 * glyph.height
+
+
+def _conviction(rows: list[list[Digit]]) -> float:
+    """How much speaks for a reading: more digits do, if they are likelier than not."""
+    return sum(digit.confidence - 0.5 for row in rows for digit in row)
 
 
 def _in_place(digit: Digit, reduction: float) -> Digit:

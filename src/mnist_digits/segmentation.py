@@ -1,32 +1,22 @@
-"""Digits in a picture: found, boxed, put into rows, and framed as MNIST frames them.
+"""Digits in a picture: found, boxed and put into rows.
 
-    pixels (H, W, 3) -> ink_map -> marks, pieces of connected ink -> rows of Glyphs -> frames
+    pixels (H, W, 3) -> ink -> marks, pieces of connected ink -> rows of Glyphs
 
-Nothing here knows what a digit looks like. What is ink is decided by how much darker (or
-lighter) a place is than the paper around it, so that shadows, coloured paper and faint
-pencils do not matter; what belongs together, by where it lies.
+Nothing here knows what a digit looks like: what belongs together is decided by where it lies.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
-Mask = NDArray[np.bool_]
+from .ink import Floats, Mask, find_ink
 
-# The frame of MNIST: digits fit a box of 20 pixels, their centre of mass in the middle of 28.
-FRAME, BOX = 28, 20
-# Ink is at least so much darker than paper, as a fraction of the paper's brightness ...
-LEAST_CONTRAST = 0.035
-# ... and so many times what the paper itself varies (standard deviations) ...
-LEAST_SIGNAL = 5.0
-# ... and this fraction of the strongest ink near by; what fades from there goes on to the other.
-EDGE, FADING = 0.4, 0.2
+# More pieces of ink than this are a texture: the smaller ones are left out.
+MAXIMUM_MARKS = 600
 
 
 @dataclass(frozen=True)
@@ -80,22 +70,23 @@ class Mark:
         )
 
 
-def find_rows(pixels: NDArray[np.uint8]) -> list[list[Glyph]]:
+def find_rows(pixels: NDArray[np.uint8], inverted: bool = False) -> list[list[Glyph]]:
     """The digits in uint8 pixels (H, W, 3): rows from top to bottom, each from left to right.
 
-    Blank paper gives no rows.
+    Blank paper gives no rows. `inverted` takes for ink what is lighter than the paper, where
+    it seems to be darker, and the other way round.
     """
-    ink, labels, marks = _find_marks(pixels)
+    ink, labels, marks = _find_marks(pixels, inverted)
     return [[_glyph(mark, ink, labels) for mark in row] for row in _rows(_joined(marks))]
 
 
-def find_single(pixels: NDArray[np.uint8]) -> list[Glyph]:
+def find_single(pixels: NDArray[np.uint8], inverted: bool = False) -> list[Glyph]:
     """What the one digit in uint8 pixels (H, W, 3) may consist of: the likeliest first.
 
     The largest piece of ink and what clearly belongs to it; that and all that lies around.
     The same twice is left out; blank paper gives nothing.
     """
-    ink, labels, marks = _find_marks(pixels)
+    ink, labels, marks = _find_marks(pixels, inverted)
     if not marks:
         return []
     wholes = [max(_joined(marks) or marks, key=lambda mark: mark.area)]
@@ -105,240 +96,33 @@ def find_single(pixels: NDArray[np.uint8]) -> list[Glyph]:
     return [_glyph(whole, ink, labels) for whole in reversed(different.values())]
 
 
-def _find_marks(pixels: NDArray[np.uint8]) -> tuple[Floats, NDArray[np.int32], list[Mark]]:
-    ink, mask = find_ink(pixels)
+def _find_marks(
+    pixels: NDArray[np.uint8], inverted: bool
+) -> tuple[Floats, NDArray[np.int32], list[Mark]]:
+    ink, mask = find_ink(pixels, inverted)
     marks, labels = _marks(mask)
     return ink, labels, _without_dirt(marks, mask)
 
 
-def find_ink(pixels: NDArray[np.uint8]) -> tuple[Floats, Mask]:
-    """How strongly each pixel of (H, W, 3) is inked, float32 (H, W) 0 to 1, and where ink is."""
-    grey = _grey(pixels)
-    depth = _depth(grey)
-    least = np.maximum(LEAST_CONTRAST, LEAST_SIGNAL * _grain(depth))
-    peak = float(depth.max())
-    if not (depth > least).any():
-        return np.zeros_like(depth), np.zeros(depth.shape, bool)
-    near = _strongest_near(depth, peak)
-    strong = _without_rules(depth > np.maximum(least, EDGE * near), depth > least)
-    mask = _grown(strong, depth > np.maximum(least, FADING * near))
-    return np.clip(depth / near, 0, 1), mask
-
-
-def _grown(strong: Mask, weak: Mask) -> Mask:
-    """The pieces of the weak mask that hold a place of the strong one (Canny's hysteresis)."""
-    _, labels = cv2.connectedComponents((strong | weak).astype(np.uint8))
-    held = np.zeros(labels.max() + 1, bool)
-    held[labels[strong]] = True
-    held[0] = False
-    return held[labels]
-
-
-def _grey(pixels: NDArray[np.uint8]) -> Floats:
-    """One channel, 0 to 1, in which ink stands out: brightness, or the colour that differs most.
-
-    Yellow on light blue is hardly darker or lighter: there the direction in which the
-    colours spread most (their first principal component) is taken.
-    """
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-    small = (
-        cv2.resize(pixels, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
-        if min(pixels.shape[:2]) > 256
-        else pixels
-    )
-    colours = small.reshape(-1, 3).astype(np.float32) / 255
-    offsets = colours - np.median(colours, axis=0)
-    values, vectors = np.linalg.eigh(offsets.T @ offsets / len(offsets))
-    direction = vectors[:, -1].astype(np.float32)
-    spread = float(np.sqrt(max(values[-1], 0)))
-    weights = np.array([0.299, 0.587, 0.114], np.float32)
-    if abs(float(direction @ weights)) * 1.7 >= 0.5 or spread < 0.02:
-        return grey
-    projected = (pixels.astype(np.float32) / 255) @ direction
-    low, high = float(projected.min()), float(projected.max())
-    return (projected - low) / max(high - low, 1e-6)
-
-
-def _depth(grey: Floats) -> Floats:
-    """How much darker than its paper each place is, as a fraction; light ink is turned dark.
-
-    Paper is what remains of the picture when everything dark and narrower than a third of
-    it is filled up from its surroundings (a morphological closing): it follows shadows and
-    the edges of a sheet. A fraction, because a shadow dims ink and paper alike.
-    """
-    side = min(grey.shape)
-    if side > 100:
-        grey = cv2.GaussianBlur(grey, (0, 0), max(0.8, side / 1000))
-    grey = _evenly_lit(grey)
-    if _is_light_on_dark(grey):
-        grey = 1 - grey
-    size = max(3, side // 3) | 1
-    reach = 400 / max(grey.shape)
-    if reach < 1:
-        small = cv2.resize(grey, None, fx=reach, fy=reach, interpolation=cv2.INTER_AREA)
-        size = max(3, int(size * reach)) | 1
-    else:
-        small = grey
-    # From outside comes nothing, so that ink at the rim counts as ink.
-    paper = cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
-    paper = cv2.blur(paper, (3, 3))
-    if reach < 1:
-        paper = cv2.resize(paper, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.clip((paper - grey) / np.maximum(paper, 0.15), 0, 1)
-
-
-def _evenly_lit(grey: Floats) -> Floats:
-    """The picture without the slow change of light across it: a quadratic surface, taken off.
-
-    Fitted by least squares, three times, each with less weight on what lies far from the last one:
-    ink, and whatever is not paper. A closing alone would take dark corners for ink.
-    """
-    reach = min(1.0, 40 / max(grey.shape))
-    small = cv2.resize(grey, None, fx=reach, fy=reach, interpolation=cv2.INTER_AREA)
-    terms = _quadratic(small.shape)
-    values = small.ravel().astype(np.float64)
-    offsets = values - np.median(values)
-    for _ in range(3):
-        scale = 2 * np.median(np.abs(offsets)) + 0.01
-        weights = (1 / (1 + (offsets / scale) ** 2))[:, None]
-        factors = np.linalg.lstsq(terms * weights, values * weights[:, 0], rcond=None)[0]
-        offsets = values - terms @ factors
-    if np.median(np.abs(offsets)) > 0.02:
-        return grey  # the light is not of this kind: a shadow, a sheet on a table
-    surface = (_quadratic(grey.shape) @ factors).reshape(grey.shape)
-    return np.clip(grey - surface + np.median(surface), 0, 1).astype(np.float32)
-
-
-def _quadratic(shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """1, x, y, x², xy and y² at each pixel, (H·W, 6); x and y go from -1 to 1."""
-    y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in shape), indexing="ij")
-    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=2).reshape(-1, 6)
-
-
-def _is_light_on_dark(grey: Floats) -> bool:
-    """Whether what stands out from its surroundings is lighter than they are.
-
-    The surroundings are the median of a window, strokes lie to one side of it. Windows of three
-    sizes vote: in the large ones a bold digit is seen whole, the small ones do not see the
-    edges of a sheet.
-    """
-    reach = min(1.0, 160 / max(grey.shape))
-    small = cv2.resize(grey, None, fx=reach, fy=reach, interpolation=cv2.INTER_AREA)
-    levels = (small * 255).astype(np.uint8)
-    vote = 0.0
-    for part in (2, 4, 8):
-        window = max(3, min(levels.shape) // part) | 1
-        offsets = levels.astype(np.float64) - cv2.medianBlur(levels, min(window, 255))
-        vote += float((offsets**3).sum() / max((np.abs(offsets) ** 3).sum(), 1.0))
-    return vote > 0
-
-
-def _grain(depth: Floats) -> Floats:
-    """How much the paper varies around each place: strokes are too few to count.
-
-    The standard deviation in small squares, of which two fifths around are quieter.
-    """
-    reach = min(1.0, 100 / max(depth.shape))
-    if reach == 1:
-        return np.zeros_like(depth)
-    mean = cv2.resize(depth, None, fx=reach, fy=reach, interpolation=cv2.INTER_AREA)
-    square = cv2.resize(depth * depth, None, fx=reach, fy=reach, interpolation=cv2.INTER_AREA)
-    deviation = np.sqrt(np.maximum(square - mean * mean, 0))
-    # Where everything is a bit darker than its surroundings nothing is ink: the mean counts,
-    # too, but only over large windows; of small ones a bold digit may cover most.
-    noise = [_percentile(deviation + mean, 2, 40), _percentile(deviation, 4, 50)]
-    large, fine = (cv2.resize(n, depth.shape[::-1], interpolation=cv2.INTER_LINEAR) for n in noise)
-    return np.maximum(large, fine)
-
-
-def _percentile(values: Floats, part: int, percent: float) -> Floats:
-    """The percentile of the values in windows of a part of the picture, at some places."""
-    window = max(3, min(values.shape) // part)
-    windows = np.lib.stride_tricks.sliding_window_view(values, (window, window))
-    return np.percentile(windows[::4, ::4], percent, axis=(2, 3)).astype(np.float32)
-
-
-def _strongest_near(depth: Floats, peak: float) -> Floats:
-    """The depth of the strongest ink around each place, of a quarter of the peak at least."""
-    reach = min(1.0, 200 / max(depth.shape))
-    small = cv2.resize(depth, None, fx=reach, fy=reach, interpolation=cv2.INTER_AREA)
-    size = max(3, min(small.shape) // 4) | 1
-    near = cv2.dilate(small, np.ones((size, size), np.uint8))
-    near = cv2.blur(near, (size, size))
-    near = cv2.resize(near, depth.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.maximum(near, 0.25 * peak)
-
-
-def _without_rules(mask: Mask, anything: Mask) -> Mask:
-    """The mask of ink without ruled lines: straight, thin, from one side to the other.
-
-    They are looked for in `anything`, which has faint places, too. Where a stroke crosses a
-    line it stays whole.
-    """
-    if min(mask.shape) < 64:
-        return mask
-    for turned in (False, True):
-        rules = _rules(anything.T if turned else anything)
-        if not rules.any():
-            continue
-        kept = (mask.T if turned else mask) & ~rules
-        # What goes on above and below the line.
-        reach = np.ones((max(9, mask.shape[turned] // 80), 1), np.uint8)
-        whole = cv2.morphologyEx(kept.astype(np.uint8), cv2.MORPH_CLOSE, reach) > 0
-        kept |= whole & rules
-        mask = kept.T if turned else kept
-    return mask
-
-
-def _rules(anything: Mask) -> Mask:
-    """The ruled lines that cross the mask (H, W) from left to right."""
-    dots = np.ascontiguousarray(anything).astype(np.uint8)
-    length = dots.shape[1]
-    run = max(24, length // 12)
-    runs = cv2.morphologyEx(dots, cv2.MORPH_OPEN, np.ones((1, run), np.uint8))
-    # Lines of photos tilt: their runs are linked across a few rows.
-    linked = cv2.dilate(runs, np.ones((3, run), np.uint8))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(linked)
-    rules = np.zeros(dots.shape, bool)
-    for number, (x, y, wide, high, _) in enumerate(stats):
-        place = np.s_[y : y + high, x : x + wide]
-        part = (labels[place] == number) & (runs[place] > 0)
-        thickness = part.sum() / wide
-        leaves = int(y == 0 or y + high == len(dots))  # through the top or the bottom
-        ends = int(x == 0) + int(x + wide == length) + leaves
-        thin = thickness < 2 + length / 60 and high < 0.15 * length
-        if number and thin and (wide >= 0.9 * length or (ends >= 2 and wide >= 0.25 * length)):
-            rules[place] |= part
-    # The edge of a line is fainter than its middle.
-    return cv2.dilate(rules.astype(np.uint8), np.ones((3, 1), np.uint8)) > 0
-
-
 def _marks(mask: Mask) -> tuple[list[Mark], NDArray[np.int32]]:
+    """The connected pieces of the mask, the largest first, and the map of their numbers."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    marks = [
-        Mark(int(x), int(y), int(x + wide), int(y + high), [number], int(area))
-        for number, (x, y, wide, high, area) in enumerate(stats)
-        if number
-    ]
+    order = (-stats[1:, cv2.CC_STAT_AREA]).argsort(kind="stable")[:MAXIMUM_MARKS] + 1
+    marks = []
+    for number in order.tolist():
+        x, y, wide, high, area = stats[number].tolist()
+        marks.append(Mark(x, y, x + wide, y + high, [number], area))
     return marks, labels
 
 
 def _without_dirt(marks: list[Mark], mask: Mask) -> list[Mark]:
     """The marks that may be digits or parts of them: no specks, no edges of the sheet."""
-    height, width = mask.shape
-
-    def is_edge(mark: Mark) -> bool:
-        sides = (mark.x0 == 0) + (mark.y0 == 0) + (mark.x1 == width) + (mark.y1 == height)
-        return sides > 0 and (mark.width > 0.5 * width or mark.height > 0.5 * height)
-
-    inner = [mark for mark in marks if not is_edge(mark) and not _is_solid(mark, mask)]
+    inner = [m for m in marks if not _is_edge(m, mask.shape) and not _is_solid(m, mask)]
+    tallest = max((mark.height for mark in inner), default=0)
+    legible = sum(mark.height >= max(8, 0.03 * len(mask)) for mark in inner)
+    if legible < 3 and tallest < 0.2 * max((mark.height for mark in marks), default=0):
+        inner = marks  # a tight crop: the digit itself touches the edges, or it is a bold dot
     size = _typical_height(inner)
-    # A tight crop: the digit itself touches the edges.
-    if size < 0.2 * height:
-        tight = [m for m in marks if is_edge(m) and m.area < 0.6 * m.width * m.height]
-        if tight and not any(m.height > 0.1 * height for m in inner):
-            inner = marks
-            size = _typical_height(inner)
     large = [mark for mark in inner if max(mark.width, mark.height) >= 0.3 * size]
     small = [
         mark
@@ -347,6 +131,13 @@ def _without_dirt(marks: list[Mark], mask: Mask) -> list[Mark]:
         and any(_gap(mark, other) < 0.15 * size for other in large)
     ]
     return large + small
+
+
+def _is_edge(mark: Mark, shape: tuple[int, ...]) -> bool:
+    """Whether it lies along a side of the picture, as the edge of a sheet or a shadow does."""
+    height, width = shape
+    touches = mark.x0 == 0 or mark.y0 == 0 or mark.x1 == width or mark.y1 == height
+    return touches and (mark.width > 0.5 * width or mark.height > 0.5 * height)
 
 
 def _is_solid(mark: Mark, mask: Mask) -> bool:
@@ -393,20 +184,14 @@ def _cluster(marks: list[Mark], reach: float) -> Mark:
 def _joined(marks: list[Mark]) -> list[Mark]:
     """Marks of one digit joined: broken strokes, the bar of a 5, the two strokes of a 4."""
     size = _typical_height(marks)
-    marks = sorted(marks, key=lambda mark: mark.x0)
-    changed = True
-    while changed:
-        changed = False
-        for index, one in enumerate(marks):
-            for other in marks[index + 1 :]:
-                if _belong_together(one, other, size):
-                    marks = [m for m in marks if m is not one and m is not other]
-                    marks.append(one.joined(other))
-                    changed = True
-                    break
-            if changed:
-                break
-    return [mark for mark in marks if max(mark.height, mark.width) >= 0.35 * size]
+    wholes: list[Mark] = []
+    for mark in sorted(marks, key=lambda mark: -mark.area):
+        whole = mark
+        while friends := [other for other in wholes if _belong_together(whole, other, size)]:
+            wholes.remove(friends[0])
+            whole = whole.joined(friends[0])
+        wholes.append(whole)
+    return [mark for mark in wholes if max(mark.height, mark.width) >= 0.35 * size]
 
 
 def _belong_together(one: Mark, other: Mark, size: float) -> bool:
@@ -448,50 +233,6 @@ def _glyph(mark: Mark, ink: Floats, labels: NDArray[np.int32]) -> Glyph:
     own = np.isin(labels[y0:y1, x0:x1], mark.labels).astype(np.uint8)
     rim = cv2.dilate(own, np.ones((3, 3), np.uint8)) > 0
     return Glyph(ink[y0:y1, x0:x1] * rim, (x0, y0, x1, y1))
-
-
-def frame(ink: Floats) -> NDArray[np.uint8]:
-    """The ink of one digit, float32 (h, w) 0 to 1, as MNIST frames it: uint8 (28, 28).
-
-    Scaled into a box of 20 × 20 pixels with its proportions kept, anti-aliased, its centre
-    of mass in the middle. Thin strokes are made thicker first: they would fade away.
-    """
-    height, width = ink.shape
-    scale = BOX / max(height, width)
-    ink = _thickened(ink, scale)
-    height, width = ink.shape
-    scale = BOX / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    small = cv2.resize(ink, size, interpolation=method)
-    peak = float(np.percentile(small, 99.5)) if small.size > 1 else 1.0
-    small = np.clip(small / max(peak, 1e-6), 0, 1)
-    total = float(small.sum()) or 1.0
-    centre_x = float(small.sum(axis=0) @ np.arange(size[0])) / total
-    centre_y = float(small.sum(axis=1) @ np.arange(size[1])) / total
-    # Moved by whole pixels to within half a pixel of (14, 14), as all of MNIST is.
-    x = int(np.clip(round(FRAME / 2 - centre_x), 0, FRAME - size[0]))
-    y = int(np.clip(round(FRAME / 2 - centre_y), 0, FRAME - size[1]))
-    result = np.zeros((FRAME, FRAME), np.uint8)
-    result[y : y + size[1], x : x + size[0]] = (small * 255).round()
-    return result
-
-
-def _thickened(ink: Floats, scale: float) -> Floats:
-    """The ink with strokes of at least 1.8 pixels of the frame (MNIST's have 2 to 4)."""
-    solid = (ink > 0.5).astype(np.uint8)
-    if not solid.any():
-        return ink
-    padded = np.pad(solid, 1)
-    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 3)
-    ridge = distance[(distance > 0) & (distance >= cv2.dilate(distance, np.ones((3, 3), np.uint8)))]
-    thickness = 2 * float(np.median(ridge)) - 1
-    missing = 1.8 / scale - thickness
-    radius = round(missing / 2)
-    if radius < 1:
-        return ink
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return cv2.dilate(np.pad(ink, radius), kernel)
 
 
 def halves(glyph: Glyph) -> list[tuple[Glyph, Glyph]]:

@@ -1,0 +1,60 @@
+"""The ink of one digit, framed as MNIST frames it.
+
+LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document Recognition",
+1998: fitted into 20 × 20 pixels with its proportions kept, anti-aliased, and placed in
+28 × 28 pixels with its centre of mass in the middle.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .ink import Floats
+
+FRAME, BOX = 28, 20
+
+
+def frame(ink: Floats) -> NDArray[np.uint8]:
+    """The ink of one digit, float32 (h, w) 0 to 1, as MNIST frames it: uint8 (28, 28).
+
+    Scaled into a box of 20 × 20 pixels with its proportions kept, anti-aliased, its centre
+    of mass in the middle. Thin strokes are made thicker first: they would fade away.
+    """
+    height, width = ink.shape
+    scale = BOX / max(height, width)
+    ink = _thickened(ink, scale)
+    height, width = ink.shape
+    scale = BOX / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    small = cv2.resize(ink, size, interpolation=method)
+    peak = float(np.percentile(small, 99.5)) if small.size > 1 else 1.0
+    small = np.clip(small / max(peak, 1e-6), 0, 1)
+    total = float(small.sum()) or 1.0
+    centre_x = float(small.sum(axis=0) @ np.arange(size[0])) / total
+    centre_y = float(small.sum(axis=1) @ np.arange(size[1])) / total
+    # Moved by whole pixels to within half a pixel of (14, 14), as all of MNIST is.
+    x = int(np.clip(round(FRAME / 2 - centre_x), 0, FRAME - size[0]))
+    y = int(np.clip(round(FRAME / 2 - centre_y), 0, FRAME - size[1]))
+    result = np.zeros((FRAME, FRAME), np.uint8)
+    result[y : y + size[1], x : x + size[0]] = (small * 255).round()
+    return result
+
+
+def _thickened(ink: Floats, scale: float) -> Floats:
+    """The ink with strokes of at least 1.8 pixels of the frame (MNIST's have 2 to 4)."""
+    solid = (ink > 0.5).astype(np.uint8)
+    if not solid.any():
+        return ink
+    padded = np.pad(solid, 1)
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 3)
+    ridge = distance[(distance > 0) & (distance >= cv2.dilate(distance, np.ones((3, 3), np.uint8)))]
+    thickness = 2 * float(np.median(ridge)) - 1
+    missing = 1.8 / scale - thickness
+    radius = round(missing / 2)
+    if radius < 1:
+        return ink
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return cv2.dilate(np.pad(ink, radius), kernel)
