@@ -89,7 +89,8 @@ def _depth(grey: Floats, inverted: bool) -> Floats:
     paper = cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
     paper = cv2.blur(paper, (3, 3))
     paper = _enlarged(paper, grey)
-    return np.clip((paper - grey) / np.maximum(paper, 0.15), 0, 1)
+    # Not below two fifths: what is nearly black has more grain than light.
+    return np.clip((paper - grey) / np.maximum(paper, 0.4), 0, 1)
 
 
 def _evenly_lit(grey: Floats) -> Floats:

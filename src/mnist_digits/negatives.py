@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .augmentation import waves
+from .augmentation import segments, waves
 
 # Left out: what some people write like a digit (I i j l 1, O o 0, S s 5, Z z 2, b G 6, q g 9).
 LETTERS = "ACDEFHJKLMNPQRTUVWXYacdefhkmnprtuvwxy"
@@ -65,18 +66,14 @@ def shuffled(digits: Tensor, _: Tensor) -> Tensor:
 
 
 def scribbles(digits: Tensor, _: Tensor) -> Tensor:
-    """Strokes through six to eight places, drawn with one pen."""
+    """Seven strokes in a row through eight places, drawn with one pen."""
     count, device = len(digits), digits.device
-    corners = torch.rand(count, 8, 2, device=device) * 22 + 3
-    start, step = corners[:, :-1], corners.diff(dim=1)
-    line = torch.arange(28, device=device) + 0.5
-    places = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=2).view(1, 1, 784, 2)
-    offset = places - start[:, :, None]
-    length = (step**2).sum(2).clamp_min(1e-3)
-    along = ((offset * step[:, :, None]).sum(3) / length[:, :, None]).clamp(0, 1)
-    distance = (offset - along[..., None] * step[:, :, None]).norm(dim=3).amin(dim=1)
-    pen = torch.rand(count, 1, device=device) + 0.7
-    return (torch.sigmoid(4 * (pen - distance)) * 255).view(count, 1, 28, 28)
+    corners = torch.rand(8, count, 2, device=device) * 22 + 3
+    pen = torch.rand(count, device=device) + 0.7
+    page = torch.zeros(count, 1, 28, 28, device=device)
+    for start, end in pairwise(corners):
+        page = torch.maximum(page, segments(start, end, pen))
+    return page * 255
 
 
 def blobs(digits: Tensor, _: Tensor) -> Tensor:
@@ -88,10 +85,26 @@ def blobs(digits: Tensor, _: Tensor) -> Tensor:
     return torch.sigmoid(8 * (outline - limit)) * shade.clamp(0.2, 1) * 255
 
 
-def shapes(digits: Tensor, _: Tensor) -> Tensor:
-    """Mirror-symmetric filled shapes, as clothes, vases and faces are."""
-    left = blobs(digits, _)[:, :, :, :14]
-    return torch.cat([left, left.flip(3)], dim=3)
+def silhouettes(digits: Tensor, _: Tensor) -> Tensor:
+    """Filled shapes of rounded boxes, most of them symmetric, as clothes, cups and faces are."""
+    count, device = len(digits), digits.device
+    line = torch.arange(28, device=device) - 13.5
+    x, y = line.view(1, 1, 1, 28), line.view(1, 1, 28, 1)
+    symmetric = _draw(count, 0, 1, device) < 0.7
+    x = torch.where(symmetric, x.abs(), x)
+    shape = torch.zeros(count, 1, 28, 28, device=device)
+    for _part in range(3):
+        across = ((x - _draw(count, -8, 8, device)) / _draw(count, 4, 12, device)).abs()
+        down = ((y - _draw(count, -8, 8, device)) / _draw(count, 4, 13, device)).abs()
+        power = _draw(count, 1.5, 8, device)
+        shape = torch.maximum(shape, torch.sigmoid(20 * (1 - across**power - down**power)))
+    shade = _draw(count, 0.3, 1, device) + 0.3 * waves(count, 1, 6, device)
+    return shape * shade.clamp(0.1, 1) * 255
+
+
+def _draw(count: int, low: float, high: float, device: torch.device) -> Tensor:
+    """One number for each picture, (count, 1, 1, 1)."""
+    return low + (high - low) * torch.rand(count, 1, 1, 1, device=device)
 
 
 def textures(digits: Tensor, _: Tensor) -> Tensor:
@@ -139,6 +152,6 @@ def _letter_bank() -> Tensor:
 # Fonts of symbols: what they have in the place of letters is something else.
 ODD_FONTS = ("cmex", "cmmi", "cmsy", "NonUni", "Siz", "Display")
 KINDS: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
-    *(pairs, sideways, shuffled, scribbles, blobs, shapes, textures),
-    *(letters, letters, letters, letters),
+    *(pairs, sideways, shuffled, scribbles, blobs, textures),
+    *(silhouettes, silhouettes, silhouettes, letters, letters, letters),
 )

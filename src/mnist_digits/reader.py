@@ -27,9 +27,9 @@ FORMAT = "mnist-digits model 1"
 BATCH = 500
 # With less confidence ink is taken for something else than a digit: ten guesses have 0.1 each.
 NO_DIGIT = 0.3
-# Ink may be several digits that touch if it is wider than this times its height, or, where the
-# network finds no digit in it, than the other.
-TOUCHING_WIDTH, NARROW_WIDTH = 1.1, 0.6
+# Ink that is taken for a digit with less confidence than this, and is wider than this times its
+# height, may be several digits that touch.
+TOUCHING_CONFIDENCE, TOUCHING_WIDTH = 0.7, 0.6
 # More than this are not digits on a page but the weave of a carpet.
 MAXIMUM_DIGITS = 500
 
@@ -163,10 +163,8 @@ class Reader:
         return self._better(picture, self._read_single)
 
     def _better(self, picture: Picture, read: Callable[..., list[list[Digit]]]) -> Reading:
-        """Read dark on light or light on dark as it seems; if that is not sure, both ways."""
-        rows = read(picture.pixels)
-        if not Reading(rows).sure:
-            rows = max(rows, read(picture.pixels, inverted=True), key=_conviction)
+        """Read dark on light or light on dark, as it seems; if that gives nothing, the other."""
+        rows = read(picture.pixels) or read(picture.pixels, inverted=True)
         return Reading([[_in_place(d, picture.reduction) for d in row] for row in rows])
 
     def _read_rows(self, pixels: Pixels, inverted: bool = False) -> list[list[Digit]]:
@@ -180,7 +178,8 @@ class Reader:
 
     def _read_single(self, pixels: Pixels, inverted: bool = False) -> list[list[Digit]]:
         answers = self._answers(find_single(pixels, inverted))
-        return [[max(answers, key=lambda digit: digit.confidence)]] if answers else []
+        best = max(answers, key=lambda digit: digit.confidence, default=None)
+        return [[best]] if best else []
 
     def classify(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities (N, 10) of digits framed as in MNIST: uint8 (N, 28, 28), light on dark.
@@ -251,13 +250,8 @@ class Reader:
 
 def _may_touch(glyph: Glyph, answer: Digit) -> bool:
     """Whether what was read as one digit may be several that touch."""
-    least = NARROW_WIDTH if answer.confidence < 0.5 else TOUCHING_WIDTH
-    return not answer.sure and least * glyph.height < glyph.width < 15 * glyph.height
-
-
-def _conviction(rows: list[list[Digit]]) -> float:
-    """How much speaks for a reading: more digits do, if they are likelier than not."""
-    return sum(digit.confidence - 0.5 for row in rows for digit in row)
+    wide = TOUCHING_WIDTH * glyph.height < glyph.width < 15 * glyph.height
+    return wide and answer.confidence < TOUCHING_CONFIDENCE
 
 
 def _in_place(digit: Digit, reduction: float) -> Digit:

@@ -70,6 +70,9 @@ class Recipe:
     shift: float = setting(0.0, "augmentation: up to so many pixels either way", 0, 28)
 
     elastic: float = setting(0.0, "augmentation: bent by up to about so many pixels", 0, 14)
+    flags: float = setting(
+        0.0, "augmentation: fraction of the ones that get a flag, as people in Europe write", 0, 1
+    )
     appearance: float = setting(
         0.0, "augmentation: fraction of the images with other pens, paper and light", 0, 1
     )
@@ -186,19 +189,19 @@ ENSEMBLE = dataclasses.replace(ACCURATE, name="ensemble", members=3)
 
 ROBUST = Recipe(
     name="robust",
-    widths=(48, 96),
+    widths=(64, 128),
     hidden=128,
-    blocks=1,
     contrast="frame",
-    epochs=20,
+    epochs=40,
     learning_rate=0.01,
-    rotation=15,
-    shear=15,
-    scale=0.2,
-    shift=2.5,
-    elastic=1.5,
-    appearance=0.5,
-    negatives=0.15,
+    rotation=12,
+    shear=12,
+    scale=0.15,
+    shift=2,
+    elastic=1,
+    flags=0.3,
+    appearance=0.4,
+    negatives=0.25,
 )
 """Not measured yet."""
 

@@ -122,6 +122,11 @@ def _without_dirt(marks: list[Mark], mask: Mask) -> list[Mark]:
     legible = sum(mark.height >= max(8, 0.03 * len(mask)) for mark in inner)
     if legible < 3 and tallest < 0.2 * max((mark.height for mark in marks), default=0):
         inner = marks  # a tight crop: the digit itself touches the edges, or it is a bold dot
+    free = [mark for mark in inner if not _touches(mark, mask.shape)]
+    if len(free) >= 3:
+        # Among digits that lie free, what comes in from a side and is larger is no digit.
+        limit = 1.5 * _typical_height(free)
+        inner = [mark for mark in inner if mark in free or mark.height <= limit]
     size = _typical_height(inner)
     large = [mark for mark in inner if max(mark.width, mark.height) >= 0.3 * size]
     small = [
@@ -136,8 +141,12 @@ def _without_dirt(marks: list[Mark], mask: Mask) -> list[Mark]:
 def _is_edge(mark: Mark, shape: tuple[int, ...]) -> bool:
     """Whether it lies along a side of the picture, as the edge of a sheet or a shadow does."""
     height, width = shape
-    touches = mark.x0 == 0 or mark.y0 == 0 or mark.x1 == width or mark.y1 == height
-    return touches and (mark.width > 0.5 * width or mark.height > 0.5 * height)
+    return _touches(mark, shape) and (mark.width > width / 2 or mark.height > height / 2)
+
+
+def _touches(mark: Mark, shape: tuple[int, ...]) -> bool:
+    """Whether it reaches a side of the picture."""
+    return 0 in (mark.x0, mark.y0, shape[1] - mark.x1, shape[0] - mark.y1)
 
 
 def _is_solid(mark: Mark, mask: Mask) -> bool:
@@ -150,11 +159,14 @@ def _is_solid(mark: Mark, mask: Mask) -> bool:
 
 
 def _typical_height(marks: list[Mark]) -> float:
-    """The height that most ink has: the median over the marks, weighted by their area."""
+    """The median height of the marks, in which large ones count by their square.
+
+    Otherwise a page full of specks would have the size of a speck.
+    """
     if not marks:
         return 0.0
     heights = np.array([max(mark.height, mark.width / 2) for mark in marks])
-    weights = np.array([mark.area for mark in marks], float)
+    weights = heights**2
     order = heights.argsort()
     passed = weights[order].cumsum()
     return float(heights[order][np.searchsorted(passed, passed[-1] / 2)])
@@ -191,7 +203,7 @@ def _joined(marks: list[Mark]) -> list[Mark]:
             wholes.remove(friends[0])
             whole = whole.joined(friends[0])
         wholes.append(whole)
-    return [mark for mark in wholes if max(mark.height, mark.width) >= 0.35 * size]
+    return [mark for mark in wholes if mark.height >= 0.35 * size]
 
 
 def _belong_together(one: Mark, other: Mark, size: float) -> bool:
@@ -255,9 +267,10 @@ def halves(glyph: Glyph) -> list[tuple[Glyph, Glyph]]:
     result = []
     for _, x, offset in found[:12]:
         side = np.arange(width)[None] < x + offset
-        parts = [_trimmed(glyph, mask) for mask in (side, ~side)]
-        if parts[0] and parts[1]:
-            result.append((parts[0], parts[1]))
+        left, right = _trimmed(glyph, side), _trimmed(glyph, ~side)
+        # The digits of a number are about of one height.
+        if left and right and min(left.height, right.height) >= 0.6 * height:
+            result.append((left, right))
     return result
 
 

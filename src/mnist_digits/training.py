@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from .augmentation import augment
+from .augmentation import augment, with_flags
 from .dataset import Digits
 from .errors import TrainingError
 from .evaluation import evaluate
@@ -117,7 +117,7 @@ def train(
             title = f"epoch {number} of {recipe.epochs}"
             for batch in tqdm(batches, title, leave=False, disable=None):
                 digits = train[batch]
-                images = augment(_with_negatives(digits, recipe), recipe)
+                images = augment(_examples(digits, recipe), recipe)
                 with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                     logits = model(images.contiguous(memory_format=torch.channels_last)).float()
                 loss = _loss(logits, digits.labels, recipe)
@@ -176,13 +176,16 @@ def _together(recipe: Recipe, members: list[Run]) -> Run:
     return run
 
 
-def _with_negatives(digits: Digits, recipe: Recipe) -> Tensor:
+def _examples(digits: Digits, recipe: Recipe) -> Tensor:
     """The images (N, 1, 28, 28), followed by as many negatives as the recipe asks for."""
+    images = digits.images
+    if recipe.flags:
+        images = with_flags(images, digits.labels, recipe.flags)
     count = round(recipe.negatives * len(digits))
-    if not count:
-        return digits.images
-    others = negatives(digits.images[:count], digits.labels[:count])
-    return torch.cat([digits.images.float(), others])
+    if count:
+        others = negatives(digits.images[:count], digits.labels[:count])
+        images = torch.cat([images.float(), others])
+    return images
 
 
 def _loss(logits: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
