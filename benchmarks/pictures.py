@@ -25,6 +25,7 @@ from PIL import Image
 from tables import machine
 
 from mnist_digits import FAST, Digits, Reader, evaluate, load_mnist, train
+from mnist_digits.annotation import annotated
 from mnist_digits.labelled import Labelled, find_labelled, read_labelled
 
 Frames = NDArray[np.uint8]
@@ -196,6 +197,29 @@ def common_folder(pictures: list[Labelled]) -> Path:
     return Path(*same)
 
 
+def photographed(test: Digits) -> Frames:
+    """Test digits as if written on squared paper and photographed badly, (600, 900, 3)."""
+    random = np.random.default_rng(7)
+    ink = np.zeros((600, 900), np.float32)
+    for place in range(18):
+        frame = test.images[place, 0].numpy().astype(np.float32) / 255
+        size = int(random.integers(90, 130))
+        big = cv2.resize(frame, (size, size), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+        left = 60 + 130 * (place % 6) + int(random.integers(-8, 8))
+        top = 60 + 170 * (place // 6) + int(random.integers(-12, 12))
+        spot = ink[top : top + size, left : left + size]
+        np.maximum(spot, big, out=spot)
+    paper = np.full((600, 900, 3), (238, 236, 226), np.float32)
+    paper[::45] = paper[:, ::45] = (190, 205, 222)
+    page = paper * (1 - ink[..., None]) + np.array([38, 44, 92], np.float32) * ink[..., None]
+    x, y = np.meshgrid(np.linspace(0, 1, 900), np.linspace(0, 1, 600))
+    shadow = cv2.GaussianBlur(np.float32(y > 0.2 + x), (0, 0), 12)
+    light = 0.95 - 0.35 * x - 0.45 * shadow
+    turn = cv2.getRotationMatrix2D((450, 300), 3, 1.04)
+    photo = cv2.warpAffine(page, turn, (900, 600), borderValue=(70, 60, 50)) * light[..., None]
+    return (photo + random.normal(0, 5, photo.shape)).clip(0, 255).astype(np.uint8)
+
+
 def speed_table(reader: Reader, test: Digits) -> str:
     """Frames a second, and the time of a photo of 12 megapixels: medians."""
     frames = test.images[:, 0].numpy()
@@ -246,6 +270,8 @@ def main() -> None:
             f"## Pictures: {folder.name}",
             picture_table(reader, find_labelled(folder), plain),
         ]
+    photo = photographed(test)
+    annotated(photo, reader.read(photo)).save(HERE / "reading.png")
     text = "\n\n".join(parts) + "\n"
     print(text)
     options.output.write_text(text)

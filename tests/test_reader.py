@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from test_segmentation import page
 
-from mnist_digits import CheckpointError, Digits, PictureError, Reader
+from mnist_digits import CheckpointError, Digits, PictureError, Reader, load
+from mnist_digits.pretrained import SHIPPED
 
 Pixels = NDArray[np.uint8]
 
@@ -59,9 +61,17 @@ def test_its_confidence_is_calibrated(
     assert abs(probabilities.max(axis=1).mean() - right.mean()) < 0.005
 
 
+def test_it_answers_as_its_weights_in_torch_do(reader: Reader, images: Pixels) -> None:
+    model = load(SHIPPED).model.eval()
+    temperature = reader.information["calibration"]["temperature"]
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(images[:2000, None])) / temperature
+    expected = logits.softmax(dim=1).numpy()
+    np.testing.assert_allclose(reader.classify(images[:2000]), expected, atol=1e-4)
+
+
 def test_the_model_is_small_and_knows_where_it_comes_from(reader: Reader) -> None:
-    file = Path(sys.modules[Reader.__module__].__file__ or "").parent / "models" / "digits.onnx"
-    assert file.stat().st_size <= 2_000_000
+    assert (SHIPPED / "model.onnx").stat().st_size <= 2_000_000
     assert reader.information["recipe"]["name"] == "robust"
     assert len(reader.information["data_sha256"]["train"]) == 64
     assert reader.information["result"]["versions"]["torch"]
@@ -176,3 +186,23 @@ def test_models_that_are_none(tmp_path: Path) -> None:
         (tmp_path / "model.onnx").write_bytes(content)
         with pytest.raises(CheckpointError, match="cannot be used to read"):
             Reader.load(tmp_path)
+
+
+def test_what_are_no_digits_is_hardly_ever_sure(reader: Reader) -> None:
+    """Letters in OpenCV's fonts, which the training did not see, but for those like digits."""
+    from pictures import letters
+
+    frames = letters()
+    assert len(frames) > 300
+    assert (reader.classify(frames).max(axis=1) >= reader.sure_above).mean() <= 0.15
+
+
+def test_clothes_are_hardly_ever_sure(reader: Reader) -> None:
+    """Fashion-MNIST, as Debian packages it; no image of it was in the training."""
+    from pictures import clothes
+
+    frames = clothes()
+    if frames is None:
+        pytest.skip("Debian's package dataset-fashion-mnist is not installed")
+    assert len(frames) == 10_000
+    assert (reader.classify(frames).max(axis=1) >= reader.sure_above).mean() <= 0.02

@@ -24,13 +24,15 @@ def test_its_program_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (program,) = blocks("python")
+    program, reading = blocks("python")
     assert len(program.splitlines()) <= 20
     exec(program, {})
     figures = re.findall(r"(?:validation|test) ([\d.]+)%", capsys.readouterr().out)
     assert len(figures) == 2
     assert min(map(float, figures)) > 98.5
     assert (tmp_path / "confusion.png").exists()
+    exec(reading, {})
+    assert capsys.readouterr().out.startswith("7 True\n7 ")
 
 
 def test_its_commands_parse() -> None:

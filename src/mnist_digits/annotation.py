@@ -32,7 +32,7 @@ def annotated(source: Source, reading: Reading) -> Image.Image:
         draw.rectangle(
             (x0 - 2, y0 - 2, x1 + 2, y1 + 2), outline=colour, width=max(2, int(unit / 8))
         )
-        text = f"{digit.digit}{'' if digit.sure else '?'} {digit.confidence:.0%}"
+        text = f"{digit.digit}{'' if digit.sure else '?'} {int(100 * digit.confidence)}%"
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
         # Above the box where there is room, otherwise inside.
         y = y0 - (bottom - top) - unit / 2

@@ -86,7 +86,8 @@ class Reading:
         if not self.rows:
             return "no digits found"
         least = min(digit.confidence for digit in self.digits)
-        return f"{self.text}  ({'sure' if self.sure else 'not sure'}, {least:.1%})"
+        # Rounded down: nothing is 100% sure.
+        return f"{self.text}  ({'sure' if self.sure else 'not sure'}, {int(1000 * least) / 10}%)"
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON has of it: text, sure, digits."""
@@ -125,8 +126,8 @@ class Reader:
             CheckpointError: there is none, or the file is damaged or something else.
         """
         if path is None:
-            model = resources.files(__package__).joinpath("models/digits.onnx").read_bytes()
-            return cls(model, threads)
+            shipped = resources.files(__package__).joinpath(f"models/digits/{MODEL}")
+            return cls(shipped.read_bytes(), threads)
         file = Path(path) / MODEL if Path(path).is_dir() else Path(path)
         if not file.is_file():
             raise CheckpointError(
@@ -188,7 +189,8 @@ class Reader:
             PictureError: the array is of another shape or type.
         """
         frames = np.asarray(frames)
-        if frames.dtype != np.uint8 or frames.size != len(frames) * FRAME * FRAME:
+        shapes = ((FRAME, FRAME), (1, FRAME, FRAME))
+        if frames.dtype != np.uint8 or frames.shape[1:] not in shapes:
             raise PictureError(
                 f"frames must be uint8 (N, 28, 28), not {frames.dtype} {frames.shape}"
             )

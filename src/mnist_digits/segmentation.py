@@ -126,7 +126,7 @@ def _without_dirt(marks: list[Mark], mask: Mask) -> list[Mark]:
     if len(free) >= 3:
         # Among digits that lie free, what comes in from a side and is larger is no digit.
         limit = 1.5 * _typical_height(free)
-        inner = [mark for mark in inner if mark in free or mark.height <= limit]
+        inner = [m for m in inner if m in free or max(m.height, m.width / 1.5) <= limit]
     size = _typical_height(inner)
     large = [mark for mark in inner if max(mark.width, mark.height) >= 0.3 * size]
     small = [
