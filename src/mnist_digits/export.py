@@ -6,6 +6,7 @@ it needs to know nothing. The recipe, the result and the threshold of `sure` are
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -22,6 +23,7 @@ from .augmentation import augment
 from .dataset import Digits
 from .errors import CheckpointError
 from .files import write_whole
+from .model import DigitNet, Ensemble
 from .negatives import negatives
 from .reader import FORMAT
 from .recipe import Recipe
@@ -88,15 +90,28 @@ def _logits(model: nn.Module, images: Tensor) -> Tensor:
 
 
 class _Exported(nn.Module):
-    """uint8 frames (N, 1, 28, 28) to probabilities (N, 10)."""
+    """uint8 frames (N, 1, 28, 28) to probabilities (N, 10) and, where there are any, features.
 
-    def __init__(self, model: nn.Module, temperature: float) -> None:
+    The features are what the two stages of a single network give: they show how it sees.
+    """
+
+    def __init__(self, model: DigitNet | Ensemble, temperature: float) -> None:
         super().__init__()
         self.model = model
         self.temperature = temperature
 
-    def forward(self, frames: Tensor) -> Tensor:
-        return (self.model(frames) / self.temperature).softmax(dim=1)
+    def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
+        if isinstance(self.model, Ensemble) or self.model.test_shift:
+            return ((self.model(frames) / self.temperature).softmax(dim=1),)
+        first = self.model.first(self.model.normalized(frames.float()))
+        second = self.model.second(first)
+        return (self.model.head(second) / self.temperature).softmax(dim=1), first, second
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names of what forward gives."""
+        plain = isinstance(self.model, Ensemble) or self.model.test_shift
+        return ["probabilities"] if plain else ["probabilities", "first", "second"]
 
 
 def export_run(
@@ -114,9 +129,9 @@ def export_run(
         raise CheckpointError(
             "exporting needs more packages: pip install 'mnist-digit-classification[export]'"
         ) from error
-    network = _Exported(
-        run.model.cpu().to(memory_format=torch.contiguous_format), calibration.temperature
-    ).eval()
+    # A copy: the run stays on its device, with its weights as they lie.
+    model = copy.deepcopy(run.model).cpu().to(memory_format=torch.contiguous_format)
+    network = _Exported(model, calibration.temperature).eval()
     example = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -127,10 +142,10 @@ def export_run(
             dynamo=True,
             verbose=False,
             input_names=["frames"],
-            output_names=["probabilities"],
+            output_names=network.outputs,
             dynamic_shapes={"frames": {0: torch.export.Dim("N")}},
         )
-    model = cast(Any, program).model_proto
+    graph = cast(Any, program).model_proto
     values = {
         "format": FORMAT,
         "sure_above": json.dumps(calibration.sure_above),
@@ -143,13 +158,13 @@ def export_run(
             }
         ),
     }
-    onnx.helper.set_model_props(model, values)
-    for node in model.graph.node:
+    onnx.helper.set_model_props(graph, values)
+    for node in graph.graph.node:
         # Where in this machine's folders each operation was written down.
         del node.metadata_props[:]
-    onnx.checker.check_model(model)
+    onnx.checker.check_model(graph)
     try:
-        write_whole(path, model.SerializeToString())
+        write_whole(path, graph.SerializeToString())
     except OSError as error:
         raise CheckpointError(f"cannot write {path}: {error.strerror}") from error
 

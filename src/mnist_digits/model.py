@@ -48,16 +48,20 @@ class DigitNet(nn.Module):
         self.test_shift = recipe.test_shift
         self.by_frame = recipe.contrast == "frame"
         first, second = recipe.widths
-        self.layers = nn.Sequential(
+        self.first = nn.Sequential(
             nn.Conv2d(1, first, 6, stride=2, bias=False),
             nn.MaxPool2d(2),
             nn.BatchNorm2d(first),
             nn.ReLU(),
             *(ResidualBlock(first) for _ in range(recipe.blocks)),
+        )
+        self.second = nn.Sequential(
             nn.Conv2d(first, second, 3, bias=False),
             nn.BatchNorm2d(second),
             nn.ReLU(),
             *(ResidualBlock(second) for _ in range(recipe.blocks)),
+        )
+        self.head = nn.Sequential(
             nn.Flatten(),
             nn.Linear(second * 4 * 4, recipe.hidden, bias=False),
             nn.BatchNorm1d(recipe.hidden),
@@ -68,8 +72,9 @@ class DigitNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         images = self.normalized(images.float())
         if self.training or not self.test_shift:
-            return self.layers(images)
-        return log_mean_probability(self.layers(copy) for copy in shifted(images, self.test_shift))
+            return self.head(self.second(self.first(images)))
+        copies = shifted(images, self.test_shift)
+        return log_mean_probability(self.head(self.second(self.first(copy))) for copy in copies)
 
     def normalized(self, pixels: Tensor) -> Tensor:
         """Pixels (N, 1, 28, 28) with a mean near 0 and a deviation near 1."""

@@ -196,7 +196,7 @@ class Reader:
             )
         batches = frames.reshape(-1, 1, FRAME, FRAME)
         parts = [
-            self._session.run(None, {"frames": batches[start : start + BATCH]})[0]
+            self._session.run(["probabilities"], {"frames": batches[start : start + BATCH]})[0]
             for start in range(0, len(batches), BATCH)
         ]
         return np.concatenate([np.empty((0, 10), np.float32), *parts])
