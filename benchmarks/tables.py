@@ -31,9 +31,9 @@ Written by `python benchmarks/run.py{flag}` on {day}, in {minutes:.0f} minutes, 
 Accuracy is that of the last epoch, mean ± standard deviation over the seeds 0, 1, 2, ...;
 times and memory are medians. Training time goes from the data in memory to the final weights;
 "first at" is when an epoch first ended with that test accuracy. The ensembles are of the
-trainings of accurate, no two with a member in common; their time is the members' together. Times with * are of trainings
-that were stopped and extrapolated from their steps. The peers are written anew from their
-published settings (`peers.py`), and train as they do: see there.
+trainings of accurate, no two with a member in common; their time is the members' together.
+Times with * are of trainings that were stopped and extrapolated from their steps. The peers
+are written anew from their published settings (`peers.py`), and train as they do: see there.
 
 The whole command `mnist-digits train fast --no-figures`, from its start to the files on disk,
 takes {command:.1f} s.

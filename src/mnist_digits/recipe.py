@@ -155,7 +155,7 @@ def _checked_number(field: dataclasses.Field[Any], kind: type, value: object) ->
 
 
 FAST = Recipe()
-"""99.12% ± 0.07% of the test digits after one epoch of 1.6 s (two CPU cores, seeds 0 to 9)."""
+"""99.12% ± 0.07% of the test digits after one epoch of 1.8 s (two CPU cores, seeds 0 to 9)."""
 
 BALANCED = Recipe(
     name="balanced",
@@ -168,7 +168,7 @@ BALANCED = Recipe(
     shift=1.5,
     test_shift=1,
 )
-"""Not measured yet."""
+"""99.61% ± 0.03% after seven augmented epochs, 24 s (two CPU cores, seeds 0 to 4)."""
 
 ACCURATE = Recipe(
     name="accurate",
@@ -182,10 +182,13 @@ ACCURATE = Recipe(
     shift=2,
     test_shift=1,
 )
-"""Not measured yet."""
+"""99.64% ± 0.02% after 32 augmented epochs, 247 s (two CPU cores, seeds 0 to 8)."""
 
 ENSEMBLE = dataclasses.replace(ACCURATE, name="ensemble", members=3)
-"""Three networks of ACCURATE, with consecutive seeds, whose probabilities are averaged."""
+"""Three networks of ACCURATE, with consecutive seeds, whose probabilities are averaged.
+
+99.65% ± 0.01% (three ensembles without a common member): hardly more than one of them.
+"""
 
 ROBUST = Recipe(
     name="robust",
