@@ -90,5 +90,5 @@ def test_an_unknown_field_is_refused() -> None:
 def test_recipes_have_names() -> None:
     assert named("fast") is FAST
     assert named("accurate") is ACCURATE
-    with pytest.raises(RecipeError, match="no recipe 'slow': choose one of fast, accurate, ens"):
+    with pytest.raises(RecipeError, match="no recipe 'slow': choose one of fast, balanced, acc"):
         named("slow")

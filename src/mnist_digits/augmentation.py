@@ -103,7 +103,8 @@ def with_flags(images: Tensor, labels: Tensor, share: float) -> Tensor:
     ink = images.float() / 255
     count, device = len(ink), ink.device
     rows = ink.sum(dim=3) > 1
-    middle = (ink * (torch.arange(28, device=device) + 0.5)).sum(dim=3) / ink.sum(dim=3)
+    weight = ink.sum(dim=3).clamp_min(1e-3)
+    middle = (ink * (torch.arange(28, device=device) + 0.5)).sum(dim=3) / weight
     top = rows.int().argmax(dim=2)
     bottom = 27 - rows.flip(2).int().argmax(dim=2)
     head = torch.cat([middle.gather(2, top[:, None])[:, 0], top + 0.5], dim=1)
