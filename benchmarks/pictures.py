@@ -271,7 +271,7 @@ def main() -> None:
             picture_table(reader, find_labelled(folder), plain),
         ]
     photo = photographed(test)
-    annotated(photo, reader.read(photo)).save(HERE / "reading.png")
+    annotated(photo, reader.read(photo)).save(HERE / "reading.jpg", quality=88)
     text = "\n\n".join(parts) + "\n"
     print(text)
     options.output.write_text(text)
