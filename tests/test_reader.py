@@ -206,3 +206,16 @@ def test_clothes_are_hardly_ever_sure(reader: Reader) -> None:
         pytest.skip("Debian's package dataset-fashion-mnist is not installed")
     assert len(frames) == 10_000
     assert (reader.classify(frames).max(axis=1) >= reader.sure_above).mean() <= 0.08
+
+
+def test_a_frame_of_mnist_is_read_as_it_is(
+    reader: Reader, images: Pixels, probabilities: NDArray[np.float32]
+) -> None:
+    """Light on dark or dark on light; nearly all of MNIST is recognised as framed."""
+    as_it_is = 0
+    for place in range(300):
+        for image in (images[place], 255 - images[place]):
+            reading = reader.read_digit(image)
+            as_it_is += np.array_equal(reading.digits[0].frame, images[place])
+            assert reading.text == str(probabilities[place].argmax()) or not reading.sure
+    assert as_it_is >= 570

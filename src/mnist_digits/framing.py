@@ -16,6 +16,26 @@ from .ink import Floats
 FRAME, BOX = 28, 20
 
 
+def as_framed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """Pixels (28, 28, 3) that are framed as in MNIST already, light on dark; else None.
+
+    They are if the ink fits the box of 20 pixels as well as it can, has its centre of mass in
+    the middle, and lies on plain ground. Framing them again would only blur them.
+    """
+    if pixels.shape != (FRAME, FRAME, 3):
+        return None
+    grey = pixels.mean(axis=2).round().astype(np.uint8)
+    for image in (grey, 255 - grey):
+        ys, xs = np.nonzero(image > 16)
+        if not len(ys):
+            continue
+        side = max(np.ptp(ys), np.ptp(xs)) + 1
+        centre = np.average(np.indices(image.shape).reshape(2, -1), axis=1, weights=image.ravel())
+        if BOX - 1 <= side <= BOX and np.abs(centre - FRAME / 2).max() <= 0.75:
+            return image
+    return None
+
+
 def frame(ink: Floats) -> NDArray[np.uint8]:
     """The ink of one digit, float32 (h, w) 0 to 1, as MNIST frames it: uint8 (28, 28).
 

@@ -15,7 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from .errors import CheckpointError, PictureError
-from .framing import FRAME, frame
+from .framing import FRAME, as_framed, frame
 from .picture import Picture, Source, open_picture
 from .segmentation import Glyph, find_rows, find_single, halves
 
@@ -165,8 +165,18 @@ class Reader:
 
     def _better(self, picture: Picture, read: Callable[..., list[list[Digit]]]) -> Reading:
         """Read dark on light or light on dark, as it seems; if that gives nothing, the other."""
-        rows = read(picture.pixels) or read(picture.pixels, inverted=True)
+        pixels = picture.pixels
+        rows = self._read_framed(pixels) or read(pixels) or read(pixels, inverted=True)
         return Reading([[_in_place(d, picture.reduction) for d in row] for row in rows])
+
+    def _read_framed(self, pixels: Pixels) -> list[list[Digit]]:
+        """A picture of 28 × 28 pixels that is a frame of MNIST: as it is."""
+        image = as_framed(pixels)
+        if image is None:
+            return []
+        ys, xs = np.nonzero(image > 16)
+        box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
+        return [[self._digit(image, self.classify(image[None])[0], box)]]
 
     def _read_rows(self, pixels: Pixels, inverted: bool = False) -> list[list[Digit]]:
         rows = find_rows(pixels, inverted)
@@ -206,17 +216,15 @@ class Reader:
         if not glyphs:
             return []
         frames = np.stack([frame(glyph.ink) for glyph in glyphs])
-        return [
-            Digit(
-                digit=int(row.argmax()),
-                confidence=float(row.max()),
-                probabilities=row,
-                box=glyph.box,
-                frame=image,
-                sure=bool(row.max() >= self.sure_above),
-            )
-            for glyph, image, row in zip(glyphs, frames, self.classify(frames), strict=True)
-        ]
+        answers = zip(frames, self.classify(frames), glyphs, strict=True)
+        return [self._digit(image, row, glyph.box) for image, row, glyph in answers]
+
+    def _digit(
+        self, image: Pixels, probabilities: NDArray[np.float32], box: tuple[int, int, int, int]
+    ) -> Digit:
+        confidence = float(probabilities.max())
+        sure = confidence >= self.sure_above
+        return Digit(int(probabilities.argmax()), confidence, probabilities, box, image, sure)
 
     def _apart(self, glyphs: list[Glyph]) -> list[list[Digit]]:
         """Each glyph as the digits that it holds: digits that touch are cut apart.
