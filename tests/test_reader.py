@@ -219,3 +219,16 @@ def test_a_frame_of_mnist_is_read_as_it_is(
             as_it_is += np.array_equal(reading.digits[0].frame, images[place])
             assert reading.text == str(probabilities[place].argmax()) or not reading.sure
     assert as_it_is >= 570
+
+
+def test_a_digit_that_is_passed_over_is_not_passed_over_in_silence(
+    reader: Reader, images: Pixels
+) -> None:
+    """A 7, something that is no digit, and a 0: not surely 70."""
+    pixels = page([(images[0], 40, 100, 80), (images[3], 280, 100, 80)])
+    assert reader.read(pixels).text == "70"
+    assert reader.read(pixels).sure
+    for step in range(0, 80, 16):
+        pixels[100 + step : 108 + step, 160:230] = 20
+    pixels[100:180, 160:168] = pixels[100:180, 192:200] = pixels[100:180, 222:230] = 20
+    assert not reader.read(pixels).sure

@@ -64,9 +64,14 @@ class Digit:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read in a picture: rows from top to bottom, in each the digits from the left."""
+    """What was read in a picture: rows from top to bottom, in each the digits from the left.
+
+    Attributes:
+        complete: whether nothing of a digit's size was passed over.
+    """
 
     rows: list[list[Digit]]
+    complete: bool = True
 
     @property
     def digits(self) -> list[Digit]:
@@ -79,8 +84,8 @@ class Reading:
 
     @property
     def sure(self) -> bool:
-        """Whether there are digits, and each of them can be relied on."""
-        return bool(self.rows) and all(digit.sure for digit in self.digits)
+        """Whether there are digits, each of them can be relied on, and none may be missing."""
+        return bool(self.rows) and self.complete and all(digit.sure for digit in self.digits)
 
     def __str__(self) -> str:
         if not self.rows:
@@ -146,7 +151,8 @@ class Reader:
     def read(self, source: Source) -> Reading:
         """Find and read the digits in a picture: a path, bytes, a PIL image or an array.
 
-        Ink that looks like no digit at all is passed over.
+        Ink that looks like no digit at all is passed over; where it is as large as a digit, the
+        reading is not sure.
 
         Raises:
             PictureError: it cannot be opened or is not a picture.
@@ -163,34 +169,42 @@ class Reader:
         picture = open_picture(source)
         return self._better(picture, self._read_single)
 
-    def _better(self, picture: Picture, read: Callable[..., list[list[Digit]]]) -> Reading:
+    def _better(self, picture: Picture, read: Callable[..., Reading]) -> Reading:
         """Read dark on light or light on dark, as it seems; if that gives nothing, the other."""
         pixels = picture.pixels
-        rows = self._read_framed(pixels) or read(pixels) or read(pixels, inverted=True)
-        return Reading([[_in_place(d, picture.reduction) for d in row] for row in rows])
+        reading = self._read_framed(pixels)
+        if not reading.rows:
+            reading = read(pixels)
+        if not reading.rows:
+            reading = read(pixels, inverted=True)
+        rows = [[_in_place(digit, picture.reduction) for digit in row] for row in reading.rows]
+        return Reading(rows, reading.complete)
 
-    def _read_framed(self, pixels: Pixels) -> list[list[Digit]]:
+    def _read_framed(self, pixels: Pixels) -> Reading:
         """A picture of 28 × 28 pixels that is a frame of MNIST: as it is."""
         image = as_framed(pixels)
         if image is None:
-            return []
+            return Reading([])
         ys, xs = np.nonzero(image > 16)
         box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
-        return [[self._digit(image, self.classify(image[None])[0], box)]]
+        return Reading([[self._digit(image, self.classify(image[None])[0], box)]])
 
-    def _read_rows(self, pixels: Pixels, inverted: bool = False) -> list[list[Digit]]:
+    def _read_rows(self, pixels: Pixels, inverted: bool = False) -> Reading:
         rows = find_rows(pixels, inverted)
         if sum(map(len, rows)) > MAXIMUM_DIGITS:
-            return []
+            return Reading([])
         answers = iter(self._apart([glyph for row in rows for glyph in row]))
         read = [[digit for _ in row for digit in next(answers)] for row in rows]
         digits = [[digit for digit in row if digit.confidence >= NO_DIGIT] for row in read]
-        return [row for row in digits if row]
+        kept = [_height(digit) for row in digits for digit in row]
+        passed = [_height(d) for row in read for d in row if d.confidence < NO_DIGIT]
+        complete = not kept or max(passed, default=0) < 0.5 * float(np.median(kept))
+        return Reading([row for row in digits if row], complete)
 
-    def _read_single(self, pixels: Pixels, inverted: bool = False) -> list[list[Digit]]:
+    def _read_single(self, pixels: Pixels, inverted: bool = False) -> Reading:
         answers = self._answers(find_single(pixels, inverted))
         best = max(answers, key=lambda digit: digit.confidence, default=None)
-        return [[best]] if best else []
+        return Reading([[best]] if best else [])
 
     def classify(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities (N, 10) of digits framed as in MNIST: uint8 (N, 28, 28), light on dark.
@@ -262,6 +276,10 @@ def _may_touch(glyph: Glyph, answer: Digit) -> bool:
     """Whether what was read as one digit may be several that touch."""
     wide = TOUCHING_WIDTH * glyph.height < glyph.width < 15 * glyph.height
     return wide and answer.confidence < TOUCHING_CONFIDENCE
+
+
+def _height(digit: Digit) -> int:
+    return digit.box[3] - digit.box[1]
 
 
 def _in_place(digit: Digit, reduction: float) -> Digit:
