@@ -17,7 +17,7 @@ run: $(VENV)/installed  ## Train on MNIST (RECIPE=fast), print the results, writ
 test: $(VENV)/installed-dev  ## Run all the tests
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/installed  ## Measure against the published recipes (an hour); writes benchmarks/RESULTS.md
+bench: $(VENV)/installed  ## Measure against the published recipes (an hour or more); writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py
 
 bench-full: $(VENV)/installed  ## The same with the slow peers to their end: more than a day

@@ -1,6 +1,6 @@
 """Our recipes against the published ones, in turns on this machine; writes RESULTS.md.
 
-    python benchmarks/run.py           # an hour on two cores; slow peers are extrapolated
+    python benchmarks/run.py           # an hour or more on two cores; slow peers are extrapolated
     python benchmarks/run.py --full    # the peers to their end: more than a day
 
 Each training is a process of its own, so that its peak memory is its own; contenders take

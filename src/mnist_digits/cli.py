@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from .reader import Reading
     from .training import Run
 
-MODEL = "model.onnx"
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 2 for bad input, 130 after Ctrl-C.
@@ -243,6 +241,7 @@ def export(options: argparse.Namespace) -> None:
     from . import checkpoint
     from .dataset import load_mnist, split_validation
     from .export import calibrate, export_run
+    from .reader import MODEL
 
     run = checkpoint.load(options.run)
     output = options.output or (options.run if options.run.is_dir() else options.run.parent) / MODEL

@@ -61,18 +61,15 @@ def calibrate(model: nn.Module, recipe: Recipe, held_out: Digits) -> Calibration
     probabilities = (logits / temperature).softmax(dim=1)
     confidence, answers = probabilities.max(dim=1)
     wrong = answers != held_out.labels
+    moved = dataclasses.replace(recipe, appearance=0.0)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        other = augment(negatives(held_out.images, held_out.labels), _only_moved(recipe))
+        other = augment(negatives(held_out.images, held_out.labels), moved)
     doubtful = (_logits(model, other) / temperature).softmax(dim=1).amax(dim=1)
     at_digits = _threshold(confidence, wrong)
     # There are as many negatives as digits here; in use there are few.
     at_negatives = float(doubtful.quantile(0.99))
     return Calibration(temperature, round(min(max(at_digits, at_negatives), 0.9999), 4))
-
-
-def _only_moved(recipe: Recipe) -> Recipe:
-    return dataclasses.replace(recipe, appearance=0.0)
 
 
 def _threshold(confidence: Tensor, wrong: Tensor) -> float:
@@ -99,6 +96,9 @@ class _Exported(nn.Module):
         super().__init__()
         self.model = model
         self.temperature = temperature
+        self.outputs = ["probabilities"]
+        if isinstance(model, DigitNet) and not model.test_shift:
+            self.outputs += ["first", "second"]
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         if isinstance(self.model, Ensemble) or self.model.test_shift:
@@ -106,12 +106,6 @@ class _Exported(nn.Module):
         first = self.model.first(self.model.normalized(frames.float()))
         second = self.model.second(first)
         return (self.model.head(second) / self.temperature).softmax(dim=1), first, second
-
-    @property
-    def outputs(self) -> list[str]:
-        """The names of what forward gives."""
-        plain = isinstance(self.model, Ensemble) or self.model.test_shift
-        return ["probabilities"] if plain else ["probabilities", "first", "second"]
 
 
 def export_run(

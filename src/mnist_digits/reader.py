@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -158,7 +158,7 @@ class Reader:
             PictureError: it cannot be opened or is not a picture.
         """
         picture = open_picture(source)
-        return self._better(picture, self._read_rows)
+        return self._read(picture, self._read_rows)
 
     def read_digit(self, source: Source) -> Reading:
         """Read a picture that holds exactly one digit; a blank one gives none.
@@ -167,9 +167,9 @@ class Reader:
             PictureError: it cannot be opened or is not a picture.
         """
         picture = open_picture(source)
-        return self._better(picture, self._read_single)
+        return self._read(picture, self._read_single)
 
-    def _better(self, picture: Picture, read: Callable[..., Reading]) -> Reading:
+    def _read(self, picture: Picture, read: Callable[..., Reading]) -> Reading:
         """Read dark on light or light on dark, as it seems; if that gives nothing, the other."""
         pixels = picture.pixels
         reading = self._read_framed(pixels)
@@ -285,4 +285,4 @@ def _height(digit: Digit) -> int:
 def _in_place(digit: Digit, reduction: float) -> Digit:
     """The digit with its box in pixels of the picture as displayed."""
     x0, y0, x1, y1 = (round(side * reduction) for side in digit.box)
-    return Digit(**{**vars(digit), "box": (x0, y0, x1, y1)})
+    return replace(digit, box=(x0, y0, x1, y1))
