@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -78,6 +78,7 @@ def test_digits_are_found_in_reading_order(images: Pixels) -> None:
     dark=st.booleans(),
     contrast=st.integers(60, 240),
 )
+@example(number=8, height=24, x=5, y=5, dark=False, contrast=60)  # a 5 in two pieces, one bold
 def test_one_digit_is_found_where_it_is(
     images: Pixels, number: int, height: int, x: int, y: int, dark: bool, contrast: int
 ) -> None:

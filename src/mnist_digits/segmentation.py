@@ -153,7 +153,7 @@ def _is_solid(mark: Mark, mask: Mask) -> bool:
     """Whether it is a filled area rather than strokes: as thick as half its length."""
     part = mask[mark.y0 : mark.y1, mark.x0 : mark.x1].astype(np.uint8)
     length = max(part.shape)
-    if mark.area < 0.25 * length**2 or length < 12:
+    if mark.area < 0.5 * length**2 or length < 12:
         return False
     return 2 * cv2.distanceTransform(np.pad(part, 1), cv2.DIST_L2, 3).max() > 0.5 * length
 
