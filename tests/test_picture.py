@@ -41,11 +41,13 @@ def grey(source: object) -> NDArray[np.int64]:
 EXPECTED = np.asarray(drawing(), np.int64)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG"])
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG", "HEIF"])
 def test_every_format_gives_the_same_pixels(kind: str) -> None:
     options = {"lossless": True} if kind == "WEBP" else {}
+    if kind == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
     content = encoded(drawing().convert("RGB"), kind, **options)
-    limit = 60 if kind == "JPEG" else 0
+    limit = 60 if kind in ("JPEG", "HEIF") else 0
     assert np.abs(grey(content) - EXPECTED).max() <= limit
 
 
@@ -180,13 +182,14 @@ PNG = encoded(drawing(), "PNG")
     [
         (b"", "is empty: 0 bytes"),
         (b"seven", "not a picture in a format that can be read"),
+        (b"\0\0\0\x18ftypqt  " + bytes(12), r"for HEIC photos: pip install .*\[heic\]"),
         (PNG[: len(PNG) // 2], "is damaged and cannot be decoded"),
         (bomb(8_000, 8_000), "8000 × 8000 pixels, more than 50,000,000"),
         (bomb(50_000, 50_000), "more than 50,000,000 pixels"),
         (bomb(2_000_000_000, 2_000_000_000), "(too large|pixels)"),
         (b"%PDF-1.7\n" + bytes(100), "not a picture"),
     ],
-    ids=["empty", "text", "truncated", "large", "bomb", "giant", "pdf"],
+    ids=["empty", "text", "phone", "truncated", "large", "bomb", "giant", "pdf"],
 )
 def test_what_is_no_picture(content: bytes, says: str, tmp_path: Path) -> None:
     file = tmp_path / "score.png"
@@ -196,6 +199,30 @@ def test_what_is_no_picture(content: bytes, says: str, tmp_path: Path) -> None:
     assert str(file) in str(caught.value)
     with pytest.raises(PictureError, match=says):
         open_picture(content)
+
+
+def test_a_file_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnist_digits.picture.MAXIMUM_BYTES", 10_000)
+    (tmp_path / "large.png").write_bytes(PNG + bytes(10_000))
+    for source in (tmp_path / "large.png", PNG + bytes(10_000), "/dev/zero"):
+        with pytest.raises(PictureError, match="more than 10,000 bytes"):
+            open_picture(source)
+
+
+def test_no_other_program_is_run_for_a_picture() -> None:
+    """Pillow would hand PostScript to Ghostscript."""
+    content = encoded(drawing().convert("RGB"), "EPS")
+    with pytest.raises(PictureError, match="not a picture in a format"):
+        open_picture(content)
+
+
+def test_a_large_picture_of_16_bits_takes_little_memory() -> None:
+    values = np.full((3000, 3000), 60_000, np.uint16)
+    values[1000:2000, 1400:1600] = 5_000
+    picture = open_picture(encoded(Image.fromarray(values), "PNG", compress_level=1))
+    assert picture.pixels.shape == (WORKING_SIZE, WORKING_SIZE, 3)
+    assert picture.pixels[800, 800, 0] == 5_000 * 255 // 65_535
+    assert picture.pixels[10, 10, 0] == 60_000 * 255 // 65_535
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:

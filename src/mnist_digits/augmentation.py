@@ -129,13 +129,23 @@ def segments(start: Tensor, end: Tensor, pen: Tensor) -> Tensor:
         start, end: (N, 2), x and y in pixels from the upper left corner.
         pen: (N,), half the stroke's thickness in pixels.
     """
+    return stroke(distance(start, end), pen)
+
+
+def distance(start: Tensor, end: Tensor) -> Tensor:
+    """How far each pixel is from a straight line, in pixels: (N, 2), (N, 2) to (N, 1, 28, 28)."""
     line = torch.arange(28, device=start.device) + 0.5
-    places = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=2)
-    step = (end - start)[:, None, None]
-    offset = places - start[:, None, None]
-    along = (offset * step).sum(dim=3) / (step**2).sum(dim=3).clamp_min(1e-3)
-    distance = (offset - along.clamp(0, 1)[..., None] * step).norm(dim=3)
-    return torch.sigmoid(4 * (pen.view(-1, 1, 1) - distance))[:, None]
+    step_x, step_y = (end - start).view(-1, 2, 1, 1, 1).unbind(1)
+    x = line.view(1, 1, 1, 28) - start[:, 0].view(-1, 1, 1, 1)
+    y = line.view(1, 1, 28, 1) - start[:, 1].view(-1, 1, 1, 1)
+    squared = (step_x**2 + step_y**2).clamp_min(1e-3)
+    along = (x * (step_x / squared) + y * (step_y / squared)).clamp(0, 1)
+    return torch.hypot(x - along * step_x, y - along * step_y)
+
+
+def stroke(distance: Tensor, pen: Tensor) -> Tensor:
+    """Ink (N, 1, 28, 28), 0 to 1, of pens (N,), half as thick as their strokes."""
+    return torch.sigmoid(4 * (pen.view(-1, 1, 1, 1) - distance))
 
 
 def _with_new_looks(ink: Tensor, share: float) -> Tensor:

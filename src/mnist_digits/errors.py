@@ -27,3 +27,11 @@ class CheckpointError(MnistDigitsError):
 
 class PictureError(MnistDigitsError):
     """A picture cannot be opened or decoded, or is not one."""
+
+
+class ServerError(MnistDigitsError):
+    """The page cannot be served: a package is missing, or the address cannot be had."""
+
+
+class ClusterError(MnistDigitsError):
+    """Ray is missing or does not answer, or a sweep, study or reading is not as described."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -25,5 +26,13 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        # What kept it from being written may keep it from being removed.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of `path` that killed processes have left beside it."""
+    for temporary in path.parent.glob(f".{path.name}.{'[0-9a-f]' * 32}"):
+        temporary.unlink(missing_ok=True)

@@ -25,13 +25,21 @@ LEAST_SIGNAL = 5.0
 EDGE, FADING = 0.4, 0.2
 
 
-def find_ink(pixels: NDArray[np.uint8], inverted: bool = False) -> tuple[Floats, Mask]:
+def find_ink(
+    pixels: NDArray[np.uint8], inverted: bool = False, plain: bool = False
+) -> tuple[Floats, Mask]:
     """How strongly each pixel of (H, W, 3) is inked, float32 (H, W) 0 to 1, and where ink is.
 
     Whether ink is darker or lighter than paper is found out; `inverted` takes the other one.
+    With `plain`, paper is the one level that `is_plain` has found, and all else may be ink.
     """
-    depth = _depth(_grey(pixels), inverted)
-    least = np.maximum(LEAST_CONTRAST, LEAST_SIGNAL * _grain(depth))
+    grey = _grey(pixels)
+    if plain:
+        depth = _depth_on_plain(grey)
+        least = np.full_like(depth, LEAST_CONTRAST)
+    else:
+        depth = _depth(grey, inverted)
+        least = np.maximum(LEAST_CONTRAST, LEAST_SIGNAL * _grain(depth))
     peak = float(depth.max())
     if not (depth > least).any():
         return np.zeros_like(depth), np.zeros(depth.shape, bool)
@@ -39,6 +47,24 @@ def find_ink(pixels: NDArray[np.uint8], inverted: bool = False) -> tuple[Floats,
     strong = _without_rules(depth > np.maximum(least, EDGE * near), depth > least)
     mask = _grown(strong, depth > np.maximum(least, FADING * near))
     return np.clip(depth / near, 0, 1), mask
+
+
+def is_covered(pixels: NDArray[np.uint8], ink: Floats) -> bool:
+    """Whether the ink (H, W) is all that stands out from the ground, not just parts of it.
+
+    Of a solid thing as large as a shirt on a picture `find_ink` finds the edges. Told only where
+    the ground is of one level, as in drawings; of photos nothing is known, which gives True.
+    """
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    counts = np.bincount(grey.ravel(), minlength=256)
+    ground = int(counts.argmax())
+    if counts[ground] < 0.15 * grey.size:
+        return True
+    offsets = cv2.absdiff(grey, np.full_like(grey, ground))
+    standing = offsets > 0.25 * float(offsets.max())
+    rim = 1 + 2 * (min(grey.shape) // 100)
+    around = cv2.dilate((ink > 0.15).astype(np.uint8), np.ones((rim, rim), np.uint8)) > 0
+    return bool((standing & ~around).sum() <= 0.1 * standing.sum())
 
 
 def _grown(strong: Mask, weak: Mask) -> Mask:
@@ -57,7 +83,9 @@ def _grey(pixels: NDArray[np.uint8]) -> Floats:
     colours spread most (their first principal component) is taken.
     """
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-    colours = _reduced(pixels, 400).reshape(-1, 3).astype(np.float32) / 255
+    if all(np.array_equal(pixels[:, :, 0], pixels[:, :, other]) for other in (1, 2)):
+        return grey
+    colours = _reduced(pixels, 200).reshape(-1, 3).astype(np.float32) / 255
     offsets = colours - np.median(colours, axis=0)
     values, vectors = np.linalg.eigh(offsets.T @ offsets / len(offsets))
     direction = vectors[:, -1].astype(np.float32)
@@ -68,6 +96,45 @@ def _grey(pixels: NDArray[np.uint8]) -> Floats:
     projected = (pixels.astype(np.float32) / 255) @ direction
     low, high = float(projected.min()), float(projected.max())
     return (projected - low) / max(high - low, 1e-6)
+
+
+def is_plain(pixels: NDArray[np.uint8]) -> bool:
+    """Whether most of the rim of (H, W, 3) is of one level, and enough of the rest, as in drawings.
+
+    Of photos not even overexposed paper is so plain, unless there is no shadow on it at all. What
+    crosses the rim again and again are the lines of ruled paper.
+    """
+    levels = _levels(_grey(pixels))
+    ground = levels == np.bincount(_rim(levels)).argmax()
+    rim = _rim(ground)
+    crossings = np.count_nonzero(rim[1:] != rim[:-1]) // 2
+    clean, share = float(rim.mean()), float(ground.mean())
+    # A bold digit in a tight crop leaves little of the ground, but the rim; a large one touches it.
+    enough = (clean >= 0.95 and share >= 0.15) or (clean >= 0.7 and share >= 0.5)
+    return crossings <= 4 and enough
+
+
+def _levels(grey: Floats) -> NDArray[np.uint8]:
+    return (grey * 255).astype(np.uint8)
+
+
+def _rim(values: NDArray[Any]) -> NDArray[Any]:
+    """What lies along the four sides of (H, W), once around."""
+    return np.concatenate([values[0], values[:, -1], values[-1, ::-1], values[::-1, 0]])
+
+
+def _depth_on_plain(grey: Floats) -> Floats:
+    """How much darker or lighter than the plain ground each place is, as `_depth` has it.
+
+    Ink is what there is more of: darker places or lighter ones.
+    """
+    rim = _rim(grey)
+    levels = _levels(rim)
+    ground = float(np.median(rim[levels == np.bincount(levels).argmax()]))
+    offsets = ground - grey
+    if float(np.einsum("ij,ij,ij", offsets, offsets, offsets)) < 0:
+        offsets, ground = -offsets, 1 - ground
+    return np.clip(offsets / max(ground, 0.4), 0, 1)
 
 
 def _depth(grey: Floats, inverted: bool) -> Floats:
@@ -128,7 +195,7 @@ def _is_light_on_dark(grey: Floats) -> bool:
     sizes vote: in the large ones a bold digit is seen whole, the small ones do not see the
     edges of a sheet.
     """
-    levels = (_reduced(grey, 160) * 255).astype(np.uint8)
+    levels = (_reduced(grey, 120) * 255).astype(np.uint8)
     vote = 0.0
     for part in (2, 4, 8):
         window = min(levels.shape) // part | 1
@@ -158,7 +225,10 @@ def _percentile(values: Floats, part: int, percent: float) -> Floats:
     """The percentile of the values in windows of a part of the picture, at some places."""
     window = max(1, min(values.shape) // part)
     windows = np.lib.stride_tricks.sliding_window_view(values, (window, window))
-    return np.percentile(windows[::4, ::4], percent, axis=(2, 3)).astype(np.float32)
+    step = max(1, window // 6)
+    flat = windows[::step, ::step].reshape(*windows[::step, ::step].shape[:2], -1)
+    rank = round(percent / 100 * (flat.shape[2] - 1))
+    return np.partition(flat, rank, axis=2)[:, :, rank]
 
 
 def _strongest_near(depth: Floats, peak: float) -> Floats:
@@ -182,7 +252,7 @@ def _without_rules(mask: Mask, anything: Mask) -> Mask:
         return mask
     for turned in (False, True):
         rules = _rules(anything.T if turned else anything)
-        if not rules.any():
+        if rules is None:
             continue
         kept = (mask.T if turned else mask) & ~rules
         # What goes on above and below the line.
@@ -193,15 +263,18 @@ def _without_rules(mask: Mask, anything: Mask) -> Mask:
     return mask
 
 
-def _rules(anything: Mask) -> Mask:
-    """The ruled lines that cross the mask (H, W) from left to right."""
+def _rules(anything: Mask) -> Mask | None:
+    """The ruled lines that cross the mask (H, W) from left to right, if there are any."""
     dots = np.ascontiguousarray(anything).astype(np.uint8)
     length = dots.shape[1]
     run = max(24, length // 12)
     runs = cv2.morphologyEx(dots, cv2.MORPH_OPEN, np.ones((1, run), np.uint8))
+    margin = max(1, length // 10)
+    if not (runs[:, :margin].any() or runs[:, -margin:].any()):
+        return None  # one that counts comes near a side at least
     # Lines of photos tilt: their runs are linked across a few rows.
     linked = cv2.dilate(runs, np.ones((3, run), np.uint8))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(linked)
+    labels, stats = pieces(linked)
     rules = np.zeros(dots.shape, bool)
     for number, (x, y, wide, high, _) in list(enumerate(stats))[1:]:
         place = np.s_[y : y + high, x : x + wide]
@@ -212,8 +285,22 @@ def _rules(anything: Mask) -> Mask:
         thin = thickness < 2 + length / 60 and high < 0.15 * length
         if thin and (wide >= 0.9 * length or (ends >= 2 and wide >= 0.25 * length)):
             rules[place] |= part
+    if not rules.any():
+        return None
     # The edge of a line is fainter than its middle.
     return cv2.dilate(rules.astype(np.uint8), np.ones((3, 1), np.uint8)) > 0
+
+
+def pieces(mask: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The connected pieces of a mask (H, W): each pixel's number, and of each x, y, w, h, area.
+
+    Number 0 is the ground. Grana's algorithm takes a third of the time of OpenCV's usual one.
+    """
+    dots = mask.astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
+        dots, 8, cv2.CV_32S, cv2.CCL_GRANA
+    )
+    return labels, stats
 
 
 def _reduced(image: NDArray[Any], longest: int) -> NDArray[Any]:

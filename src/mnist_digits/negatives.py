@@ -76,6 +76,18 @@ def scribbles(digits: Tensor, _: Tensor) -> Tensor:
     return page * 255
 
 
+def assembled(digits: Tensor, _: Tensor) -> Tensor:
+    """Five strokes drawn with five pens, fine ones and broad ones: straps, tools, toys."""
+    count, device = len(digits), digits.device
+    page = torch.zeros(count, 1, 28, 28, device=device)
+    for _stroke in range(5):
+        start, end = torch.rand(2, count, 2, device=device) * 24 + 2
+        pen = 0.5 + 3.5 * torch.rand(count, device=device) ** 2
+        shade = _draw(count, 0.4, 1, device)
+        page = torch.maximum(page, shade * segments(start, end, pen))
+    return page * 255
+
+
 def blobs(digits: Tensor, _: Tensor) -> Tensor:
     """Filled shapes of any outline, with shades inside."""
     count, device = len(digits), digits.device
@@ -85,7 +97,7 @@ def blobs(digits: Tensor, _: Tensor) -> Tensor:
     return torch.sigmoid(8 * (outline - limit)) * shade.clamp(0.2, 1) * 255
 
 
-def silhouettes(digits: Tensor, _: Tensor) -> Tensor:
+def silhouettes(digits: Tensor, labels: Tensor) -> Tensor:
     """Filled shapes of rounded boxes, most of them symmetric, as clothes, cups and faces are."""
     count, device = len(digits), digits.device
     line = torch.arange(28, device=device) - 13.5
@@ -99,7 +111,37 @@ def silhouettes(digits: Tensor, _: Tensor) -> Tensor:
         power = _draw(count, 1.5, 8, device)
         shape = torch.maximum(shape, torch.sigmoid(20 * (1 - across**power - down**power)))
     shade = _draw(count, 0.3, 1, device) + 0.3 * waves(count, 1, 6, device)
+    pattern = textures(digits, labels) / 255
+    shade = torch.where(_draw(count, 0, 1, device) < 0.3, pattern, shade)
     return shape * shade.clamp(0.1, 1) * 255
+
+
+def columns(digits: Tensor, _: Tensor) -> Tensor:
+    """One or two tall bars, too broad for a stroke, wider or narrower below: trousers, bottles."""
+    count, device = len(digits), digits.device
+    line = torch.arange(28, device=device) - 13.5
+    x, y = line.view(1, 1, 1, 28), line.view(1, 1, 28, 1)
+    high = _draw(count, 9, 14.5, device)
+    lean = _draw(count, -0.15, 0.15, device)
+    half = _draw(count, 3.2, 6, device) * (1 + _draw(count, -0.4, 0.6, device) * y / 28)
+    across = (x - lean * y).abs()
+    shape = torch.sigmoid(6 * (half - across)) * torch.sigmoid(6 * (high - y.abs()))
+    # From some height on the legs part, more and more.
+    parted = y - _draw(count, -10, 14, device)
+    slit = _draw(count, -0.1, 0.15, device) * parted.clamp_min(0) + 0.5 * (parted > 0)
+    shape = shape * torch.sigmoid(6 * (across - slit))
+    shade = _draw(count, 0.4, 1, device) + 0.25 * waves(count, 1, 6, device)
+    return shape * shade.clamp(0.15, 1) * 255
+
+
+def pierced(digits: Tensor, labels: Tensor) -> Tensor:
+    """Filled shapes with holes like strokes: straps, handles, windows."""
+    shape = silhouettes(digits, labels)
+    for _hole in range(3):
+        start, end = torch.rand(2, len(digits), 2, device=digits.device) * 24 + 2
+        pen = torch.rand(len(digits), device=digits.device) * 2 + 0.7
+        shape = shape * (1 - segments(start, end, pen))
+    return shape
 
 
 def _draw(count: int, low: float, high: float, device: torch.device) -> Tensor:
@@ -139,7 +181,7 @@ def _letter_bank() -> Tensor:
     chosen = [font for font in fonts if not any(odd in font.stem for odd in ODD_FONTS)]
     frames = []
     for font in chosen:
-        face = ImageFont.truetype(font, 60)
+        face = ImageFont.truetype(str(font), 60)  # Pillow 10.1 takes no Path
         for letter in LETTERS:
             page = Image.new("L", (120, 120))
             ImageDraw.Draw(page).text((25, 15), letter, fill=255, font=face)
@@ -152,6 +194,7 @@ def _letter_bank() -> Tensor:
 # Fonts of symbols: what they have in the place of letters is something else.
 ODD_FONTS = ("cmex", "cmmi", "cmsy", "NonUni", "Siz", "Display")
 KINDS: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
-    *(pairs, sideways, shuffled, scribbles, blobs, textures),
-    *(silhouettes, silhouettes, silhouettes, letters, letters, letters),
+    *(pairs, sideways, shuffled, scribbles, assembled, blobs, textures),
+    *(silhouettes, silhouettes, silhouettes, columns, columns, pierced, pierced),
+    *(letters, letters, letters),
 )

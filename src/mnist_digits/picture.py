@@ -10,9 +10,11 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,10 @@ WORKING_SIZE = 1600
 # Beyond it a picture is refused by its header: decoding takes up to 8 bytes a pixel. A JPEG may
 # have 64 times as many, as it is decoded at an eighth of its size.
 MAXIMUM_PIXELS = 50_000_000
+# Of a file; 50 million pixels of three bytes have 150,000,000 where nothing is compressed.
+MAXIMUM_BYTES = 200_000_000
+# What may be tried on a file: Pillow knows more, and would run another program for some (EPS).
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF", "HEIF")
 # fmt: off
 SUFFIXES = frozenset({
     ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp",
@@ -71,19 +77,23 @@ def open_picture(source: Source) -> Picture:
         return _decode(source.copy())
     if isinstance(source, bytes):
         content, name = source, "the picture"
+        if len(content) > MAXIMUM_BYTES:
+            raise PictureError(f"{name} has more than {MAXIMUM_BYTES:,} bytes")
     else:
         content, name = _file_content(Path(source)), str(source)
     if not content:
         raise PictureError(f"{name} is empty: 0 bytes")
-    _register_heif()
     try:
         with warnings.catch_warnings():
             # Whatever is odd about a file is either no matter or an exception.
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content)) as image:
+            with Image.open(io.BytesIO(content), formats=_formats()) as image:
                 return _decode(image)
     except UnidentifiedImageError as error:
-        raise PictureError(f"{name} is not a picture in a format that can be read here") from error
+        reason = "is not a picture in a format that can be read here"
+        if content[4:8] == b"ftyp":
+            reason += "; for HEIC photos: pip install 'mnist-digit-classification[heic]'"
+        raise PictureError(f"{name} {reason}") from error
     except PictureError as error:
         raise PictureError(f"{name} {error}") from error
     except Image.DecompressionBombError as error:
@@ -99,21 +109,32 @@ def _file_content(path: Path) -> bytes:
     if path.is_dir():
         raise PictureError(f"{path} is a folder, not a picture")
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = read_bounded(file)
     except FileNotFoundError as error:
         raise PictureError(f"there is no file {path}") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise PictureError(f"cannot read {path}: {reason}") from error
+    if len(content) > MAXIMUM_BYTES:
+        raise PictureError(f"{path} has more than {MAXIMUM_BYTES:,} bytes")
+    return content
 
 
-def _register_heif() -> None:
-    """Let Pillow read HEIC, the format of some phones, where `pillow-heif` is installed."""
-    try:
+def read_bounded(file: BinaryIO) -> bytes:
+    """The content, or so much of it as shows that it is too large; some have no end."""
+    return file.read(MAXIMUM_BYTES + 1)
+
+
+@cache
+def _formats() -> list[str]:
+    """Those of FORMATS that can be read here: HEIC, of phones, where `pillow-heif` is installed."""
+    Image.init()
+    with suppress(ImportError):
         from pillow_heif import register_heif_opener
-    except ImportError:
-        return
-    register_heif_opener()
+
+        register_heif_opener()
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _decode(image: Image.Image) -> Picture:
@@ -159,6 +180,9 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """The image as RGB or RGBA."""
     if image.mode[:1] in "IF":  # 16 or 32 bits a pixel, or floating point
+        # Reduced first: the arithmetic takes some 30 bytes a pixel.
+        image = image.convert("F")
+        image.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)
         return Image.fromarray(_stretched(np.asarray(image, dtype=np.float64))).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         return image.convert("RGBA")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,14 +15,20 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from .errors import CheckpointError, PictureError
-from .framing import FRAME, as_framed, frame
+from .framing import BOX, FRAME, as_framed, frame
+from .ink import is_plain
 from .picture import Picture, Source, open_picture
 from .segmentation import Glyph, find_rows, find_single, halves
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
 MODEL = "model.onnx"
+# The run that the package brings along.
+SHIPPED = Path(__file__).parent / "models" / "digits"
 FORMAT = "mnist-digits model 1"
+# How its checksum begins in a model file, in the words of protobuf: an entry of the metadata of
+# this name, with a value of 64 characters.
+CHECKSUM = b"\n\x06sha256\x12\x40"
 # Frames that go through the network at once: more gain no speed, but take memory.
 BATCH = 500
 # With less confidence ink is taken for something else than a digit: ten guesses have 0.1 each.
@@ -30,6 +36,8 @@ NO_DIGIT = 0.3
 # Ink that is taken for a digit with less confidence than this, and is wider than this times its
 # height, may be several digits that touch.
 TOUCHING_CONFIDENCE, TOUCHING_WIDTH = 0.7, 0.85
+# An ensemble of a hundred networks like the shipped one has a fifth of it.
+MAXIMUM_BYTES = 1_000_000_000
 # More than this are not digits on a page but the weave of a carpet.
 MAXIMUM_DIGITS = 500
 
@@ -106,9 +114,13 @@ class Reader:
     Attributes:
         information: what the model file says of itself: recipe, result, data.
         sure_above: the least confidence of an answer that is called sure.
+        size: bytes of the model file.
     """
 
     def __init__(self, model: bytes, threads: int | None = None) -> None:
+        # First of all: the runtime sees no file that has been damaged.
+        if sealed(model) != model:
+            raise ValueError("it is damaged: its checksum is not that of its content")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads or 0
@@ -120,6 +132,7 @@ class Reader:
         values = self._session.get_modelmeta().custom_metadata_map
         if values.get("format") != FORMAT:
             raise ValueError("it does not say that it is a model of mnist-digits")
+        self.size = len(model)
         self.sure_above = float(values["sure_above"])
         self.information: dict[str, Any] = json.loads(values["information"])
 
@@ -131,22 +144,22 @@ class Reader:
             CheckpointError: there is none, or the file is damaged or something else.
         """
         if path is None:
-            shipped = resources.files(__package__).joinpath(f"models/digits/{MODEL}")
-            return cls(shipped.read_bytes(), threads)
-        file = Path(path) / MODEL if Path(path).is_dir() else Path(path)
+            file, remedy = SHIPPED / MODEL, "install the package again"
+        else:
+            file = Path(path) / MODEL if Path(path).is_dir() else Path(path)
+            remedy = "`mnist-digits export RUN` writes such files"
         if not file.is_file():
             raise CheckpointError(
                 f"there is no {file}: `mnist-digits export RUN` makes it from a trained run"
             )
         try:
+            if file.stat().st_size > MAXIMUM_BYTES:
+                raise ValueError(f"it has more than {MAXIMUM_BYTES:,} bytes")
             return cls(file.read_bytes(), threads)
         # The runtime has exceptions of its own, one for each of its status codes.
         except Exception as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
-            raise CheckpointError(
-                f"{file} cannot be used to read ({reason}): `mnist-digits export RUN` writes "
-                f"such files"
-            ) from error
+            raise CheckpointError(f"{file} cannot be used to read ({reason}): {remedy}") from error
 
     def read(self, source: Source) -> Reading:
         """Find and read the digits in a picture: a path, bytes, a PIL image or an array.
@@ -170,13 +183,19 @@ class Reader:
         return self._read(picture, self._read_single)
 
     def _read(self, picture: Picture, read: Callable[..., Reading]) -> Reading:
-        """Read dark on light or light on dark, as it seems; if that gives nothing, the other."""
+        """Read a frame as it is, a drawing by its plain ground; if that is not sure, search."""
         pixels = picture.pixels
         reading = self._read_framed(pixels)
-        if not reading.rows:
+        if not reading.rows and is_plain(pixels):
+            reading = read(pixels, plain=True)
+            if not reading.sure:
+                reading = max(reading, read(pixels), key=_conviction)
+        elif not reading.rows:
             reading = read(pixels)
         if not reading.rows:
             reading = read(pixels, inverted=True)
+        if reading.sure and pixels.shape[:2] == (FRAME, FRAME):
+            reading = self._seconded(reading, pixels)
         rows = [[_in_place(digit, picture.reduction) for digit in row] for row in reading.rows]
         return Reading(rows, reading.complete)
 
@@ -189,8 +208,23 @@ class Reader:
         box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
         return Reading([[self._digit(image, self.classify(image[None])[0], box)]])
 
-    def _read_rows(self, pixels: Pixels, inverted: bool = False) -> Reading:
-        rows = find_rows(pixels, inverted)
+    def _seconded(self, reading: Reading, pixels: Pixels) -> Reading:
+        """A picture as small as a frame, read also as it is: sure only if that agrees.
+
+        Not where the digit has room to move: the network expects it in the middle. But a thing
+        that fills the picture, and had to be shrunk to the size of a digit, looks more like one.
+        """
+        x0, y0, x1, y1 = zip(*(digit.box for digit in reading.digits), strict=True)
+        if max(max(x1) - min(x0), max(y1) - min(y0)) <= BOX + 2:
+            return reading
+        grey = pixels.mean(axis=2).round().astype(np.uint8)
+        light = grey if np.median(grey) < 128 else 255 - grey
+        whole = self._digit(light, self.classify(light[None])[0], (0, 0, FRAME, FRAME))
+        agrees = len(reading.digits) == 1 and whole.sure and whole.digit == reading.digits[0].digit
+        return reading if agrees else Reading(reading.rows, complete=False)
+
+    def _read_rows(self, pixels: Pixels, inverted: bool = False, plain: bool = False) -> Reading:
+        rows, covered = find_rows(pixels, inverted, plain)
         if sum(map(len, rows)) > MAXIMUM_DIGITS:
             return Reading([])
         answers = iter(self._apart([glyph for row in rows for glyph in row]))
@@ -198,13 +232,13 @@ class Reader:
         digits = [[digit for digit in row if digit.confidence >= NO_DIGIT] for row in read]
         kept = [_height(digit) for row in digits for digit in row]
         passed = [_height(d) for row in read for d in row if d.confidence < NO_DIGIT]
-        complete = not kept or max(passed, default=0) < 0.5 * float(np.median(kept))
-        return Reading([row for row in digits if row], complete)
+        legible = not kept or max(passed, default=0) < 0.5 * float(np.median(kept))
+        return Reading([row for row in digits if row], covered and legible)
 
-    def _read_single(self, pixels: Pixels, inverted: bool = False) -> Reading:
-        answers = self._answers(find_single(pixels, inverted))
-        best = max(answers, key=lambda digit: digit.confidence, default=None)
-        return Reading([[best]] if best else [])
+    def _read_single(self, pixels: Pixels, inverted: bool = False, plain: bool = False) -> Reading:
+        glyphs, covered = find_single(pixels, inverted, plain)
+        best = max(self._answers(glyphs), key=lambda digit: digit.confidence, default=None)
+        return Reading([[best]] if best else [], covered)
 
     def classify(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities (N, 10) of digits framed as in MNIST: uint8 (N, 28, 28), light on dark.
@@ -212,18 +246,25 @@ class Reader:
         Raises:
             PictureError: the array is of another shape or type.
         """
-        frames = np.asarray(frames)
-        shapes = ((FRAME, FRAME), (1, FRAME, FRAME))
-        if frames.dtype != np.uint8 or frames.shape[1:] not in shapes:
-            raise PictureError(
-                f"frames must be uint8 (N, 28, 28), not {frames.dtype} {frames.shape}"
-            )
-        batches = frames.reshape(-1, 1, FRAME, FRAME)
+        batches = _checked(frames)
         parts = [
             self._session.run(["probabilities"], {"frames": batches[start : start + BATCH]})[0]
             for start in range(0, len(batches), BATCH)
         ]
         return np.concatenate([np.empty((0, 10), np.float32), *parts])
+
+    def features(self, frames: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """What the stages of the network make of frames, as `classify` takes them.
+
+        For each stage its feature maps, (N, channels, h, w); no stages for a model that is
+        exported without them, such as an ensemble.
+
+        Raises:
+            PictureError: the array is of another shape or type.
+        """
+        batch = _checked(frames)
+        stages = [output.name for output in self._session.get_outputs()[1:]]
+        return list(self._session.run(stages, {"frames": batch})) if stages else []
 
     def _answers(self, glyphs: list[Glyph]) -> list[Digit]:
         """Each glyph as one digit; boxes are still those of what was searched."""
@@ -272,10 +313,38 @@ class Reader:
         return [left, *(self._cut(rest, right) if _may_touch(rest, right) else [right])]
 
 
+def sealed(model: bytes) -> bytes:
+    """A model file with its checksum: SHA-256 of the file as it is with zeros in its place.
+
+    Against damage, not against malice: whoever changes a model can seal it anew.
+
+    Raises:
+        ValueError: it has no place for a checksum.
+    """
+    before, key, rest = model.rpartition(CHECKSUM)
+    if not key:
+        raise ValueError("it has no checksum, so it is no model of mnist-digits")
+    blank = b"".join([before, key, b"0" * 64, rest[64:]])
+    return b"".join([before, key, hashlib.sha256(blank).hexdigest().encode(), rest[64:]])
+
+
+def _checked(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The frames as the network takes them: uint8 (N, 1, 28, 28)."""
+    frames = np.asarray(frames)
+    if frames.dtype != np.uint8 or frames.shape[1:] not in ((FRAME, FRAME), (1, FRAME, FRAME)):
+        raise PictureError(f"frames must be uint8 (N, 28, 28), not {frames.dtype} {frames.shape}")
+    return frames.reshape(-1, 1, FRAME, FRAME)
+
+
 def _may_touch(glyph: Glyph, answer: Digit) -> bool:
     """Whether what was read as one digit may be several that touch."""
     wide = TOUCHING_WIDTH * glyph.height < glyph.width < 15 * glyph.height
     return wide and answer.confidence < TOUCHING_CONFIDENCE
+
+
+def _conviction(reading: Reading) -> float:
+    """How far a reading is to be relied on: its least confidence, 0 without any digit."""
+    return min((digit.confidence for digit in reading.digits), default=0.0)
 
 
 def _height(digit: Digit) -> int:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .ink import Floats, Mask, find_ink
+from .ink import Floats, Mask, find_ink, is_covered, pieces
 
 # More pieces of ink than this are a texture: the smaller ones are left out.
 MAXIMUM_MARKS = 600
@@ -70,43 +70,48 @@ class Mark:
         )
 
 
-def find_rows(pixels: NDArray[np.uint8], inverted: bool = False) -> list[list[Glyph]]:
+def find_rows(
+    pixels: NDArray[np.uint8], inverted: bool = False, plain: bool = False
+) -> tuple[list[list[Glyph]], bool]:
     """The digits in uint8 pixels (H, W, 3): rows from top to bottom, each from left to right.
 
-    Blank paper gives no rows. `inverted` takes for ink what is lighter than the paper, where
-    it seems to be darker, and the other way round.
+    Blank paper gives no rows. `inverted` and `plain` are as `find_ink` takes them. Also tells
+    whether all that there is was looked at: of solid things only the edges are.
     """
-    ink, labels, marks = _find_marks(pixels, inverted)
-    return [[_glyph(mark, ink, labels) for mark in row] for row in _rows(_joined(marks))]
+    ink, labels, marks, complete = _find_marks(pixels, inverted, plain)
+    rows = [[_glyph(mark, ink, labels) for mark in row] for row in _rows(_joined(marks))]
+    return rows, complete
 
 
-def find_single(pixels: NDArray[np.uint8], inverted: bool = False) -> list[Glyph]:
+def find_single(
+    pixels: NDArray[np.uint8], inverted: bool = False, plain: bool = False
+) -> tuple[list[Glyph], bool]:
     """What the one digit in uint8 pixels (H, W, 3) may consist of: the likeliest first.
 
     The largest piece of ink and what clearly belongs to it; that and all that lies around.
-    The same twice is left out; blank paper gives nothing.
+    The same twice is left out; blank paper gives nothing. Also tells what `find_rows` tells.
     """
-    ink, labels, marks = _find_marks(pixels, inverted)
+    ink, labels, marks, complete = _find_marks(pixels, inverted, plain)
     if not marks:
-        return []
+        return [], complete
     wholes = [max(_joined(marks) or marks, key=lambda mark: mark.area)]
     for reach in (0.1, 0.35):
         wholes.append(_cluster(marks, reach))
     different = {tuple(sorted(whole.labels)): whole for whole in reversed(wholes)}
-    return [_glyph(whole, ink, labels) for whole in reversed(different.values())]
+    return [_glyph(whole, ink, labels) for whole in reversed(different.values())], complete
 
 
 def _find_marks(
-    pixels: NDArray[np.uint8], inverted: bool
-) -> tuple[Floats, NDArray[np.int32], list[Mark]]:
-    ink, mask = find_ink(pixels, inverted)
+    pixels: NDArray[np.uint8], inverted: bool, plain: bool
+) -> tuple[Floats, NDArray[np.int32], list[Mark], bool]:
+    ink, mask = find_ink(pixels, inverted, plain)
     marks, labels = _marks(mask)
-    return ink, labels, _without_dirt(marks, mask)
+    return ink, labels, _without_dirt(marks, mask), plain or is_covered(pixels, ink)
 
 
 def _marks(mask: Mask) -> tuple[list[Mark], NDArray[np.int32]]:
     """The connected pieces of the mask, the largest first, and the map of their numbers."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    labels, stats = pieces(mask)
     order = (-stats[1:, cv2.CC_STAT_AREA]).argsort(kind="stable")[:MAXIMUM_MARKS] + 1
     marks = []
     for number in order.tolist():
