@@ -119,6 +119,26 @@ def other_result(file: Path) -> None:
     tampered(file, result="[1]")
 
 
+def flipped_weight(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-1000] ^= 4
+    file.write_bytes(content)
+
+
+def changed_result(file: Path) -> None:
+    tampered(file, result='{"test_accuracy": 1.0}')
+
+
+def changed_seed(file: Path) -> None:
+    tampered(file, recipe=dataclasses.replace(FAST, seed=1).to_json())
+
+
+def words_for_numbers(file: Path) -> None:
+    with safetensors.safe_open(file, framework="pt") as tensors:
+        history = json.loads(tensors.metadata()["history"])
+    tampered(file, history=json.dumps([{**history[0], "loss": "small"}]))
+
+
 def other_type(file: Path) -> None:
     weights = safetensors.torch.load_file(file)
     with safetensors.safe_open(file, framework="pt") as tensors:
@@ -130,6 +150,7 @@ def other_type(file: Path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
+        *(flipped_weight, changed_result, changed_seed, words_for_numbers),
         *(garbage, empty, truncated, foreign, other_network, other_blocks, huge_network),
         *(broken_recipe, broken_history, not_json, other_type, other_result),
     ],
@@ -195,4 +216,5 @@ def test_a_full_disk_leaves_the_run_that_was_there(fast_run: Run, tmp_path: Path
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (tmp_path / "model.safetensors").read_bytes() == before
-    assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "metrics.jsonl"}
+    names = {"model.safetensors", "metrics.jsonl", "training.safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == names

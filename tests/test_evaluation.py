@@ -53,6 +53,13 @@ def test_mistakes_are_sorted_by_confidence() -> None:
     assert evaluation.mistakes.tolist() == [1, 0]
 
 
+def test_the_least_believed_label_is_the_most_suspect() -> None:
+    probabilities = torch.eye(10)[[1, 2, 3, 4]] * 0.5
+    probabilities[:, 0] = torch.tensor([0.3, 0.1, 0.2, 0.4])
+    evaluation = Evaluation(probabilities, torch.tensor([0, 0, 0, 4]))
+    assert evaluation.suspected_labels.tolist() == [1, 2, 0]
+
+
 def test_wilson_interval_is_that_of_the_literature() -> None:
     # Newcombe, "Two-sided confidence intervals for the single proportion", 1998, table I.
     assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)

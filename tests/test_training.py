@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from mnist_digits import FAST, DigitNet, Digits, Run, TrainingError, evaluate, pick_device, train
-from mnist_digits.training import uses_bfloat16
+from mnist_digits.model import Ensemble
+from mnist_digits.training import use_deterministic_operations, uses_bfloat16
 
 SHORT = dataclasses.replace(FAST, widths=(8, 16), hidden=16, batch_size=100)
 
@@ -20,6 +21,10 @@ def weights(run: Run) -> torch.Tensor:
     return torch.cat([value.double().flatten() for value in run.model.state_dict().values()])
 
 
+def members_of(run: Run) -> int:
+    return len(run.model.members) if isinstance(run.model, Ensemble) else 1
+
+
 def test_fast_reaches_99_percent(fast_run: Run, mnist: tuple[Digits, Digits]) -> None:
     assert evaluate(fast_run.model, mnist[1]).accuracy >= 0.99
 
@@ -29,6 +34,19 @@ def test_the_same_seed_gives_the_same_weights(few: Digits) -> None:
     first, second = train(recipe, few), train(recipe, few)
     assert torch.equal(weights(first), weights(second))
     assert [e.loss for e in first.history] == [e.loss for e in second.history]
+
+
+def test_deterministic_operations_change_nothing_on_a_cpu(few: Digits) -> None:
+    recipe = dataclasses.replace(
+        SHORT, rotation=10, elastic=1, appearance=0.5, negatives=0.3, drawn=0.2, flags=0.5
+    )
+    plain = train(recipe, few)
+    use_deterministic_operations()
+    try:
+        # None of the operations is one that cannot be repeated: torch would warn.
+        assert torch.equal(weights(train(recipe, few)), weights(plain))
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_another_seed_gives_other_weights(few: Digits) -> None:
@@ -108,6 +126,21 @@ def test_a_loss_that_is_no_number_ends_the_run(few: Digits) -> None:
         train(dataclasses.replace(SHORT, learning_rate=1000.0, weight_decay=10.0), few)
 
 
+def test_weights_that_overflow_in_the_last_step_stop_the_run(
+    mnist: tuple[Digits, Digits], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = torch.optim.AdamW.step
+
+    def overflows(optimizer: torch.optim.AdamW) -> None:
+        step(optimizer)
+        optimizer.param_groups[0]["params"][0].data.fill_(torch.inf)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", overflows)
+    few = mnist[0][:250]  # one step, whose loss is of the weights before it
+    with pytest.raises(TrainingError, match=r"the weights became infinite.*step 1.*choose a lower"):
+        train(FAST, few)
+
+
 def test_nothing_to_learn_from(few: Digits) -> None:
     with pytest.raises(TrainingError, match="two images at least"):
         train(SHORT, few[:1])
@@ -154,7 +187,9 @@ def test_an_ensemble_answers_with_the_mean_of_its_members(few: Digits) -> None:
     recipe = dataclasses.replace(SHORT, members=3, seed=4, epochs=2)
     seen: list[tuple[int, int]] = []
     run = train(
-        recipe, few, on_epoch=lambda run: seen.append((run.recipe.members, len(run.history)))
+        recipe,
+        few,
+        on_epoch=lambda run: seen.append((members_of(run), len(run.history))),
     )
     alone = [train(dataclasses.replace(SHORT, seed=seed, epochs=2), few) for seed in (4, 5, 6)]
 

@@ -3,23 +3,27 @@
     runs/2026-01-31_14-15-16-fast/
         model.safetensors    the weights, with everything else as JSON in the file's header
         metrics.jsonl        a line an epoch
+        training.safetensors what an unfinished run needs to go on; gone when it is finished
         result.json          only once the run is finished
 
 Each file appears whole or not at all. Nothing is ever unpickled: safetensors holds
 numbers and text, and what is in a file is compared with what its recipe asks for before
-any memory is taken for it.
+any memory is taken for it. A SHA-256 in the header, of all that is in the file, shows that
+nothing in it has changed since; it does not show who wrote it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import safetensors.torch
@@ -27,17 +31,21 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from . import state
+from .dataset import Digits
 from .errors import CheckpointError, RecipeError
 from .evaluation import Evaluation, summary
-from .files import write_whole
-from .model import DigitNet, Ensemble, network
+from .files import remove_leftovers, write_whole
+from .model import network
 from .recipe import Recipe
 from .training import Epoch, Run
 
 WEIGHTS = "model.safetensors"
+TRAINING = "training.safetensors"
 METRICS = "metrics.jsonl"
 RESULT = "result.json"
 FORMAT = "mnist-digits run 1"
+CHECKSUM = "sha256"
 
 
 def new_directory(recipe: Recipe, chosen: Path | None = None) -> Path:
@@ -83,12 +91,34 @@ def save(run: Run, directory: Path) -> None:
     }
     weights = {name: value.contiguous() for name, value in run.model.state_dict().items()}
     with _writing(directory):
-        write_whole(directory / WEIGHTS, safetensors.torch.save(weights, header))
+        if run.state and not run.result:
+            # The weights, too: whoever is stopped between two files must not mix two epochs.
+            both = _named(weights, {n: value.contiguous() for n, value in run.state.items()})
+            write_whole(directory / TRAINING, _content(both, header))
+        write_whole(directory / WEIGHTS, _content(weights, header))
         lines = "".join(json.dumps(epoch) + "\n" for epoch in history)
         write_whole(directory / METRICS, lines.encode())
         if run.result:
             text = json.dumps(run.result, indent=2) + "\n"
             write_whole(directory / RESULT, text.encode())
+            (directory / TRAINING).unlink(missing_ok=True)
+            for name in (WEIGHTS, TRAINING, METRICS, RESULT):
+                remove_leftovers(directory / name)
+
+
+def _content(tensors: dict[str, Tensor], header: dict[str, str]) -> bytes:
+    """A file of these tensors and this header, with its checksum."""
+    return safetensors.torch.save(tensors, header | {CHECKSUM: _checksum(tensors, header)})
+
+
+def _checksum(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
+    """SHA-256 of the header but its checksum, and of every tensor with its name."""
+    said = sorted((key, value) for key, value in header.items() if key != CHECKSUM)
+    content = hashlib.sha256(json.dumps(said).encode())
+    for name, tensor in sorted(tensors.items()):
+        content.update(name.encode())
+        content.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return content.hexdigest()
 
 
 def load(path: Path) -> Run:
@@ -100,26 +130,67 @@ def load(path: Path) -> Run:
     file = path / WEIGHTS if path.is_dir() else path
     if not file.is_file():
         raise CheckpointError(f"there is no run at {path}: no file {file}")
+    run, weights = _read(file, lambda run: run.model.state_dict())
+    return _with_weights(run, weights)
+
+
+def load_unfinished(directory: Path) -> Run:
+    """The run in a folder, with the state to go on from: for `train(resume=...)`.
+
+    Raises:
+        CheckpointError: there is none, it is finished, or the file is damaged.
+    """
+    file = directory / TRAINING
+    if (directory / RESULT).is_file():
+        raise CheckpointError(f"the run in {directory} is finished: there is nothing to resume")
+    if not file.is_file():
+        raise CheckpointError(
+            f"there is no run to resume in {directory}: no file {file}; it was stopped before its "
+            f"first epoch was saved: remove the folder, and train anew"
+        )
+    run, tensors = _read(
+        file, lambda run: _named(run.model.state_dict(), state.expected(run.recipe))
+    )
+    run.state = {name[6:]: value for name, value in tensors.items() if name.startswith("state.")}
+    weights = {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
+    return _with_weights(run, weights)
+
+
+def _named(weights: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Both in one, by names of their own."""
+    return {f"model.{n}": t for n, t in weights.items()} | {
+        f"state.{n}": t for n, t in state.items()
+    }
+
+
+def _read(file: Path, wanted: Callable[[Run], dict[str, Tensor]]) -> tuple[Run, dict[str, Tensor]]:
+    """The run that the file's header tells of, and the file's tensors, which must be as wanted."""
     _refuse_pickle(file)
     try:
         with safe_open(file, framework="pt") as tensors:
-            run = _from_header(tensors.metadata() or {})
-            _compare(tensors, run.model)
+            header = tensors.metadata() or {}
+            run = _from_header(header)
+            _compare(tensors, wanted(run))
             # Cloned: otherwise they are windows onto a file that may change.
-            weights = {name: tensors.get_tensor(name).clone() for name in tensors.keys()}  # noqa: SIM118
+            loaded = {name: tensors.get_tensor(name).clone() for name in tensors.keys()}  # noqa: SIM118
+            if header.get(CHECKSUM) != _checksum(loaded, header):
+                raise CheckpointError("it is damaged: its checksum is not that of its content")
+            return run, loaded
     except (CheckpointError, RecipeError, SafetensorError, OSError) as error:
         raise CheckpointError(f"{file} does not hold a run: {error}") from error
+
+
+def _with_weights(run: Run, weights: dict[str, Tensor]) -> Run:
     run.model.load_state_dict(weights, assign=True)
     run.model.to(memory_format=torch.channels_last)
     return run
 
 
-def result(run: Run, on_train: Evaluation, on_test: Evaluation) -> dict[str, Any]:
+def result(run: Run, on_train: Evaluation, on_test: Evaluation, digits: Digits) -> dict[str, Any]:
     """What `result.json` holds: the run's figures, and what is needed to have them again.
 
-    Accuracies are fractions of 1, times are seconds.
+    Accuracies are fractions of 1, times are seconds; `digits` are those that it was trained on.
     """
-    device = next(run.model.parameters()).device
     return {
         **summary(on_train, on_test),
         "validation_accuracy": run.history[-1].validation_accuracy,
@@ -127,14 +198,33 @@ def result(run: Run, on_train: Evaluation, on_test: Evaluation) -> dict[str, Any
         "seed": run.recipe.seed,
         "recipe": dataclasses.asdict(run.recipe),
         "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
+        **circumstances(digits),
+    }
+
+
+def circumstances(digits: Digits) -> dict[str, Any]:
+    """What the bits of the weights depend on, beside the recipe, when trained here and now."""
+    device = digits.device
+    return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "processor": _processor(),
         "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "data_sha256": digits.checksum(),
         "versions": {
             "python": platform.python_version(),
             "mnist-digit-classification": metadata.version("mnist-digit-classification"),
             **{name: metadata.version(name) for name in ("torch", "torchvision", "numpy")},
         },
     }
+
+
+def _processor() -> str:
+    """The CPU's name where Linux tells it, and the widest instructions that torch uses on it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return f"{(names or [platform.machine()])[0]}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 @contextmanager
@@ -166,30 +256,42 @@ def _from_header(header: dict[str, str]) -> Run:
         raise CheckpointError("its header is not that of mnist-digits; train writes such files")
     try:
         recipe = Recipe.from_json(header["recipe"])
-        history = [Epoch(**epoch) for epoch in json.loads(header["history"])]
+        history = [_epoch(epoch) for epoch in json.loads(header["history"])]
         seconds = float(header["training_seconds"])
         outcome = json.loads(header["result"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"its header is damaged ({error})") from error
     if not isinstance(outcome, dict):
         raise CheckpointError("its header is damaged (the result is no object)")
+    # Of an ensemble that is not finished there are fewer.
+    members = min(max(1, -(-len(history) // recipe.epochs)), recipe.members)
     with torch.device("meta"):
-        model = network(recipe)
+        model = network(recipe, members)
     return Run(recipe, model, history, seconds, outcome)
 
 
-def _compare(tensors: Any, model: DigitNet | Ensemble) -> None:
-    """See that the file has just the tensors of the network, in its shapes and types."""
-    wanted = {name: _kind(value) for name, value in model.state_dict().items()}
+def _epoch(values: dict[str, Any]) -> Epoch:
+    """An epoch of the history, if it is made of numbers."""
+    epoch = Epoch(**values)
+    for value in (*values.values(), *epoch.loss_curve, *epoch.accuracy_curve):
+        if not isinstance(value, (int, float, list, NoneType)):
+            raise TypeError(f"the history has {value!r} in the place of a number")
+    return epoch
+
+
+def _compare(tensors: Any, wanted: dict[str, Tensor]) -> None:
+    """See that the file has just the wanted tensors, in their shapes and types."""
     names = set(tensors.keys())
     if names != wanted.keys():
         odd = sorted(names ^ wanted.keys())
         raise CheckpointError(f"its weights are not those of its recipe's network: {odd[:3]}")
-    for name, (shape, dtype) in wanted.items():
+    for name, value in wanted.items():
         part = tensors.get_slice(name)
         found = (tuple(part.get_shape()), part.get_dtype())
-        if found != (shape, dtype):
-            raise CheckpointError(f"its {name} is {found}, the recipe's network has {shape}")
+        if found != _kind(value):
+            raise CheckpointError(
+                f"its {name} is {found}, the recipe's network has {tuple(value.shape)}"
+            )
 
 
 def _kind(value: Tensor) -> tuple[tuple[int, ...], str]:

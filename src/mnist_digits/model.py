@@ -117,11 +117,11 @@ class Ensemble(nn.Module):
         return log_mean_probability(member(images) for member in self.members)
 
 
-def network(recipe: Recipe) -> DigitNet | Ensemble:
-    """What a run by the recipe ends with, with random weights."""
+def network(recipe: Recipe, members: int) -> DigitNet | Ensemble:
+    """What a run by the recipe has when so many of its members are begun: random weights."""
     if recipe.members == 1:
         return DigitNet(recipe)
-    return Ensemble(DigitNet(recipe) for _ in range(recipe.members))
+    return Ensemble(DigitNet(recipe) for _ in range(members))
 
 
 class ResidualBlock(nn.Module):

@@ -70,6 +70,9 @@ class Recipe:
     shift: float = setting(0.0, "augmentation: up to so many pixels either way", 0, 28)
 
     elastic: float = setting(0.0, "augmentation: bent by up to about so many pixels", 0, 14)
+    drawn: float = setting(
+        0.0, "augmentation: fraction of the digits drawn anew, in forms that MNIST lacks", 0, 1
+    )
     flags: float = setting(
         0.0, "augmentation: fraction of the ones that get a flag, as people in Europe write", 0, 1
     )
@@ -192,23 +195,24 @@ ENSEMBLE = dataclasses.replace(ACCURATE, name="ensemble", members=3)
 
 ROBUST = Recipe(
     name="robust",
-    widths=(64, 128),
+    widths=(64, 160),
     hidden=128,
     contrast="frame",
-    epochs=30,
+    epochs=36,
     learning_rate=0.01,
-    rotation=12,
-    shear=12,
-    scale=0.15,
+    rotation=11,
+    shear=11,
+    scale=0.12,
     shift=2,
     elastic=1,
-    flags=0.3,
-    appearance=0.4,
-    negatives=0.25,
+    drawn=0.1,
+    flags=0.2,
+    appearance=0.35,
+    negatives=0.3,
 )
 """For pictures, not only for MNIST: the recipe of the model that the package ships.
 
-99.66% of the test digits (seed 0) after 30 epochs, 399 s (two CPU cores)."""
+99.67% of the test digits (seed 0) after 36 epochs, 25 minutes on one busy CPU core."""
 
 RECIPES = {recipe.name: recipe for recipe in (FAST, BALANCED, ACCURATE, ENSEMBLE, ROBUST)}
 

@@ -8,6 +8,7 @@ once, when the epoch is over.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -23,9 +24,11 @@ from .augmentation import augment, with_flags
 from .dataset import Digits
 from .errors import TrainingError
 from .evaluation import evaluate
+from .handwriting import draw
 from .model import DigitNet, Ensemble
 from .negatives import negatives
 from .recipe import Recipe
+from .state import capture, restore
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class Run:
     """A training and what came of it; `result` is there once it has been evaluated.
 
     `training_seconds` go from the data in memory to the final weights; validation, and
-    whatever `on_epoch` does, are left out.
+    whatever `on_epoch` does, are left out. `state` is what a resumed training needs beside
+    the weights; it holds the training's own tensors, so it is to be saved in `on_epoch`.
     """
 
     recipe: Recipe
@@ -64,6 +68,7 @@ class Run:
     history: list[Epoch] = field(default_factory=list)
     training_seconds: float = 0.0
     result: dict[str, Any] = field(default_factory=dict)
+    state: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
 
 def train(
@@ -71,6 +76,7 @@ def train(
     train: Digits,
     validation: Digits | None = None,
     model: DigitNet | None = None,
+    resume: Run | None = None,
     on_epoch: Callable[[Run], None] | None = None,
 ) -> Run:
     """Train a network by the recipe, on the device where `train` lies.
@@ -83,30 +89,39 @@ def train(
         validation: measured after every epoch; nothing is chosen by it here.
         model: go on from its weights, in place, instead of random ones; not for an
             ensemble.
+        resume: a run by this recipe on these digits that was stopped after an epoch: go on with
+            it. The weights become those of a run that was never stopped, bit for bit.
         on_epoch: called after every epoch with the run so far: its history, and the
             weights that it would end with if it ended there.
 
     Raises:
-        TrainingError: there are not two images, an ensemble was given a model, or the loss
-            became infinite or not a number.
+        TrainingError: there are not two images, an ensemble was given a model, the run to resume
+            is another one, or the loss became infinite or not a number.
     """
     if len(train) < 2:
         raise TrainingError("there must be two images at least to train on")
+    if resume:
+        _see_that_it_can_go_on(resume, recipe, train)
     if recipe.members > 1:
         if model:
             raise TrainingError("an ensemble cannot go on from one network: leave out the model")
-        return _train_ensemble(recipe, train, validation, on_epoch)
+        return _train_ensemble(recipe, train, validation, resume, on_epoch)
     started = time.perf_counter()
     device, bfloat16 = train.device, uses_bfloat16(recipe.precision, train.device)
-    steps_per_epoch = max(1, len(train) // recipe.batch_size)
+    steps_per_epoch = _steps_per_epoch(recipe, train)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
         model = (model or DigitNet(recipe)).to(device).to(memory_format=torch.channels_last)
         average = _moving_average(model, recipe)
         optimizer, schedule = _optimization(model, recipe, recipe.epochs * steps_per_epoch)
         run = Run(recipe, cast(DigitNet, average.module) if average else model)
+        if resume:
+            weights = resume.model.state_dict()
+            restore(resume.state, weights, model, average, optimizer, schedule)
+            run.history, run.training_seconds = [*resume.history], resume.training_seconds
+            run.state = capture(model, average, optimizer, len(train))
 
-        for number in range(1, recipe.epochs + 1):
+        for number in range(len(run.history) + 1, recipe.epochs + 1):
             # Every epoch has its own seed, so that it does not matter what came before it.
             torch.manual_seed(recipe.seed + 1_000_003 * number)
             # Of nearly the same size: none is tiny, which batch norm would not bear.
@@ -134,7 +149,8 @@ def train(
             steps = torch.stack(log).cpu().double()  # the only wait for the device
             run.training_seconds += time.perf_counter() - started
             accuracy = evaluate(run.model, validation).accuracy if validation else None
-            run.history.append(_epoch(run, steps, len(train), max(rates), accuracy))
+            run.history.append(_epoch(run, steps, len(train), rates, accuracy))
+            run.state = capture(model, average, optimizer, len(train))
             if on_epoch:
                 on_epoch(run)
             # The clock stood still for validation and for whoever looked on.
@@ -142,32 +158,52 @@ def train(
     return run
 
 
+def _see_that_it_can_go_on(resume: Run, recipe: Recipe, train: Digits) -> None:
+    if resume.recipe != recipe:
+        raise TrainingError("a run is resumed by the recipe that it was begun with")
+    if not resume.state or not resume.history:
+        raise TrainingError("this run has no state to go on from: it is finished, or was not begun")
+    images = int(resume.state["images"])
+    if images != len(train):
+        raise TrainingError(f"this run was begun on {images:,} images, not on {len(train):,}")
+    epochs = (len(resume.history) - 1) % recipe.epochs + 1
+    if float(resume.state["optimizer.0.step"]) != epochs * _steps_per_epoch(recipe, train):
+        raise TrainingError("the state of this run does not fit its history: it is damaged")
+
+
+def _steps_per_epoch(recipe: Recipe, train: Digits) -> int:
+    return max(1, len(train) // recipe.batch_size)
+
+
 def _train_ensemble(
     recipe: Recipe,
     digits: Digits,
     validation: Digits | None,
+    resume: Run | None,
     on_epoch: Callable[[Run], None] | None,
 ) -> Run:
     """Train the members one after the other, each a run of its own with the next seed."""
-    members: list[Run] = []
+    members = _apart(resume) if resume else []
+    begun = members.pop() if members and len(members[-1].history) < recipe.epochs else None
 
     def watch(latest: Run) -> None:
         if on_epoch:
             on_epoch(_together(recipe, [*members, latest]))
 
-    for number in range(recipe.members):
-        alone = replace(recipe, members=1, seed=(recipe.seed + number) % 2**32)
-        members.append(train(alone, digits, validation, on_epoch=watch))
+    for number in range(len(members), recipe.members):
+        alone = _member(recipe, number)
+        members.append(train(alone, digits, validation, resume=begun, on_epoch=watch))
+        begun = None
     return _together(recipe, members)
+
+
+def _member(recipe: Recipe, number: int) -> Recipe:
+    return replace(recipe, members=1, seed=(recipe.seed + number) % 2**32)
 
 
 def _together(recipe: Recipe, members: list[Run]) -> Run:
     """The ensemble of the members so far; their epochs, in a row, are its history."""
-    networks = [member.model for member in members]
-    run = Run(
-        replace(recipe, members=len(members)),
-        Ensemble(networks) if len(networks) > 1 else networks[0],
-    )
+    run = Run(recipe, Ensemble(member.model for member in members), state=members[-1].state)
     for member in members:
         for epoch in member.history:
             number, seconds = len(run.history) + 1, run.training_seconds + epoch.seconds
@@ -176,9 +212,29 @@ def _together(recipe: Recipe, members: list[Run]) -> Run:
     return run
 
 
+def _apart(ensemble: Run) -> list[Run]:
+    """The members that `_together` has put together; only the last one has a state."""
+    members: list[Run] = []
+    recipe, before = ensemble.recipe, 0.0
+    for number, model in enumerate(cast(Ensemble, ensemble.model).members):
+        first = number * recipe.epochs
+        history = [
+            replace(epoch, epoch=epoch.epoch - first, seconds=epoch.seconds - before)
+            for epoch in ensemble.history[first : first + recipe.epochs]
+        ]
+        network, spent = cast(DigitNet, model), history[-1].seconds
+        members.append(Run(_member(recipe, number), network, history, spent))
+        before += spent
+    members[-1].state = ensemble.state
+    return members
+
+
 def _examples(digits: Digits, recipe: Recipe) -> Tensor:
-    """The images (N, 1, 28, 28), followed by as many negatives as the recipe asks for."""
+    """The images (N, 1, 28, 28), some drawn anew, followed by the recipe's share of negatives."""
     images = digits.images
+    drawn = round(recipe.drawn * len(digits))
+    if drawn:
+        images = torch.cat([draw(digits.labels[:drawn]), images[drawn:].float()])
     if recipe.flags:
         images = with_flags(images, digits.labels, recipe.flags)
     count = round(recipe.negatives * len(digits))
@@ -228,20 +284,25 @@ def _moving_average(model: DigitNet, recipe: Recipe) -> AveragedModel | None:
 
 
 def _epoch(
-    run: Run, steps: Tensor, images: int, learning_rate: float, validation_accuracy: float | None
+    run: Run,
+    steps: Tensor,
+    images: int,
+    learning_rates: list[float],
+    validation_accuracy: float | None,
 ) -> Epoch:
     """Sum up an epoch of `images` images from `steps` (S, 2): each step's losses and hits.
 
     Raises:
-        TrainingError: the loss is infinite or not a number.
+        TrainingError: the loss or a weight is infinite or not a number.
     """
     number = len(run.history) + 1
     loss, accuracy = (steps.sum(dim=0) / images).tolist()
     if not math.isfinite(loss):
-        raise TrainingError(
-            f"the loss became {loss} in epoch {number}, with a learning rate of up to "
-            f"{learning_rate:g}: choose a lower one"
-        )
+        step = int((~steps[:, 0].isfinite()).nonzero()[0, 0])
+        raise _diverged(f"loss became {steps[step, 0].item()}", number, step, learning_rates)
+    # The last step's loss is of the weights before it: what became of them shows only here.
+    if not all(bool(value.isfinite().all()) for value in run.model.state_dict().values()):
+        raise _diverged("weights became infinite", number, len(steps) - 1, learning_rates)
     parts = steps.tensor_split(min(20, len(steps)))
     # Batches differ by an image at most.
     curve = torch.stack([part.mean(dim=0) for part in parts]) * len(steps) / images
@@ -251,11 +312,18 @@ def _epoch(
         loss=loss,
         train_accuracy=accuracy,
         validation_accuracy=validation_accuracy,
-        learning_rate=learning_rate,
+        learning_rate=max(learning_rates),
         images_per_second=images / seconds,
         seconds=run.training_seconds,
         loss_curve=curve[:, 0].tolist(),
         accuracy_curve=curve[:, 1].tolist(),
+    )
+
+
+def _diverged(what: str, epoch: int, step: int, learning_rates: list[float]) -> TrainingError:
+    return TrainingError(
+        f"the {what} in epoch {epoch}, step {step + 1}, at a learning rate of "
+        f"{learning_rates[step]:.3g}: choose a lower one"
     )
 
 
@@ -277,6 +345,17 @@ def pick_device(name: str = "auto") -> torch.device:
     except RuntimeError:
         pass
     raise TrainingError(f"there is no device {name!r} here: choose {' or '.join(here)}")
+
+
+def use_deterministic_operations() -> None:
+    """From now on in this process, take operations that give the same bits each time on a GPU, too.
+
+    On a CPU they do anyway. They are slower; where there is none torch warns, and names it.
+    """
+    # Read when cuBLAS starts: it must be told how much memory it may use.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
