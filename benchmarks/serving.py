@@ -1,0 +1,394 @@
+"""How fast the page and the HTTP interface answer, and what they bear; writes SERVING.md.
+
+    python benchmarks/serving.py            # about half an hour
+    python benchmarks/serving.py --quick    # does it work? a minute, writes nothing
+
+Server and client are on this machine and share its cores. Everything is bounded in number and
+in time, and every connection goes to 127.0.0.1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import io
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+from PIL import Image
+from tables import machine
+
+from mnist_digits.web.server import MAXIMUM_BODY, STATIC
+
+HERE = Path(__file__).parent
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+
+
+@dataclass
+class Amount:
+    """How much of everything."""
+
+    starts: int = 5
+    alone: int = 500
+    seconds: float = 60
+    connections: int = 32
+    requests: int = 100_000
+    patience: float = 1200
+    strokes: int = 100
+    mutated: int = 10_000
+    crowd: int = 500
+
+
+QUICK = Amount(1, 30, 3, 32, 200, 20, 10, 200, 500)
+
+
+@dataclass
+class Outcome:
+    """What came of requests: seconds that each took, and how often each status came.
+
+    Status 0 is a connection that was closed without an answer.
+    """
+
+    seconds: list[float] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+
+    def quantile(self, share: float) -> float:
+        """Milliseconds that this share of the requests took at most."""
+        return 1000 * float(np.quantile(self.seconds, share))
+
+    @property
+    def errors(self) -> int:
+        return sum(self.statuses.values()) - self.statuses[200]
+
+
+@contextmanager
+def serving() -> Iterator[tuple[int, psutil.Process]]:
+    """The command `mnist-digits app`, in a process of its own: its port, and the process."""
+    command = [sys.executable, "-m", "mnist_digits.cli", "app", "--port", "0", "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        port = int(process.stdout.readline().split("/")[2].rpartition(":")[2])
+        try:
+            yield port, psutil.Process(process.pid)
+        finally:
+            process.terminate()
+
+
+def drawings() -> list[bytes]:
+    """Ten digits in 280 × 280 pixels, dark on light, as PNG."""
+    result = []
+    for sample in json.loads((STATIC / "samples.json").read_text())[:10]:
+        frame = np.frombuffer(base64.b64decode(sample["pixels"]), np.uint8).reshape(28, 28)
+        large = cv2.resize(frame, (280, 280), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+        content = io.BytesIO()
+        ink = np.clip((large - 100) * 5, 0, 255).astype(np.uint8)
+        Image.fromarray(255 - ink).save(content, "PNG")
+        result.append(content.getvalue())
+    return result
+
+
+def request(body: bytes, path: str = "/api/read", kind: str = "image/png") -> bytes:
+    """A whole POST request."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def ask(port: int, requests: Iterator[bytes], until: float, outcome: Outcome) -> None:
+    """One client after another's answer, until there are no more requests or it is time."""
+    reader = writer = None
+    for content in requests:
+        start = time.perf_counter()
+        if start > until:
+            break
+        try:
+            if writer is None or reader is None:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(content)
+            status = await asyncio.wait_for(answer(reader), 60)
+            outcome.seconds.append(time.perf_counter() - start)
+        except (OSError, EOFError, asyncio.TimeoutError, TimeoutError):
+            status, writer = 0, None
+        outcome.statuses[status] += 1
+    if writer is not None:
+        writer.close()
+
+
+async def answer(reader: asyncio.StreamReader) -> int:
+    """Receive one answer; its status."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+    await reader.readexactly(int(length))
+    return int(head.split(b" ", 2)[1])
+
+
+def load(port: int, bodies: list[bytes], clients: int, count: int, seconds: float) -> Outcome:
+    """Ask with so many connections at once, in all `count` times, but no longer than that."""
+    outcome = Outcome()
+    wheel = [request(body) for body in bodies]
+    requests = (wheel[n % len(wheel)] for n in range(count))
+    until = time.perf_counter() + seconds
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(ask(port, requests, until, outcome) for _ in range(clients)))
+
+    asyncio.run(all_of_them())
+    return outcome
+
+
+def seconds_to_start() -> float:
+    """From the start of the command to the answer to its first picture."""
+    start = time.perf_counter()
+    with serving() as (port, _):
+        outcome = load(port, drawings()[:1], 1, 1, 60)
+        assert outcome.errors == 0
+        return time.perf_counter() - start
+
+
+def stroke_to_answer(port: int, strokes: int) -> list[float] | None:
+    """Milliseconds from a move of the pen to the updated answer in the page; None: no browser."""
+    if not CHROMIUM:
+        return None
+    from playwright.sync_api import sync_playwright
+
+    program = """async (count) => {
+      const ink = document.getElementById("ink"), box = ink.getBoundingClientRect();
+      const busy = document.getElementById("answer"), boxes = document.getElementById("boxes");
+      const move = (kind, n) => ink.dispatchEvent(new PointerEvent(kind, {
+        pointerId: 1, button: 0, bubbles: true,
+        clientX: box.left + box.width * (0.5 + 0.15 * Math.sin(n / 6)),
+        clientY: box.top + box.height * (0.2 + 0.6 * n / count) }));
+      ink.setPointerCapture = () => {};
+      const frame = () => new Promise(requestAnimationFrame);
+      const idle = async () => { while (busy.ariaBusy === "true") await frame(); };
+      move("pointerdown", 0);
+      const times = [];
+      for (let n = 1; n <= count; n++) {
+        await idle();
+        const shown = new Promise((done) => {
+          const observer = new MutationObserver(() => { observer.disconnect(); done(); });
+          observer.observe(boxes, { childList: true });
+        });
+        const start = performance.now();
+        move("pointermove", n);
+        await shown;
+        times.push(performance.now() - start);
+      }
+      return times;
+    }"""
+    flags = ["--no-sandbox"] if os.name == "posix" and os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(f"http://127.0.0.1:{port}/")
+        times: list[float] = page.evaluate(program, strokes)
+        browser.close()
+    return times
+
+
+# --- Abuse --------------------------------------------------------------------------------
+
+
+def png(width: int, height: int, pixels: bytes) -> bytes:
+    """A PNG that says it has so many pixels in three colours, whatever it really holds."""
+    size = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\0\0\0"
+    chunks = ((b"IHDR", size), (b"IDAT", zlib.compress(pixels)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+        for kind, data in chunks
+    )
+
+
+def mutated(count: int) -> Iterator[bytes]:
+    """Drawings in four formats, with a few bytes changed, cut off or put in."""
+    random = np.random.default_rng(0)
+    whole = []
+    for drawing in drawings():
+        for name in ("PNG", "JPEG", "GIF", "TIFF"):
+            file = io.BytesIO()
+            Image.open(io.BytesIO(drawing)).save(file, name)
+            whole.append(file.getvalue())
+    for n in range(count):
+        content = bytearray(whole[n % len(whole)])
+        for place in random.integers(0, len(content), random.integers(1, 9)):
+            content[place] = random.integers(256)
+        if n % 5 == 0:
+            del content[random.integers(len(content)) :]
+        if n % 7 == 0:
+            place = int(random.integers(len(content) + 1))
+            content[place:place] = random.bytes(int(random.integers(1, 50)))
+        yield request(bytes(content))
+
+
+def send(port: int, *pieces: bytes, close: bool = False) -> int:
+    """Send the pieces as they are, with `close` the end of sending, too; the status that comes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        with suppress(OSError):
+            for piece in pieces:
+                connection.sendall(piece)
+            if close:
+                connection.shutdown(socket.SHUT_WR)
+        with suppress(OSError, IndexError, ValueError):
+            return int(connection.recv(65_536).split(b" ", 2)[1])
+    return 0
+
+
+def several(port: int, requests: list[bytes], clients: int) -> Counter[int]:
+    """Ask all of these, with so many connections at once."""
+    outcome, rest, until = Outcome(), iter(requests), time.perf_counter() + 600
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(ask(port, rest, until, outcome) for _ in range(clients)))
+
+    asyncio.run(all_of_them())
+    return outcome.statuses
+
+
+def stalled(port: int, contents: list[bytes]) -> Counter[int]:
+    """Connections that send this and then no more, all at once; what comes before they are cut."""
+
+    async def one(content: bytes) -> int:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(content)
+        try:
+            return int((await asyncio.wait_for(reader.read(1000), 60)).split(b" ", 2)[1])
+        except (OSError, IndexError, asyncio.TimeoutError, TimeoutError):
+            return 0
+        finally:
+            writer.close()
+
+    async def all_of_them() -> list[int]:
+        return await asyncio.gather(*map(one, contents))
+
+    return Counter(asyncio.run(all_of_them()))
+
+
+def abuse(port: int, amount: Amount) -> dict[str, Callable[[], Counter[int]]]:
+    """What is done to the server, by what it is called."""
+    head = b"POST /api/read HTTP/1.1\r\nHost: localhost\r\n"
+    chunked = head + b"Transfer-Encoding: chunked\r\n\r\n"
+    chunk = b"100000\r\n" + bytes(0x100000) + b"\r\n"
+    # The first is larger than it may be; the second just may, and is 50 kB of 150 MB.
+    pictures = (png(100_000, 100_000, bytes(30_000_000)), png(7000, 7000, bytes(7000 * 21_001)))
+    bombs = [request(picture) for picture in pictures] * 5
+    half = request(drawings()[0])[:-100]
+    paths = ("/../server.py", "/%2e%2e/server.py", "/static/../../cli.py", "/none")
+    lines = [f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() for path in paths]
+    lines += [f"{m} /api/read HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() for m in ("GET", "PUT")]
+    large = [request(bytes(MAXIMUM_BODY + 1))] * 4
+    crowd = [request(drawings()[n % 10]) for n in range(amount.crowd)]
+    return {
+        f"{amount.mutated:,} mutated images": lambda: several(
+            port, list(mutated(amount.mutated)), 8
+        ),
+        "10 decompression bombs": lambda: several(port, bombs, 4),
+        "bodies over the limit, told": lambda: several(port, large, 2),
+        "bodies over the limit, not told": lambda: Counter(
+            send(port, chunked, *[chunk] * 25, b"0\r\n\r\n") for _ in range(4)
+        ),
+        "bodies without end": lambda: Counter(send(port, chunked, *[chunk] * 99) for _ in range(2)),
+        f"{amount.crowd} connections at once": lambda: several(port, crowd, amount.crowd),
+        "200 slow senders": lambda: stalled(port, [half] * 100 + [b"GET / HT"] * 100),
+        "50 half-closed connections": lambda: Counter(
+            send(port, half, close=True) for _ in range(50)
+        ),
+        "wrong methods and paths": lambda: Counter(send(port, line) for line in lines),
+    }
+
+
+def endure(port: int, process: psutil.Process, amount: Amount) -> list[str]:
+    """A row for each kind of abuse: what was answered, memory after it, and an honest request."""
+    rows = []
+    for name, action in abuse(port, amount).items():
+        start = time.perf_counter()
+        statuses = action()
+        seconds = time.perf_counter() - start
+        after = load(port, drawings()[:1], 1, 1, 60)
+        assert after.errors == 0, f"no answer after: {name}"
+        answers = ", ".join(f"{status or 'cut off'}: {n}" for status, n in sorted(statuses.items()))
+        memory = process.memory_info().rss / 2**20
+        rows.append(f"| {name} | {answers} | {seconds:.0f} s | {memory:.0f} MiB |")
+        print(rows[-1], flush=True)
+    return rows
+
+
+# --- The report ---------------------------------------------------------------------------
+
+
+def measure(amount: Amount) -> str:
+    """Everything in turn; the text of SERVING.md."""
+    rows = []
+
+    def tell(what: str, value: str) -> None:
+        rows.append(f"| {what} | {value} |")
+        print(rows[-1], flush=True)
+
+    starts = [seconds_to_start() for _ in range(amount.starts)]
+    tell("start of the server to its first answer, median", f"{statistics.median(starts):.2f} s")
+    bodies = drawings()
+    with serving() as (port, process):
+        load(port, bodies, 1, 20, 30)
+        alone = load(port, bodies, 1, amount.alone, 120)
+        tell("`POST /api/read`, 280 × 280 pixels, one client: p50", f"{alone.quantile(0.5):.1f} ms")
+        times = stroke_to_answer(port, amount.strokes)
+        if times:
+            median = f"{statistics.median(times):.1f} ms"
+            tell("stroke to updated answer in the page, median", median)
+    with serving() as (port, process):
+        load(port, bodies, amount.connections, 1000, 120)
+        before = process.memory_info().rss / 2**20
+        many = load(port, bodies, amount.connections, 10**9, amount.seconds)
+        rate = f"{len(many.seconds) / amount.seconds:,.0f} requests/s"
+        tell(f"{amount.connections} connections for {amount.seconds:g} s", rate)
+        tell("the same: p99", f"{many.quantile(0.99):.0f} ms")
+        tell("the same: errors", f"{many.errors} of {sum(many.statuses.values()):,}")
+        more = load(port, bodies, amount.connections, amount.requests, amount.patience)
+        after = process.memory_info().rss / 2**20
+        done = 1000 + len(many.seconds) + len(more.seconds)
+        tell("memory after 1,000 requests", f"{before:.0f} MiB")
+        tell(f"memory after {done:,} requests", f"{after:.0f} MiB ({after / before - 1:+.1%})")
+    with serving() as (port, process):
+        endured = endure(port, process, amount)
+    return "\n".join(
+        [
+            "# Serving\n",
+            f"Written by `python benchmarks/serving.py` on {date.today()}, on {machine()}.",
+            "Server and client share the machine.\n\n| | |\n|---|---|",
+            *rows,
+            "\n## Abuse\n",
+            "After each of these an honest request was answered.\n",
+            "| | answers | took | memory after |\n|---|---|---|---|",
+            *endured,
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    """Measure, print, and unless it was quick write the report."""
+    parser = argparse.ArgumentParser(description="Measure the page and the HTTP interface.")
+    parser.add_argument("--quick", action="store_true", help="little of everything; no report")
+    options = parser.parse_args()
+    report = measure(QUICK if options.quick else Amount())
+    if not options.quick:
+        (HERE / "SERVING.md").write_text(report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The test digits that the page offers, some of which the shipped model gets wrong.
+
+    python -m mnist_digits.web.samples      (make pretrained does it, too)
+
+Kept beside the page, so that the server needs neither torch nor the 60 MB of MNIST.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..dataset import WRONG_TEST_LABELS, Digits, load_mnist
+from ..reader import Reader
+
+FILE = Path(__file__).parent / "static" / "samples.json"
+WRONG = 8
+
+
+def choose(reader: Reader, test: Digits) -> list[int]:
+    """Places in the test set: the first of each digit that is read right, then some read wrong.
+
+    These are the ones that the network is most convinced of, first one for each true digit, and
+    their labels are not among those that people agree are wrong.
+    """
+    images, labels = test.images[:, 0].numpy(), test.labels.numpy()
+    probabilities = reader.classify(images)
+    answers = probabilities.argmax(axis=1)
+    right = [int(np.flatnonzero((labels == d) & (answers == d))[0]) for d in range(10)]
+    before: Counter[int] = Counter()
+    wrong = []
+    for place in (-probabilities.max(axis=1)).argsort(kind="stable").tolist():
+        known = place not in WRONG_TEST_LABELS and answers[place] != labels[place]
+        if known and _read_as(reader, images[place]) == answers[place]:
+            wrong.append((before[labels[place]], place))
+            before[labels[place]] += 1
+    # Sorting keeps the order of what is equal: by conviction.
+    return right + [place for _, place in sorted(wrong, key=lambda pair: pair[0])[:WRONG]]
+
+
+def _read_as(reader: Reader, image: NDArray[np.uint8]) -> int | None:
+    """The digit that the page would show: few frames of MNIST are not recognised as such."""
+    digits = reader.read_digit(image).digits
+    return digits[0].digit if digits else None
+
+
+def samples(reader: Reader, test: Digits) -> list[dict[str, Any]]:
+    """What the page needs of each: place in the test set, label, answer, its 784 bytes."""
+    return [
+        {
+            "index": place,
+            "label": int(test.labels[place]),
+            "answer": _read_as(reader, test.images[place, 0].numpy()),
+            "pixels": base64.b64encode(test.images[place].numpy().tobytes()).decode(),
+        }
+        for place in choose(reader, test)
+    ]
+
+
+def main() -> None:
+    """Choose the digits by the shipped model and write them beside the page."""
+    _, test = load_mnist()
+    chosen = samples(Reader.load(), test)
+    FILE.write_text(json.dumps(chosen, indent=1) + "\n")
+    print(f"Written to {FILE}: {len(chosen)} digits, {FILE.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

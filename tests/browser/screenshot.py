@@ -1,0 +1,35 @@
+"""The picture of the page that the README shows, beside this file.
+
+PYTHONPATH=tests python tests/browser/screenshot.py      (make screenshot)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from handwriting import HANDS
+from playwright.sync_api import sync_playwright
+from real_server import serving
+from test_page import CHROMIUM, FLAGS, answer, write
+
+
+def main() -> None:
+    """Write 2026 and take the picture."""
+    with serving() as port, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 1040})
+        page.goto(f"http://127.0.0.1:{port}/")
+        for place, (hand, digit) in enumerate(
+            (("school", 2), ("round", 0), ("round", 2), ("fast", 6))
+        ):
+            write(page, HANDS[hand][digit], 0.1 + 0.345 * place, 0.28, 0.4)
+        assert answer(page) == "2026"
+        page.mouse.move(0, 0)
+        # The last of the bars' movement.
+        page.wait_for_timeout(300)
+        page.screenshot(path=Path(__file__).with_name("page.png"))
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,315 @@
+"""The page in a real browser: drawn with the mouse and a finger, and with everything else.
+
+The browser is Debian's Chromium, or what $CHROMIUM names; without one the tests are skipped.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from handwriting import HANDS, Points, curve
+from PIL import Image
+from playwright.sync_api import Browser, Page, Request, ViewportSize, expect, sync_playwright
+from real_server import serving
+from test_segmentation import page as paper
+
+from mnist_digits.web.server import STATIC
+
+ROOT = Path(__file__).parents[2]
+# Machines that test are busy.
+expect.set_options(timeout=30_000)
+SAMPLES = json.loads((STATIC / "samples.json").read_text())
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+# As root, in a container, Chromium runs only without its sandbox.
+FLAGS = ["--no-sandbox"] if os.name == "posix" and os.geteuid() == 0 else []
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM:
+        pytest.skip("there is no browser: install Debian's chromium, or name one in $CHROMIUM")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def port() -> Iterator[int]:
+    with serving() as port:
+        yield port
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the page put on the console, and requests that it made of others."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, port: int, complaints: list[str]) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    watch(page, port, complaints)
+    page.goto(f"http://127.0.0.1:{port}/")
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def watch(page: Page, port: int, complaints: list[str]) -> None:
+    """Note whatever a page should not do."""
+
+    def requested(request: Request) -> None:
+        if not request.url.startswith((f"http://127.0.0.1:{port}/", "blob:", "data:")):
+            complaints.append(request.url)
+
+    page.on("request", requested)
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+
+
+def write(page: Page, strokes: list[Points], left: float, top: float, height: float) -> None:
+    """Draw with the mouse; place and size as fractions of the sheet's height."""
+    sheet = page.locator("#ink").bounding_box()
+    assert sheet
+    for stroke in strokes:
+        line = curve(stroke) / 100 * height + [left, top]
+        places = line * sheet["height"] + [sheet["x"], sheet["y"]]
+        page.mouse.move(*places[0])
+        page.mouse.down()
+        for x, y in places[1:]:
+            page.mouse.move(x, y)
+        page.mouse.up()
+
+
+def answer(page: Page) -> str:
+    """What the page reads, once it has looked at the last of what was drawn."""
+    expect(page.locator("#answer")).to_have_attribute("aria-busy", "false")
+    return page.locator("#text").inner_text().replace("\n", "")
+
+
+@pytest.mark.parametrize("hand", HANDS)
+def test_digits_are_read_as_they_are_written(hand: str, page: Page) -> None:
+    read = {}
+    for digit, strokes in HANDS[hand].items():
+        write(page, strokes, left=0.5, top=0.2, height=0.6)
+        read[digit] = answer(page)
+        page.keyboard.press("Escape")
+        assert answer(page) == "Nothing yet"
+    assert read == {digit: str(digit) for digit in range(10)}
+
+
+def test_several_digits_undone_and_cleared(page: Page) -> None:
+    for place, digit in enumerate((2, 0, 7)):
+        write(page, HANDS["school"][digit], left=0.15 + 0.45 * place, top=0.3, height=0.4)
+    assert answer(page) == "207"
+    assert page.locator("#boxes div").count() == 3
+    expect(page.locator("#verdict")).to_have_text("Sure.")
+    expect(page.locator("#spoken")).to_have_text("2 0 7. Sure.")
+    page.get_by_role("button", name="Undo").click()
+    assert answer(page) == "20"
+    page.get_by_role("button", name="Clear").click()
+    assert answer(page) == "Nothing yet"
+    expect(page.get_by_role("button", name="Clear")).to_be_disabled()
+    page.keyboard.press("Control+z")
+    assert answer(page) == "20"
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    assert answer(page) == "Nothing yet"
+    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+
+
+def test_what_is_written_over_the_edge_is_read(page: Page) -> None:
+    write(page, HANDS["school"][4], left=-0.05, top=0.45, height=0.58)
+    assert answer(page) == "4"
+    # Beside it, but higher: a row of its own.
+    write(page, HANDS["school"][7], left=1.2, top=-0.01, height=0.45)
+    assert answer(page) == "74"
+    expect(page.locator("#spoken")).to_contain_text("7, next row 4.")
+
+
+def test_a_blank_sheet_claims_nothing(page: Page) -> None:
+    assert answer(page) == "Nothing yet"
+    expect(page.locator("#verdict")).to_be_empty()
+    expect(page.locator("#bars .value").nth(3)).to_be_empty()
+    assert page.get_by_role("radio").count() == 0
+    assert page.locator("#boxes div").count() == 0
+    expect(page.locator("#hint")).to_be_visible()
+
+
+def test_what_is_no_digit_is_not_sure(page: Page) -> None:
+    double_u: Points = [(0, 0), (20, 98), (20, 98), (40, 30), (40, 30), (60, 98), (60, 98), (80, 0)]
+    plus: list[Points] = [[(40, 0), (40, 80)], [(0, 40), (80, 40)]]
+    grid: list[Points] = [[(18, 0), (15, 98)], [(58, 0), (55, 98)]]
+    grid += [[(0, 30), (80, 30)], [(0, 66), (80, 66)]]
+    doubted = 0
+    for strokes in ([double_u], plus, grid):
+        write(page, strokes, left=0.5, top=0.2, height=0.6)
+        answer(page)
+        verdict = page.locator("#verdict").inner_text()
+        doubted += verdict.startswith("Not sure. ") or verdict == ""
+        page.keyboard.press("Escape")
+    assert doubted >= 2
+
+
+def test_why_is_shown_for_the_digit_that_is_chosen(page: Page) -> None:
+    for place, digit in enumerate((4, 8)):
+        write(page, HANDS["round"][digit], left=0.2 + 0.6 * place, top=0.25, height=0.5)
+    assert answer(page) == "48"
+    eight, four = page.get_by_role("radio", name="8"), page.get_by_role("radio", name="4")
+    # The one that was written last.
+    expect(eight).to_be_checked()
+    shown = {name: pixels(page, name) for name in ("frame", "fall", "stage-0", "stage-1")}
+    page.keyboard.press("ArrowLeft")
+    expect(four).to_be_checked()
+    answer(page)
+    assert all(pixels(page, name) != before for name, before in shown.items())
+    expect(page.locator("#bars li.best")).to_contain_text("4")
+    four.focus()
+    page.keyboard.press("ArrowRight")
+    expect(eight).to_be_focused()
+    expect(page.locator("#boxes div.chosen")).to_have_count(1)
+    expect(page.locator("#stage-1-caption")).to_contain_text("160 maps of 4")
+
+
+def pixels(page: Page, name: str) -> str:
+    """What a canvas shows."""
+    return str(page.evaluate("name => document.getElementById(name).toDataURL()", name))
+
+
+def test_a_photo_and_the_way_back_to_the_drawing(page: Page, tmp_path: Path) -> None:
+    write(page, HANDS["school"][3], left=0.5, top=0.2, height=0.6)
+    images = [np.frombuffer(base64.b64decode(s["pixels"]), np.uint8) for s in SAMPLES]
+    frames = [image.reshape(28, 28) for image in images]
+    pixels = paper([(frames[7], 40, 90, 90), (frames[2], 160, 90, 90), (frames[1], 270, 90, 90)])
+    # Stored lying on its side, as phones do, with a note of which side is up.
+    photo = Image.fromarray(pixels).transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo.save(tmp_path / "photo.jpg", exif=exif, quality=95)
+    page.set_input_files("#file", tmp_path / "photo.jpg")
+    expect(page.locator("#boxes div")).to_have_count(3)
+    assert answer(page) == "721"
+    image, box = (page.locator(which).first.bounding_box() for which in ("img", "#boxes div"))
+    assert image
+    assert box
+    # The picture fills the sheet's height; the 7 is at 40, 90 of its 400 × 300 pixels.
+    scale = image["height"] / 300
+    left = image["x"] + (image["width"] - 400 * scale) / 2
+    assert abs((box["x"] - left) / scale - 40) < 8
+    assert abs((box["y"] - image["y"]) / scale - 90) < 8
+    page.get_by_role("button", name="Back to the sheet").click()
+    assert answer(page) == "3"
+
+
+def test_what_is_no_picture_is_said_so(page: Page, tmp_path: Path, complaints: list[str]) -> None:
+    (tmp_path / "notes.png").write_text("seven")
+    page.set_input_files("#file", tmp_path / "notes.png")
+    expect(page.locator("#notice")).to_contain_text("not a picture")
+    page.keyboard.press("Escape")
+    expect(page.locator("#notice")).to_be_hidden()
+    assert answer(page) == "Nothing yet"
+    # The browser itself notes the status 422.
+    assert all("422" in complaint for complaint in complaints)
+    complaints.clear()
+
+
+def test_a_picture_is_pasted_and_dropped(page: Page) -> None:
+    expect(page.locator("#strip canvas").last).to_be_visible()
+    for kind, name in (("paste", "ClipboardEvent"), ("drop", "DragEvent")):
+        page.evaluate(
+            """async ([kind, name, index]) => {
+              const transfer = new DataTransfer();
+              const sample = document.querySelectorAll("#strip canvas")[index];
+              const blob = await new Promise((done) => sample.toBlob(done));
+              transfer.items.add(new File([blob], "digit.png", { type: "image/png" }));
+              const facts = { clipboardData: transfer, dataTransfer: transfer, bubbles: true };
+              document.dispatchEvent(new window[name](kind, facts));
+            }""",
+            [kind, name, 7 if kind == "paste" else 2],
+        )
+        assert answer(page) == ("7" if kind == "paste" else "2")
+
+
+def test_test_digits_are_read_as_the_network_reads_them(page: Page) -> None:
+    for sample in SAMPLES[8:12]:
+        name = f"Test digit {sample['index']}, a {sample['label']}"
+        button = page.get_by_role("button", name=name, exact=True)
+        button.focus()
+        page.keyboard.press("Enter")
+        expect(button).to_have_attribute("aria-pressed", "true")
+        expect(page.locator("#text")).to_have_text(f"{sample['answer']}")
+        verdict = "right" if sample["answer"] == sample["label"] else "wrong"
+        expect(page.locator("#verdict")).to_contain_text(f"the network is {verdict}")
+
+
+def test_a_finger_on_a_phone(browser: Browser, port: int) -> None:
+    phone: ViewportSize = {"width": 360, "height": 780}
+    context = browser.new_context(viewport=phone, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(f"http://127.0.0.1:{port}/")
+    sheet = page.locator("#ink").bounding_box()
+    assert sheet
+    finger = context.new_cdp_session(page)
+    for stroke in HANDS["school"][4]:
+        line = curve(stroke) / 100 * 0.6 + [0.5, 0.2]
+        for n, (x, y) in enumerate(line * sheet["height"] + [sheet["x"], sheet["y"]]):
+            kind = "touchMove" if n else "touchStart"
+            touch = {"type": kind, "touchPoints": [{"x": x, "y": y}]}
+            finger.send("Input.dispatchTouchEvent", touch)
+        finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert answer(page) == "4"
+    # The page did not scroll under the finger, nor does it ever sideways.
+    assert page.evaluate("scrollY") == 0
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    context.close()
+
+
+def test_a_pen_that_is_pressed_writes_bolder(page: Page) -> None:
+    sheet = page.locator("#ink").bounding_box()
+    assert sheet
+    pen = page.context.new_cdp_session(page)
+    for force, start in ((0.1, 0.3), (0.9, 0.9)):
+        for n in range(20):
+            kind = {0: "mousePressed", 19: "mouseReleased"}.get(n, "mouseMoved")
+            x, y = (sheet["height"] * share for share in (start, 0.2 + 0.03 * n))
+            event = {"type": kind, "x": sheet["x"] + x, "y": sheet["y"] + y, "button": "left"}
+            event |= {"buttons": 1, "clickCount": 1, "pointerType": "pen", "force": force}
+            pen.send("Input.dispatchMouseEvent", event)
+    assert answer(page) == "11"
+    faint, bold = (box.bounding_box() for box in page.locator("#boxes div").all())
+    assert faint
+    assert bold
+    assert bold["width"] > faint["width"] + 10
+
+
+def test_the_pen_has_a_width(page: Page) -> None:
+    page.get_by_role("slider", name="Width of the pen").fill("60")
+    write(page, HANDS["school"][1], left=0.5, top=0.2, height=0.6)
+    assert answer(page) == "1"
+    box = page.locator("#boxes div").bounding_box()
+    assert box
+    assert box["width"] > 0.06 * 700
+
+
+def test_the_server_goes_away_and_comes_back(browser: Browser) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    with serving() as port:
+        page.goto(f"http://127.0.0.1:{port}/")
+        write(page, HANDS["school"][2], left=0.2, top=0.2, height=0.5)
+        assert answer(page) == "2"
+    write(page, HANDS["school"][5], left=0.8, top=0.2, height=0.5)
+    expect(page.locator("#notice")).to_contain_text("The server does not answer")
+    with serving(port=port):
+        expect(page.locator("#text")).to_have_text("25")
+        expect(page.locator("#notice")).to_be_hidden()
+    context.close()
