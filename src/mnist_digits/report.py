@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .dataset import WRONG_TEST_LABELS
@@ -10,9 +11,13 @@ from .dataset import WRONG_TEST_LABELS
 if TYPE_CHECKING:
     from .evaluation import Evaluation
     from .labelled import Outcome
+    from .reproduction import Reproduction
+    from .study import Study
+    from .sweep import Trial
     from .training import Epoch, Run
 
 EPOCH_HEADER = "epoch     loss  training  validation  learning rate  images/s     time"
+COMPARISON_HEADER = f"{'':<16}  validation  deviation  runs  parameters  seconds"
 
 
 def epoch_line(epoch: Epoch) -> str:
@@ -22,6 +27,21 @@ def epoch_line(epoch: Epoch) -> str:
         f"{epoch.epoch:5}  {epoch.loss:7.4f}  {epoch.train_accuracy:8.2%}"
         f"  {'-' if validation is None else f'{validation:.2%}':>10}"
         f"  {epoch.learning_rate:13.2e}  {epoch.images_per_second:8,.0f}  {epoch.seconds:5.1f} s"
+    )
+
+
+def comparison_line(setting: str, runs: Sequence[Run]) -> str:
+    """A row under COMPARISON_HEADER: runs that differ in their seeds, with validation.
+
+    Validation accuracy and time are means, the deviation is the sample's.
+    """
+    accuracies = [run.history[-1].validation_accuracy or 0.0 for run in runs]
+    deviation = f"{statistics.stdev(accuracies):.2%}" if len(runs) > 1 else "-"
+    parameters = sum(parameter.numel() for parameter in runs[0].model.parameters())
+    seconds = statistics.mean(run.training_seconds for run in runs)
+    return (
+        f"{setting:<16}  {statistics.mean(accuracies):10.2%}  {deviation:>9}  {len(runs):4}"
+        f"  {parameters:10,}  {seconds:7.1f}"
     )
 
 
@@ -80,6 +100,22 @@ def run_table(run: Run) -> str:
     return "\n\n".join(_section(title, rows) for title, rows in sections if rows)
 
 
+def reproduction_text(outcome: Reproduction) -> str:
+    """Whether a run came out as before, and if not what was different."""
+    if outcome.identical:
+        return "The weights are identical, bit for bit."
+    reasons = outcome.reasons or [
+        "nothing that is recorded: the run may have been changed, or the device adds in any order"
+    ]
+    return "\n".join(
+        [
+            f"The weights differ: {outcome.differing:,} numbers, by {outcome.largest:.2g} at most.",
+            "What was different:",
+            *(f"  {reason}" for reason in reasons),
+        ]
+    )
+
+
 def pictures_summary(outcomes: list[Outcome]) -> dict[str, Any]:
     """How labelled pictures were read, in all and by kind; fractions of 1."""
     kinds = dict.fromkeys(outcome.picture.kind for outcome in outcomes)
@@ -113,6 +149,40 @@ def pictures_table(outcomes: list[Outcome]) -> str:
         )
     if summary["unreadable"]:
         lines.append(f"{summary['unreadable']:,} of them could not be opened: they count as wrong")
+    return "\n".join(lines)
+
+
+def leaderboard(trials: Sequence[Trial], most: int = 10) -> str:
+    """The best trials of a sweep: accuracy, epochs, time, and what they had."""
+    lines = ["trial  validation  epochs     time  values"]
+    for trial in trials[:most]:
+        accuracy = "failed" if trial.accuracy is None else f"{trial.accuracy:.2%}"
+        values = "  ".join(
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in trial.values.items()
+        )
+        lines.append(
+            f"{trial.number:5}  {accuracy:>10}  {trial.epochs:6}  {trial.seconds:5.1f} s  {values}"
+        )
+    if len(trials) > most:
+        lines.append(f"and {len(trials) - most} more, in leaderboard.json")
+    return "\n".join(lines)
+
+
+def study_table(studies: Sequence[Study], held_out: bool) -> str:
+    """A row for each recipe: seeds, mean, deviation, interval of the mean, median time."""
+    part = "validation" if held_out else "test"
+    lines = [f"{'recipe':<12}  seeds  {part:>10}  deviation  95% interval of the mean     time"]
+    for study in studies:
+        low, high = study.interval
+        several = len(study.accuracies) > 1
+        deviation = f"{study.deviation:.2%}" if several else "-"
+        interval = f"{low:.2%} to {high:.2%}" if several else "-"
+        lines.append(
+            f"{study.recipe.name:<12}  {len(study.accuracies):5}  {study.mean:10.2%}"
+            f"  {deviation:>9}  {interval:>24}  {statistics.median(study.seconds):5.1f} s"
+        )
+        lines += [f"  seed {seed} failed: {text}" for seed, text in study.failed.items()]
     return "\n".join(lines)
 
 

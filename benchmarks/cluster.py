@@ -1,0 +1,157 @@
+"""What Ray gains on this machine: studies and bulk reading against one after the other.
+
+    python benchmarks/cluster.py          # ten minutes; writes CLUSTER.md
+
+Whole commands are timed, with the start of Python, torch and Ray, as whoever waits for them does.
+Memory is that of the command and of all of Ray's processes, sampled twice a second: what only one
+of them has (USS).
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow
+import ray
+from PIL import Image
+from pyarrow import parquet
+
+from mnist_digits import Reader, load_mnist
+
+COMMAND = [sys.executable, "-m", "mnist_digits.cli"]
+HERE = Path(__file__).parent
+
+
+def run(*arguments: str, folder: Path) -> tuple[float, float]:
+    """Run the command: seconds, and the most memory that it and its children had, in MiB."""
+    started = time.perf_counter()
+    process = subprocess.Popen([*COMMAND, *arguments], cwd=folder, stdout=subprocess.DEVNULL)
+    peak = [0.0]
+    watcher = threading.Thread(target=watch, args=(process.pid, peak))
+    watcher.start()
+    if process.wait():
+        raise SystemExit(f"failed: {arguments}")
+    seconds = time.perf_counter() - started
+    watcher.join()
+    return seconds, peak[0] / 2**20
+
+
+def watch(pid: int, peak: list[float]) -> None:
+    """Keep the most memory that the process and all below it had at a time, in bytes."""
+    while psutil.pid_exists(pid):
+        total = 0
+        try:
+            parent = psutil.Process(pid)
+            processes = [parent, *parent.children(recursive=True)]
+        except psutil.Error:
+            return
+        for process in processes:
+            try:
+                total += process.memory_full_info().uss
+            except psutil.Error:
+                continue  # it has just ended
+        peak[0] = max(peak[0], float(total))
+        time.sleep(0.5)
+
+
+def png(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
+    """The bytes of a file."""
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    return content.getvalue()
+
+
+def write_sources(folder: Path, counts: tuple[int, ...], files: int) -> None:
+    """Parquet files of so many frames, and a folder of so many pictures of 120 × 120 pixels."""
+    images = np.concatenate([part.images[:, 0].numpy() for part in load_mnist()])
+    frames = [png(image) for image in images]
+    for count in counts:
+        rows = [frames[place % len(frames)] for place in range(count)]
+        parquet.write_table(pyarrow.table({"image": rows}), folder / f"{count}.parquet")
+    (folder / "pictures").mkdir()
+    for number in range(files):
+        picture = Image.fromarray(255 - images[number]).resize((120, 120))
+        picture.save(folder / "pictures" / f"{number:05}.png")
+
+
+def plain_loop(sources: list[Path] | list[bytes]) -> float:
+    """Pictures a second of a loop over `Reader.read` in one process, without its start."""
+    reader = Reader.load(threads=1)
+    started = time.perf_counter()
+    for source in sources:
+        reader.read(source)
+    return len(sources) / (time.perf_counter() - started)
+
+
+def main() -> None:
+    """Measure, and write CLUSTER.md."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--frames", type=int, default=200_000)
+    parser.add_argument("--files", type=int, default=5_000)
+    options = parser.parse_args()
+    few, many = options.frames // 4, options.frames
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_sources(folder, (few, many), options.files)
+        loops = measure_loops(folder, few)
+        train = ("train", "fast", "--threads", "1", "--no-figures")
+        alone = sum(
+            run(*train, f"--seed={seed}", folder=folder)[0] for seed in range(options.seeds)
+        )
+        together, _ = run("study", "fast", "--seeds", f"0-{options.seeds - 1}", folder=folder)
+        sources = (f"{few}.parquet", f"{many}.parquet", "pictures")
+        reads = {
+            source: run("read", source, "--out", f"out-{source}", folder=folder)
+            for source in sources
+        }
+    lines = [
+        f"| {options.seeds} runs of `fast`, `train --threads 1` in turn | {alone:.0f} s |",
+        f"| the same, `study --seeds 0-{options.seeds - 1}` | {together:.0f} s: "
+        f"{alone / together:.2f} times the runs a minute |",
+    ]
+    for source, count in zip(sources, (few, many, options.files), strict=True):
+        seconds, memory = reads[source]
+        pace, loop = count / seconds, loops["pictures" if source == "pictures" else "frames"]
+        kind = "picture files" if source == "pictures" else "frames in Parquet"
+        lines.append(
+            f"| {count:,} {kind}, `read` | {seconds:.0f} s, {pace:,.0f} a second: "
+            f"{pace / loop:.2f} times a plain loop ({loop:,.0f}); at most {memory:,.0f} MiB |"
+        )
+    write_report(lines)
+
+
+def measure_loops(folder: Path, few: int) -> dict[str, float]:
+    """The pace of a plain loop over frames and over pictures."""
+    column = parquet.read_table(folder / f"{few}.parquet").column("image")
+    return {
+        "frames": plain_loop(column[:10_000].to_pylist()),
+        "pictures": plain_loop(sorted((folder / "pictures").iterdir())),
+    }
+
+
+def write_report(lines: list[str]) -> None:
+    """Write CLUSTER.md, with the machine and the versions."""
+    text = "\n".join(lines)
+    (HERE / "CLUSTER.md").write_text(
+        f"# Ray on one machine\n\nWritten by `python benchmarks/cluster.py` on {date.today()}, on "
+        f"{psutil.cpu_count()} cores, Ray {ray.__version__}, Python {platform.python_version()}, "
+        f"{platform.system()}. Whole commands, from start to end; the plain loop without its "
+        f"start.\n\n| | |\n|---|---|\n{text}\n"
+    )
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,315 @@
+"""Many runs and many pictures on a real Ray, on this machine: the same as one after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mnist_digits import FAST, ClusterError, Digits, Reader, Run, load, load_mnist, train
+from mnist_digits.bulk import find_parts, read_source
+from mnist_digits.cluster import begin, connected
+from mnist_digits.recipe import Recipe
+from mnist_digits.study import Study, run_study, sign_flips, student, verdict
+from mnist_digits.sweep import importance, read_space, run_sweep
+
+# Read when Ray is imported, as `cluster.connected` has it: nodes listen to this machine only.
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+pyarrow = pytest.importorskip("pyarrow")
+pytest.importorskip("ray")
+from pyarrow import parquet  # noqa: E402
+
+# Ray opens files that it leaves to the garbage collector, and forks.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+TINY = dataclasses.replace(FAST, name="tiny", widths=(4, 8), hidden=16, batch_size=500)
+COMMAND = [sys.executable, "-m", "mnist_digits.cli"]
+
+
+def weights(folder: Path) -> torch.Tensor:
+    return flat(load(folder))
+
+
+def flat(run: Run) -> torch.Tensor:
+    return torch.cat([value.double().flatten() for value in run.model.state_dict().values()])
+
+
+def trained_alone(seed: int) -> torch.Tensor:
+    """The weights that one thread gives, without Ray."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return flat(train(dataclasses.replace(TINY, seed=seed), load_mnist()[0]))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def quiet(_: str) -> None:
+    """Who is told of the progress here."""
+
+
+# What needs no Ray
+
+
+@pytest.mark.parametrize(
+    ("freedom", "quantile"), [(1, 12.706), (4, 2.776), (5, 2.571), (9, 2.262), (29, 2.045)]
+)
+def test_students_quantiles(freedom: int, quantile: float) -> None:
+    assert student(freedom) == pytest.approx(quantile, abs=2e-3)
+
+
+def test_sign_flips_count_what_chance_could_do() -> None:
+    assert sign_flips([1.0, 1.0, 1.0]) == 2 / 8
+    assert sign_flips([1.0, -1.0]) == 1
+    assert sign_flips([0.1] * 10) == 2 / 1024
+    assert sign_flips(list(np.random.default_rng(0).normal(0, 1, 30))) > 0.05
+    assert sign_flips([1.0] * 20) < 0.001
+
+
+def study_of(name: str, accuracies: list[float]) -> Study:
+    recipe = dataclasses.replace(FAST, name=name)
+    return Study(recipe, dict(enumerate(accuracies)), [1.0] * len(accuracies), {})
+
+
+def test_the_verdict_is_in_words() -> None:
+    one = study_of("one", [0.991, 0.992, 0.990, 0.993, 0.991, 0.992])
+    other = study_of("other", [0.995, 0.996, 0.994, 0.996, 0.995, 0.996])
+    assert verdict(one, other).startswith("other is 0.383% better than one (p = 0.0312")
+    assert "no difference is shown" in verdict(one, study_of("third", [0.992, 0.991] * 3))
+    assert "so few seeds could not show one" in verdict(
+        study_of("a", [0.9, 0.9]), study_of("b", [0.99, 0.99])
+    )
+    low, high = one.interval
+    assert low < one.mean < high
+
+
+@pytest.mark.parametrize(
+    ("space", "says"),
+    [
+        ({}, "nothing to vary"),
+        ({"learning_rate": {"choices": [0.01]}}, "nothing to vary"),
+        ({"depth": {"low": 1, "high": 2}}, "no field 'depth'"),
+        ({"epochs": {"low": 0, "high": 2}}, "does not fit: epochs must be"),
+        ({"epochs": {"low": 3, "high": 1}}, "numbers in this order"),
+        ({"shift": {"low": 0, "high": 1, "log": True}}, "above 0 with log"),
+        ({"shift": {"choices": []}}, "choices"),
+        ([1], "a search space is like"),
+    ],
+)
+def test_search_spaces_that_are_none(space: Any, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "space.json"
+    file.write_text(json.dumps(space))
+    with pytest.raises(ClusterError, match=says):
+        read_space(file, FAST)
+
+
+def test_a_search_space_may_vary_widths(tmp_path: Path) -> None:
+    file = tmp_path / "space.json"
+    file.write_text('{"widths": {"choices": [[8, 16], [16, 32]]}}')
+    assert read_space(file, FAST)["widths"]["choices"] == [[8, 16], [16, 32]]
+    with pytest.raises(ClusterError, match="cannot read the search space"):
+        read_space(tmp_path / "none.json", FAST)
+
+
+def test_a_folder_belongs_to_one_job(tmp_path: Path) -> None:
+    begin(tmp_path / "a", {"read": "x"}, resume=False)
+    begin(tmp_path / "a", {"read": "x"}, resume=True)
+    for job, resume in (({"read": "y"}, True), ({"read": "x"}, False)):
+        with pytest.raises(ClusterError, match="is the folder of another job"):
+            begin(tmp_path / "a", job, resume)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "photo.png").touch()
+    with pytest.raises(ClusterError, match="has other things in it"):
+        begin(tmp_path / "b", {}, resume=True)
+
+
+def test_an_address_that_does_not_answer() -> None:
+    for address in ("127.0.0.1:9", "nowhere.invalid:6379", "127.0.0.1:many", "6379"):
+        with pytest.raises(ClusterError, match="nothing answers at"), connected(address):
+            pass
+
+
+@pytest.fixture(scope="module")
+def archive(mnist: tuple[Digits, Digits], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pictures in a folder, a tar and Parquet; one of each is no picture."""
+    folder = tmp_path_factory.mktemp("archive")
+    (folder / "pictures").mkdir()
+    contents = [png(image[0].numpy()) for image in mnist[1].images[:500]] + [b"nonsense"]
+    for number, content in enumerate(contents):
+        (folder / "pictures" / f"{number:04}.png").write_bytes(content)
+    table = pyarrow.table({"id": list(range(501)), "image": contents})
+    parquet.write_table(table, folder / "digits.parquet")
+    with tarfile.open(folder / "digits.tar", "w") as tar:
+        tar.add(folder / "pictures", "pictures")
+    return folder
+
+
+def png(image: np.ndarray[Any, Any]) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "PNG")
+    return content.getvalue()
+
+
+def test_sources_are_cut_into_parts(archive: Path) -> None:
+    parts = find_parts(str(archive / "pictures"))
+    assert [len(part.paths) for part in parts] == [200, 200, 101]
+    assert [part.number for part in find_parts(str(archive))] == [0, 1, 2, 3, 4]
+    assert find_parts(str(archive / "pictures" / "000*.png"))[0].count == 0
+    with pytest.raises(ClusterError, match="there is nothing at"):
+        find_parts(str(archive / "none"))
+    with pytest.raises(ClusterError, match="there are no pictures in"):
+        find_parts(__file__)
+    with pytest.raises(ClusterError, match=r"has the columns id, image: name the one"):
+        find_parts(str(archive / "digits.parquet"), "id")
+
+
+# What runs on Ray
+
+
+@pytest.fixture(scope="module")
+def running(cache: Path) -> Iterator[str]:  # noqa: ARG001
+    """The address of a cluster on this machine, of a head and a node with a core each."""
+    with cluster(nodes=1) as (address, _):
+        yield address
+
+
+class cluster:  # noqa: N801
+    """A cluster of a head with one core and some nodes with one core each, on 127.0.0.1 alone."""
+
+    def __init__(self, nodes: int) -> None:
+        from ray.cluster_utils import Cluster
+
+        local: dict[str, Any] = {
+            "num_cpus": 1,
+            "node_ip_address": "127.0.0.1",
+            "object_store_memory": 2**27,
+        }
+        self.cluster = Cluster(
+            initialize_head=True, head_node_args={**local, "include_dashboard": False}
+        )
+        self.nodes = [self.cluster.add_node(**local) for _ in range(nodes)]
+
+    def __enter__(self) -> tuple[str, Callable[[], None]]:
+        return self.cluster.address, self.kill
+
+    def __exit__(self, *_: object) -> None:
+        self.cluster.shutdown()
+
+    def kill(self) -> None:
+        """End a node at once, with all that runs on it."""
+        self.cluster.remove_node(self.nodes.pop(), allow_graceful=False)
+
+
+def test_a_study_is_what_train_makes(running: str, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    run_study([TINY], [0, 1], folder, address=running, tell=quiet)
+    assert torch.equal(weights(folder / "tiny" / "seed-1"), trained_alone(seed=1))
+
+    said: list[str] = []
+    (study,) = run_study([TINY], [0, 1, 2], folder, address=running, tell=said.append)
+    assert said[0] == "2 of 3 runs are there already"
+    assert len(said) == 2
+    assert sorted(study.accuracies) == [0, 1, 2]
+    assert json.loads((folder / "result.json").read_text())["tiny"]["mean"] == study.mean
+    with pytest.raises(ClusterError, match="another job"):
+        run_study([FAST], [0], folder, address=running, tell=quiet)
+
+
+def test_a_run_that_fails_does_not_end_the_study(running: str, tmp_path: Path) -> None:
+    wild = dataclasses.replace(TINY, name="wild", learning_rate=1000.0, weight_decay=10.0)
+    with pytest.raises(ClusterError, match=r"no run of wild came to its end: .*choose a lower"):
+        run_study([wild], [0], tmp_path / "study", address=running, tell=quiet)
+
+
+def test_a_sweep_finds_a_recipe_to_train_by(running: str, tmp_path: Path) -> None:
+    space: dict[str, dict[str, Any]] = {
+        "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
+        "hidden": {"choices": [8]},
+        "widths": {"choices": [[4, 8], [8, 8]]},
+    }
+    recipe = dataclasses.replace(TINY, epochs=3)
+    folder = tmp_path / "sweep"
+    trials = run_sweep(recipe, 5, folder, space, address=running, tell=quiet)
+    assert len(trials) == 5
+    assert [t.accuracy for t in trials] == sorted((t.accuracy for t in trials), reverse=True)  # type: ignore[type-var]
+    best = Recipe.from_json((folder / "best.json").read_text())
+    assert best.learning_rate == trials[0].values["learning_rate"]
+    assert best.hidden == 8
+    assert sum(importance(trials, space).values()) == pytest.approx(1)
+    assert len(json.loads((folder / "leaderboard.json").read_text())) == 5
+    with pytest.raises(ClusterError, match="another job"):
+        run_sweep(recipe, 5, folder, space, address=running, tell=quiet)
+
+
+@pytest.mark.parametrize("source", ["pictures", "digits.parquet", "digits.tar"])
+def test_all_sources_are_read_as_the_reader_reads(
+    source: str, archive: Path, running: str, tmp_path: Path
+) -> None:
+    counts = read_source(str(archive / source), tmp_path / "out", address=running, tell=quiet)
+    assert counts == {"pictures": 501, "errors": 1}
+    rows = sorted(parquet.read_table(tmp_path / "out").to_pylist(), key=order)
+    reader = Reader.load()
+    for number in (0, 17, 499):
+        reading = reader.read(archive / "pictures" / f"{number:04}.png")
+        assert rows[number]["text"] == reading.text
+        assert rows[number]["sure"] == reading.sure
+        assert rows[number]["digits"][0]["box"] == list(reading.digits[0].box)
+    assert [row["file"] for row in rows if row["error"]] == [rows[500]["file"]]
+
+
+def order(row: dict[str, Any]) -> tuple[int, str]:
+    """By number, whether it is that of a file or of a row."""
+    return len(row["file"]), row["file"]
+
+
+def test_nodes_die_and_nothing_is_lost_or_counted_twice(archive: Path, tmp_path: Path) -> None:
+    seeds, source = [0, 1, 2], str(archive / "pictures")
+    said: list[str] = []
+    with cluster(nodes=2) as (address, kill):
+
+        def after_the_first(line: str) -> None:
+            said.append(line)
+            if len(said) == 1:
+                kill()
+
+        counts = read_source(source, tmp_path / "out", address=address, tell=after_the_first)
+        timer = threading.Timer(3, kill)
+        timer.start()
+        (study,) = run_study([TINY], seeds, tmp_path / "study", address=address, tell=quiet)
+        timer.join()
+    assert counts == {"pictures": 501, "errors": 1}
+    files = parquet.read_table(tmp_path / "out").column("file").to_pylist()
+    assert len(set(files)) == len(files) == 501
+    assert torch.equal(weights(tmp_path / "study" / "tiny" / "seed-2"), trained_alone(seed=2))
+    assert study.failed == {}
+
+
+def test_the_driver_is_killed_and_the_reading_goes_on(archive: Path, tmp_path: Path) -> None:
+    arguments = ["read", str(archive / "pictures"), "--out", str(tmp_path / "out")]
+    process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert "of 3 parts" in process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(1)
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=True)
+    assert "of 3 parts are there already" in done.stdout
+    assert "501 pictures, 1 of them not readable" in done.stdout
+    files = parquet.read_table(tmp_path / "out").column("file").to_pylist()
+    assert len(set(files)) == len(files) == 501
