@@ -1,37 +1,52 @@
-"""Every figure of the project, in one visual language.
+"""The figures of the data and of results, in one visual language (`style`).
 
+What a network looks at is drawn in `insight`, next to where it is computed.
 Each function returns a matplotlib Figure that belongs to nobody else: no pyplot, so no
-global state and no window. Figures are a white card with dark ink, which reads the same
-in a light and a dark theme. Colours are from Okabe and Ito's palette, which people see
-apart whatever their colour vision; right and wrong differ by more than their colour.
+global state and no window.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
+import torch
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
+from torch import Tensor
 
+from .augmentation import augment
 from .dataset import Digits
 from .errors import CheckpointError
 from .evaluation import Evaluation, wilson_interval
 from .files import write_whole
 from .labelled import Outcome
-from .picture import open_picture
-from .training import Epoch
-
-INK = "#1a1a1a"
-MUTED = "#767676"
-GRID = "#e4e4e4"
-BLUE = "#0072b2"
-ORANGE = "#d55e00"
-
-percent = FuncFormatter(lambda fraction, _: f"{100 * fraction:.4g}%")
+from .picture import Source, open_picture
+from .reader import Reading
+from .recipe import Recipe
+from .style import (
+    BLUE,
+    GRID,
+    INK,
+    MARKERS,
+    MUTED,
+    ORANGE,
+    PALETTE,
+    WIDTH,
+    caption,
+    card,
+    framed,
+    grid,
+    percent,
+    plain,
+    plain_number,
+    show_pixels,
+    title,
+)
+from .training import Epoch, Run
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -52,13 +67,81 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 def sample_digits(digits: Digits, rows: int = 3, columns: int = 10) -> Figure:
     """The first digits as they come, with their labels."""
-    figure = _card(columns * 1.02, rows * 1.22)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for place, axes in zip(range(len(digits)), grid.flat, strict=False):
-        _image(axes, digits, place)
-        axes.set_title(str(int(digits.labels[place])), color=INK, fontsize=11, pad=3)
+    figure = card(WIDTH, rows * 1.09)
+    places = range(len(digits))
+    for place, axes in zip(places, grid(figure, rows, columns).flat, strict=False):
+        show_pixels(axes, _pixels(digits, place))
+        caption(axes, str(int(digits.labels[place])))
+    return figure
+
+
+def class_balance(train: Digits, test: Digits) -> Figure:
+    """How many of the images show each digit: training as bars, test as points."""
+    counts = train.labels.bincount(minlength=10).cpu().numpy()
+    tested = test.labels.bincount(minlength=10).cpu().numpy()
+    figure = card(WIDTH, 3.2)
+    axes = figure.subplots()
+    bars = axes.bar(range(10), counts / len(train), color=BLUE, width=0.7)
+    bars.set_label(f"{len(train):,} training images")
+    for digit, count in enumerate(counts):
+        axes.text(digit, 0.005, f"{count:,}", color="white", fontsize=9, ha="center")
+    points = axes.plot(tested / len(test), "s", color=ORANGE, markeredgecolor="white")
+    points[0].set_label(f"{len(test):,} test images")
+    axes.axhline(0.1, color=MUTED, linewidth=1, linestyle=":")
+    axes.set(title="How many of each digit", xticks=range(10), ylim=(0, 0.15))
+    axes.yaxis.set_major_formatter(percent)
+    axes.legend(frameon=False, loc="upper right", ncols=2)
+    plain(axes)
+    axes.grid(visible=False, axis="x")
+    return figure
+
+
+def mean_images(means: Tensor) -> Figure:
+    """The mean image of each digit: (10, 28, 28), 0 to 255."""
+    figure = card(WIDTH, 1.09)
+    for digit, axes in enumerate(grid(figure, 1, len(means)).flat):
+        show_pixels(axes, means[digit].cpu().numpy())
+        caption(axes, str(digit))
+    return figure
+
+
+def pixel_values(digits: Digits) -> Figure:
+    """How often each value of a pixel occurs, and the mean and deviation at each place."""
+    pixels = digits.images[:, 0].cpu().numpy()
+    figure = card(WIDTH, 3)
+    values, mean, deviation = figure.subplots(1, 3, width_ratios=[1.9, 1, 1])
+    shares = digits.images.flatten().bincount(minlength=256).cpu().numpy() / pixels.size
+    values.bar(range(256), shares, width=1, color=BLUE)
+    values.set(yscale="log", xlabel="pixel value", xlim=(-2, 257), xticks=range(0, 256, 51))
+    values.set_title(f"{shares[0]:.0%} of all pixels are 0")
+    values.yaxis.set_major_formatter(percent)
+    plain(values)
+    for axes, name, summary in (
+        (mean, "Mean", pixels.mean(axis=0)),
+        (deviation, "Deviation", pixels.std(axis=0, dtype=np.float32)),
+    ):
+        show_pixels(axes, summary)
+        axes.set_title(name, color=INK, fontsize=12)
+        axes.set_xlabel(f"up to {summary.max():.0f}", color=MUTED, fontsize=9)
+    return figure
+
+
+def augmentation_preview(
+    digits: Digits, recipe: Recipe, rows: int = 3, columns: int = 10, seed: int = 0
+) -> Figure:
+    """A digit a row: as it is, in a frame, and as the recipe's augmentation changes it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        copies = digits.images[:rows].cpu().repeat_interleave(columns - 1, dim=0)
+        changed = augment(copies, recipe)[:, 0].unflatten(0, (-1, columns - 1)).numpy()
+    figure = card(WIDTH, rows * 0.94 + 0.3)
+    for place, row in enumerate(grid(figure, rows, columns)):
+        show_pixels(row[0], _pixels(digits, place))
+        framed(row[0], BLUE, 2.5)
+        for axes, pixels in zip(row[1:], changed[place], strict=True):
+            show_pixels(axes, pixels)
+        if place == 0:
+            caption(row[0], "original", colour=BLUE)
     return figure
 
 
@@ -67,11 +150,11 @@ def sample_predictions(digits: Digits, evaluation: Evaluation, columns: int = 10
     rows = 3
     first = list(range(min(rows * columns, len(digits))))
     wrong = evaluation.mistakes.sort().values[:columns].tolist()
-    figure = _card(columns * 1.02, (rows + 1) * 1.32 + 1.0)
+    figure = card(WIDTH, (rows + 1) * 1.2 + 1.0)
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[rows, 1.12]).flat
-    _title(upper, f"The first {len(first)} test digits: what it reads, and how sure it is")
+    title(upper, f"The first {len(first)} test digits: what it reads, and how sure it is")
     _image_grid(upper, digits, evaluation, first, rows, columns)
-    _title(
+    title(
         lower,
         f"The first {len(wrong)} that it reads otherwise than the label, of {evaluation.errors}",
     )
@@ -84,9 +167,54 @@ def worst_mistakes(digits: Digits, evaluation: Evaluation, columns: int = 10) ->
     rows = 3
     places = evaluation.mistakes[: rows * columns].tolist()
     rows = max(1, -(-len(places) // columns))
-    figure = _card(columns * 1.02, rows * 1.32 + 0.6)
-    _title(figure, f"The {len(places)} mistakes made with most confidence, of {evaluation.errors}")
+    figure = card(WIDTH, rows * 1.2 + 0.6)
+    title(figure, f"The {len(places)} mistakes made with most confidence, of {evaluation.errors}")
     _image_grid(figure, digits, evaluation, places, rows, columns)
+    return figure
+
+
+def suspected_labels(
+    digits: Digits, evaluation: Evaluation, known: Collection[int] = (), columns: int = 10
+) -> Figure:
+    """The images whose label the network believes least; framed those known to be wrong.
+
+    Args:
+        known: the places of labels that people agree are wrong.
+    """
+    places = evaluation.suspected_labels[: 2 * columns].tolist()
+    rows = max(1, -(-len(places) // columns))
+    figure = card(WIDTH, rows * 1.2 + 0.6)
+    agreed = sum(place in known for place in places)
+    title(
+        figure, f"The {len(places)} labels it believes least: people agree that {agreed} are wrong"
+    )
+    for axes, place in zip(grid(figure, rows, columns).flat, places, strict=False):
+        label, predicted = int(evaluation.labels[place]), int(evaluation.predictions[place])
+        wrong = place in known
+        show_pixels(axes, _pixels(digits, place))
+        framed(axes, *((ORANGE, 2.5) if wrong else (GRID, 1)))
+        note = f"{place}, agreed" if wrong else str(place)
+        caption(axes, f"{predicted}, not {label}", note, ORANGE if wrong else INK)
+    return figure
+
+
+def loss_curve(losses: Sequence[float], steps: int) -> Figure:
+    """The loss of each step so far, of `steps` that there will be, and its running mean."""
+    figure = card(WIDTH, 2.8)
+    axes = figure.subplots()
+    done = np.arange(1, len(losses) + 1)
+    axes.plot(done, losses, color=BLUE, linewidth=0.5, alpha=0.35, label="each step")
+    window = min(50, len(losses))
+    if window:
+        mean = np.convolve(losses, np.ones(window) / window, mode="valid")
+        middle = done[window // 2 :][: len(mean)]
+        axes.plot(middle, mean, color=BLUE, label=f"mean of {window} steps")
+        axes.legend(frameon=False, loc="upper right")
+    axes.set(title="Loss while training", xlabel="step", xlim=(0, steps), yscale="log")
+    axes.set_ylim(min([0.01, *losses]), max([3, *losses]))
+    axes.xaxis.set_major_formatter(plain_number)
+    axes.yaxis.set_major_formatter(plain_number)
+    plain(axes)
     return figure
 
 
@@ -98,7 +226,7 @@ def training_curves(history: Sequence[Epoch]) -> Figure:
     epochs = np.concatenate(
         [e.epoch - 1 + part / len(part) for e, part in zip(history, parts, strict=True)]
     )
-    figure = _card(9, 3.6)
+    figure = card(WIDTH, 3.6)
     loss, error = figure.subplots(1, 2)
     loss.plot(epochs, loss_curve, color=BLUE)
     loss.set(title="Training loss", xlabel="epoch", ylim=(0, None))
@@ -115,7 +243,7 @@ def training_curves(history: Sequence[Epoch]) -> Figure:
     for axes in (loss, error):
         axes.set_xlim(0, len(history))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        _plain(axes)
+        plain(axes)
     return figure
 
 
@@ -123,7 +251,7 @@ def confusion_matrix(evaluation: Evaluation) -> Figure:
     """Which digit is read as which; the right ones muted, so that the errors show."""
     counts = evaluation.confusion.numpy()
     errors = np.where(np.eye(10, dtype=bool), 0, counts)
-    figure = _card(6.4, 6.2)
+    figure = card(6.4, 6.2)
     axes = figure.subplots()
     strongest = max(errors.max(), 1)
     shade = np.ma.masked_equal(errors, 0)
@@ -161,7 +289,7 @@ def calibration(evaluation: Evaluation) -> Figure:
     doubt = np.maximum([1 - part.confidence for part in bins], floor)
     wrong = np.array([1 - part.right / part.count for part in bins])
     low, high = np.array([wilson_interval(p.count - p.right, p.count) for p in bins]).T
-    figure = _card(5.6, 5.2)
+    figure = card(5.6, 5.2)
     axes = figure.subplots()
     axes.plot([floor, 1], [floor, 1], color=MUTED, linewidth=1, linestyle=":", label="ideal")
     axes.vlines(doubt, np.maximum(low, floor), high, color=BLUE, linewidth=1.2)
@@ -183,7 +311,93 @@ def calibration(evaluation: Evaluation) -> Figure:
     axes.xaxis.set_major_formatter(percent)
     axes.yaxis.set_major_formatter(percent)
     axes.legend(frameon=False, loc="upper left")
-    _plain(axes)
+    plain(axes)
+    return figure
+
+
+def accuracy_against_time(
+    contenders: Mapping[str, Sequence[Sequence[tuple[float, float]]]], ours: Collection[str]
+) -> Figure:
+    """Each training as a line, epoch by epoch, with a point where it ends.
+
+    Args:
+        contenders: of each name its trainings: seconds and test accuracy after each epoch.
+        ours: the names that are drawn as this project's.
+    """
+    figure = card(8, 4.6)
+    axes = figure.subplots()
+    for name, trainings in contenders.items():
+        colour, marker = (BLUE, "o") if name in ours else (ORANGE, "s")
+        for epochs in trainings:
+            axes.plot(*zip(*epochs, strict=True), color=colour, linewidth=0.8, alpha=0.5)
+        ends = np.array([epochs[-1] for epochs in trainings])
+        axes.plot(*ends.T, marker, color=colour, markersize=6, alpha=0.8)
+        place, shift = np.median(ends, axis=0), (8, -14)
+        axes.annotate(name, place, shift, textcoords="offset points", color=INK, fontsize=9)
+    axes.set(xscale="log", ylim=(0.985, 0.999), xlabel="training time, s", ylabel="test accuracy")
+    axes.xaxis.set_major_formatter(plain_number)
+    axes.yaxis.set_major_formatter(percent)
+    plain(axes)
+    return figure
+
+
+def comparison(experiment: str, runs: Mapping[str, Sequence[Run]]) -> Figure:
+    """How runs that differ in one thing compare: the loss while training, and validation.
+
+    Args:
+        experiment: what differs.
+        runs: of each setting its runs, which differ in their seeds; with validation.
+    """
+    figure = card(WIDTH, 3.6)
+    loss, wrong = figure.subplots(1, 2)
+    for place, (name, several) in enumerate(runs.items()):
+        style = {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}
+        curves = [np.concatenate([epoch.loss_curve for epoch in r.history]) for r in several]
+        curve = np.mean(curves, axis=0)
+        epochs = np.linspace(0, len(several[0].history), len(curve) + 1)[1:]
+        loss.plot(epochs, curve, markersize=4, markevery=4, linewidth=1.3, label=name, **style)
+        errors = [1 - (run.history[-1].validation_accuracy or 0) for run in several]
+        wrong.plot([place] * len(errors), errors, linestyle="", alpha=0.55, markersize=5, **style)
+        wrong.hlines(np.mean(errors), place - 0.3, place + 0.3, color=style["color"], linewidth=2)
+    loss.set(title="Training loss", xlabel="epoch", xlim=(0, None), yscale="log")
+    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    loss.yaxis.set_major_formatter(plain_number)
+    loss.yaxis.set_minor_locator(NullLocator())
+    loss.legend(frameon=False, fontsize=9, title=experiment, title_fontsize=9)
+    wrong.set(title="Wrong answers in validation", xlabel=experiment)
+    wrong.set_ylim(0, 1.1 * wrong.dataLim.ymax)
+    wrong.set_xticks(range(len(runs)), list(runs))
+    wrong.yaxis.set_major_formatter(percent)
+    for axes in (loss, wrong):
+        plain(axes)
+    return figure
+
+
+def page_reading(source: Source, reading: Reading, columns: int = 10) -> Figure:
+    """A picture with boxes around what was read, and below it what the network saw of it.
+
+    Of more digits than fill three rows the first ones are shown below.
+
+    Raises:
+        PictureError: it cannot be opened or is not a picture.
+    """
+    picture = open_picture(source)
+    rows = min(3, max(1, -(-len(reading.digits) // columns)))
+    heights = [min(5.0, (WIDTH - 1) * picture.height / picture.width), rows * 1.2]
+    figure = card(WIDTH, sum(heights) + 0.3)
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).flat
+    axes = upper.subplots()
+    axes.imshow(picture.pixels, extent=(0, picture.width, picture.height, 0))
+    framed(axes)
+    for digit in reading.digits:
+        colour = BLUE if digit.sure else ORANGE
+        x0, y0, x1, y1 = digit.box
+        axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=colour, linewidth=1.5)
+        axes.text(x0, y0, f" {digit.digit}", color=colour, weight="bold", va="bottom")
+    for digit, small in zip(reading.digits, grid(lower, rows, columns).flat, strict=False):
+        show_pixels(small, digit.frame)
+        above = str(digit.digit) if digit.sure else f"{digit.digit}?"
+        caption(small, above, f"{digit.confidence:.1%}", BLUE if digit.sure else ORANGE)
     return figure
 
 
@@ -192,12 +406,10 @@ def picture_mistakes(outcomes: Sequence[Outcome], columns: int = 6) -> Figure:
     wrong = [outcome for outcome in outcomes if not outcome.right]
     shown = wrong[: 5 * columns]
     rows = max(1, -(-len(shown) // columns))
-    figure = _card(columns * 1.9, rows * 1.9 + 0.6)
-    _title(figure, f"{len(wrong)} of {len(outcomes)} pictures read otherwise than their label")
-    grid = figure.subplots(rows, columns * 2, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for outcome, (picture, frames) in zip(shown, grid.reshape(-1, 2), strict=False):
+    figure = card(columns * 1.9, rows * 1.9 + 0.6)
+    title(figure, f"{len(wrong)} of {len(outcomes)} pictures read otherwise than their label")
+    pairs = grid(figure, rows, columns * 2).reshape(-1, 2)
+    for outcome, (picture, frames) in zip(shown, pairs, strict=False):
         label, reading = outcome.picture.label, outcome.reading
         picture.set_title(label, color=INK, fontsize=10, pad=3)
         if reading is None:
@@ -220,41 +432,18 @@ def _image_grid(
     rows: int,
     columns: int,
 ) -> None:
-    """Digits with prediction and confidence above; a mistake framed, its label beside."""
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, place in zip(grid.flat, places, strict=False):
+    """Digits with prediction and confidence; a mistake framed, its label beside."""
+    for axes, place in zip(grid(figure, rows, columns).flat, places, strict=False):
         label, predicted = int(evaluation.labels[place]), int(evaluation.predictions[place])
-        confidence = f"{float(evaluation.confidence[place]):.1%}"
-        _image(axes, digits, place)
         right = label == predicted
-        caption = f"{predicted}" if right else f"{predicted}, not {label}"
-        axes.set_title(caption, color=BLUE if right else ORANGE, fontsize=11, pad=3, weight="bold")
-        axes.set_xlabel(confidence, color=MUTED, fontsize=8, labelpad=2)
-        axes.spines[:].set(color=GRID if right else ORANGE, linewidth=1 if right else 2.5)
+        show_pixels(axes, _pixels(digits, place))
+        framed(axes, *((GRID, 1) if right else (ORANGE, 2.5)))
+        answer = f"{predicted}" if right else f"{predicted}, not {label}"
+        confidence = f"{float(evaluation.confidence[place]):.1%}"
+        caption(axes, answer, confidence, BLUE if right else ORANGE)
 
 
-def _image(axes: Axes, digits: Digits, place: int) -> None:
-    # Paper rather than screen: dark ink on a light ground, as people know handwriting.
-    axes.imshow(digits.images[place, 0].cpu().numpy(), cmap="gray_r", vmin=0, vmax=255)
-    axes.set_axis_on()
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set(color=GRID, linewidth=1)
-
-
-def _card(width: float, height: float) -> Figure:
-    """An empty figure, inches."""
-    return Figure(figsize=(width, height), facecolor="white", layout="constrained")
-
-
-def _title(figure: Figure | SubFigure, text: str) -> None:
-    figure.suptitle(text, color=INK, fontsize=12)
-
-
-def _plain(axes: Axes) -> None:
-    axes.grid(color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(MUTED)
-    axes.tick_params(which="both", colors=INK, labelsize=9)
+def _pixels(digits: Digits, place: int) -> NDArray[np.uint8]:
+    """One image, (28, 28)."""
+    pixels: NDArray[np.uint8] = digits.images[place, 0].cpu().numpy()
+    return pixels
