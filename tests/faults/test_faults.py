@@ -1,0 +1,118 @@
+"""A few of each kind of the faults that `make torture` makes by the thousand."""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from pathlib import Path
+
+import damaged_files
+import damaged_pictures
+import failing_disk
+import kills
+import numpy as np
+import pytest
+from damage import Task, each, rehearsal
+from failing_disk import ERRORS, Disk, raising
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformed import transformed
+
+from mnist_digits import Digits, Reader, Run, load
+
+Data = tuple[Digits, Digits]
+
+
+@pytest.fixture(scope="module")
+def data(mnist: Data) -> Data:
+    return mnist[0][:600], mnist[1]
+
+
+@pytest.fixture(scope="module")
+def whole(data: Data, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, int]:
+    """An undisturbed run, and how many operations on the disk it took."""
+    return failing_disk.operations(data, tmp_path_factory.mktemp("whole") / "run")
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("name", ["averaged, augmented"])
+def test_a_killed_run_ends_with_the_very_weights(name: str, tmp_path: Path) -> None:
+    expected, seconds = kills.undisturbed(tmp_path / "whole", name)
+    random = np.random.default_rng(0)
+    killed = kills.killed_until_finished(tmp_path / "run", name, random, seconds, most=4)
+    assert kills.identical(tmp_path / "run", expected), f"after {killed} kills"
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_disk_that_fails_at_any_moment(
+    error: int, data: Data, whole: tuple[Run, int], tmp_path: Path
+) -> None:
+    expected, operations = whole
+    # Every one of them on a full disk, some on the others.
+    for number in range(1, operations + 1, 1 if error == errno.ENOSPC else 4):
+        disk = Disk(number, raising(error))
+        wrong = failing_disk.survives(data, tmp_path / str(number), disk, expected)
+        assert not wrong, f"operation {number}: {wrong}"
+
+
+@pytest.mark.parametrize("number", [6, 14, 26])
+def test_a_run_that_is_killed_while_it_is_saved(
+    number: int, data: Data, whole: tuple[Run, int], tmp_path: Path
+) -> None:
+    failing_disk.killed_at(tmp_path / "run", number)
+    assert not failing_disk.goes_on(data, tmp_path / "run", whole[0])
+    assert load(tmp_path / "run").result
+
+
+@pytest.mark.parametrize(
+    ("task", "count", "allowed"),
+    [
+        (damaged_files.checkpoint, 300, {"refused", "as it was"}),
+        (damaged_files.model, 100, {"refused", "as it was"}),
+        (damaged_files.recipe, 500, {"refused", "a recipe"}),
+        (damaged_pictures.picture, 300, {"refused", "read"}),
+    ],
+    ids=["checkpoints", "models", "recipes", "pictures"],
+)
+@pytest.mark.usefixtures("cache")
+def test_damaged_files(task: Task, count: int, allowed: set[str]) -> None:
+    cases = list(each(task, count))
+    outcomes = Counter(case.outcome for case in cases)
+    assert outcomes.keys() <= allowed, outcomes
+    assert outcomes["refused"] > count / 4
+    # The network itself, and what else is loaded once, come to less than 100 MB.
+    assert max(case.memory for case in cases) < 500_000_000
+
+
+def test_a_worker_that_crashes_is_noticed_and_another_goes_on() -> None:
+    outcomes = [case.outcome for case in each(rehearsal, 3)]
+    assert outcomes == ["fine", "crashed", "ValueError: two"]
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader.load(threads=1)
+
+
+def test_a_digit_is_the_same_in_any_picture(reader: Reader, mnist: Data) -> None:
+    random = np.random.default_rng(0)
+    images = mnist[1].images[:150, 0].numpy()
+    plain = [str(answer) for answer in reader.classify(images).argmax(axis=1)]
+    same = [
+        reader.read(transformed(image, random)).text == answer
+        for image, answer in zip(images, plain, strict=True)
+    ]
+    assert np.mean(same) >= 0.97
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_reading_of_anything_makes_sense(reader: Reader, seed: int) -> None:
+    pixels = damaged_pictures.noise(seed)
+    for digit in reader.read(pixels).digits:
+        x0, y0, x1, y1 = digit.box
+        assert 0 <= x0 < x1 <= pixels.shape[1]
+        assert 0 <= y0 < y1 <= pixels.shape[0]
+        assert digit.probabilities.sum() == pytest.approx(1, abs=1e-5)
+        assert digit.confidence == digit.probabilities.max()
