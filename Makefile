@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench bench-full pretrained lint format clean
+.PHONY: help run app test coverage torture fuzz audit bench bench-full bench-serving
+.PHONY: bench-cluster pretrained notebook screenshot lint format clean
 
 help:  ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -14,8 +15,26 @@ help:  ## Show what there is to make
 run: $(VENV)/installed  ## Train on MNIST (RECIPE=fast), print the results, write runs/... and example_prediction.png
 	$(BIN)/mnist-digits train $(RECIPE) --example example_prediction.png
 
+app: $(VENV)/installed-dev  ## Open the page to draw digits on
+	$(BIN)/mnist-digits app
+
 test: $(VENV)/installed-dev  ## Run all the tests
 	$(BIN)/python -m pytest
+
+coverage: $(VENV)/installed-dev  ## Run them again, and tell which lines of src/ they do not reach
+	$(BIN)/python -m pytest --cov=mnist_digits --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+torture: $(VENV)/installed-dev  ## Faults by the thousand (an hour or two); writes benchmarks/RELIABILITY.md
+	PYTHONPATH=tests/faults $(BIN)/python benchmarks/torture.py
+
+fuzz: $(VENV)/installed-dev  ## Fuzz the readers of pictures and checkpoints, half an hour each; on Linux
+	$(BIN)/pip install --quiet atheris
+	PYTHONPATH=tests/faults $(BIN)/python tests/faults/fuzz.py pictures -max_total_time=1800
+	PYTHONPATH=tests/faults $(BIN)/python tests/faults/fuzz.py checkpoints -max_total_time=1800
+
+audit: $(VENV)/installed  ## Ask whether anything that is installed is known to be vulnerable
+	$(BIN)/pip install --quiet pip-audit
+	$(BIN)/pip-audit --skip-editable
 
 bench: $(VENV)/installed  ## Measure against the published recipes (an hour or more); writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py
@@ -23,8 +42,21 @@ bench: $(VENV)/installed  ## Measure against the published recipes (an hour or m
 bench-full: $(VENV)/installed  ## The same with the slow peers to their end: more than a day
 	$(BIN)/python benchmarks/run.py --full
 
+bench-serving: $(VENV)/installed-dev  ## Measure the page and the HTTP interface (half an hour)
+	$(BIN)/python benchmarks/serving.py
+
+bench-cluster: $(VENV)/installed-dev  ## Measure what Ray gains on this machine (ten minutes)
+	$(BIN)/python benchmarks/cluster.py
+
 pretrained: $(VENV)/installed-dev  ## Train and export the model that the package ships
 	$(BIN)/python -m mnist_digits.pretrained
+	$(BIN)/python -m mnist_digits.web.samples
+
+screenshot: $(VENV)/installed-dev  ## Take the picture of the page that the README shows
+	PYTHONPATH=tests $(BIN)/python tests/browser/screenshot.py
+
+notebook: $(VENV)/installed-dev  ## Execute MNIST.ipynb in place: its outputs are committed
+	$(BIN)/python benchmarks/run_notebook.py
 
 lint: $(VENV)/installed-dev  ## Check formatting, style and types
 	$(BIN)/ruff format --check .

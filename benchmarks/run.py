@@ -31,7 +31,7 @@ from typing import Any
 
 import torch
 from peers import PEERS, PYTORCH_EXAMPLE, Normalized, train_peer
-from tables import accuracy_against_time, results
+from tables import by_name, results
 from torch import nn
 
 from mnist_digits import (
@@ -208,7 +208,12 @@ def main() -> None:
         outcomes += draw_ensembles(outcomes, Path(folder))
     inference, command = measure_inference(), measure_command("fast")
     minutes = (time.perf_counter() - started) / 60
-    plots.save_figure(accuracy_against_time(outcomes, set(RECIPES)), HERE / "accuracy_time.png")
+    epochs = {
+        name: [outcome["epochs"] for outcome in several]
+        for name, several in by_name([o for o in outcomes if o["epochs"]]).items()
+    }
+    figure = plots.accuracy_against_time(epochs, set(RECIPES))
+    plots.save_figure(figure, HERE / "accuracy_time.png")
     text = results(outcomes, inference, command, minutes, options.full)
     (HERE / "RESULTS.md").write_text(text)
     print(f"\nWritten to {HERE / 'RESULTS.md'}")

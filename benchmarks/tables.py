@@ -1,4 +1,4 @@
-"""RESULTS.md and its figure, from what run.py measured."""
+"""RESULTS.md, from what run.py measured."""
 
 from __future__ import annotations
 
@@ -9,10 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
-
-from mnist_digits import plots
 
 REFERENCE = "train_mnist_fast"
 THRESHOLDS = (0.99, 0.995, 0.997)
@@ -128,27 +124,3 @@ def machine() -> str:
         f"{names[0] if names else platform.machine()}, {torch.get_num_threads()} threads, "
         f"torch {torch.__version__}, Python {platform.python_version()}, {platform.system()}"
     )
-
-
-def accuracy_against_time(outcomes: list[Outcome], ours: set[str]) -> Figure:
-    """Each training as a line, epoch by epoch, with a point where it ends."""
-    figure = Figure(figsize=(8, 4.6), facecolor="white", layout="constrained")
-    axes = figure.subplots()
-    for name, several in by_name([outcome for outcome in outcomes if outcome["epochs"]]).items():
-        colour, marker = (plots.BLUE, "o") if name in ours else (plots.ORANGE, "s")
-        for outcome in several:
-            axes.plot(*zip(*outcome["epochs"], strict=True), color=colour, linewidth=0.8, alpha=0.5)
-        ends = list(zip(*(outcome["epochs"][-1] for outcome in several), strict=True))
-        axes.plot(*ends, marker, color=colour, markersize=6, alpha=0.8)
-        x, y = (statistics.median(values) for values in ends)
-        axes.annotate(
-            name, (x, y), (8, -14), textcoords="offset points", color=plots.INK, fontsize=9
-        )
-    axes.set(xscale="log", ylim=(0.985, 0.999), xlabel="training time, s", ylabel="test accuracy")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
-    axes.yaxis.set_major_formatter(plots.percent)
-    axes.grid(color=plots.GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(plots.MUTED)
-    return figure

@@ -113,6 +113,25 @@ def test_a_reader_that_has_seen_enough(run_directory: Path) -> None:
     assert show.communicate()[1] == b""
 
 
+def test_an_output_that_takes_nothing(run_directory: Path) -> None:
+    with open("/dev/full", "w") as full:
+        said = subprocess.run(
+            [*COMMAND, "show", str(run_directory)], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert said.returncode == 2
+    assert said.stderr.startswith("mnist-digits show: error: cannot write the output: No space")
+    assert said.stderr.count("\n") == 1
+
+
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    Image.new("L", (60, 40), 255).save(tmp_path / "blank.png")
+    strange = os.fsencode(tmp_path) + b"/\xff.png"
+    os.rename(tmp_path / "blank.png", strange)
+    command = [*COMMAND, "predict", os.fsdecode(strange)]
+    said = subprocess.run(command, capture_output=True, check=True).stdout
+    assert said.endswith(b"\\udcff.png: no digits found\n")
+
+
 def test_validation_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--validation", "--json", "--no-figures", "--widths", "8", "16", "--epochs", "2"]
     assert main(["train", *flags, "--output", str(tmp_path / "run")]) == 0
@@ -194,18 +213,24 @@ def test_ctrl_c_keeps_the_last_whole_epoch(
 ) -> None:
     flags = ["--epochs", "1000", "--widths", "4", "8", "--output", str(tmp_path / "run")]
     process = subprocess.Popen(
-        [*COMMAND, "train", *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "train", *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run in the background, it is ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     for line in process.stdout:
         if line.lstrip().startswith("2 "):
             break
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    try:
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
-    assert said.strip().endswith(
-        f"stopped; the weights after the last whole epoch are in {tmp_path}/run"
-    )
+    assert said.strip().endswith(f"stopped; go on with: mnist-digits train --resume {tmp_path}/run")
     assert not (tmp_path / "run" / "result.json").exists()
     shown = subprocess.run(
         [*COMMAND, "show", str(tmp_path / "run")], capture_output=True, text=True, check=True

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from .dataset import load_mnist as load_mnist
     from .dataset import split_validation as split_validation
     from .errors import CheckpointError as CheckpointError
+    from .errors import ClusterError as ClusterError
     from .errors import DatasetError as DatasetError
     from .errors import MnistDigitsError as MnistDigitsError
     from .errors import PictureError as PictureError
     from .errors import RecipeError as RecipeError
+    from .errors import ServerError as ServerError
     from .errors import TrainingError as TrainingError
     from .evaluation import Evaluation as Evaluation
     from .evaluation import evaluate as evaluate
@@ -44,6 +46,7 @@ _HOMES = {
     "ACCURATE": "recipe",
     "BALANCED": "recipe",
     "CheckpointError": "errors",
+    "ClusterError": "errors",
     "DatasetError": "errors",
     "Digit": "reader",
     "DigitNet": "model",
@@ -60,6 +63,7 @@ _HOMES = {
     "Recipe": "recipe",
     "RecipeError": "errors",
     "Run": "training",
+    "ServerError": "errors",
     "TrainingError": "errors",
     "augment": "augmentation",
     "evaluate": "evaluation",

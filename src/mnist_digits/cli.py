@@ -8,16 +8,26 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import json
 import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from .errors import CheckpointError, MnistDigitsError, PictureError
+from .errors import (
+    CheckpointError,
+    ClusterError,
+    MnistDigitsError,
+    PictureError,
+    RecipeError,
+    ServerError,
+)
 from .recipe import RECIPES, Recipe, named
 
 if TYPE_CHECKING:
@@ -32,21 +42,28 @@ if TYPE_CHECKING:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 2 for bad input, 130 after Ctrl-C.
 
-    1 if some of several pictures could not be read.
+    1 if some of several pictures could not be read, or a run came out otherwise than before.
     """
     warnings.formatwarning = lambda message, *_, **__: f"mnist-digits: warning: {message}\n"
     options = build_parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file's name need not be text in any language.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return int(options.function(options) or 0)
     except MnistDigitsError as error:
         message = " ".join(str(error).split())
         print(f"mnist-digits {options.command}: error: {message}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        # Whoever read our output has seen enough (`| head`). Without this, Python would
-        # complain again when it closes standard output.
+    except OSError as error:
+        # Of standard output: the files have errors of their own. Without this, Python would
+        # complain again when it closes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        if isinstance(error, BrokenPipeError):  # whoever reads it has seen enough (`| head`)
+            return 1
+        reason = f"cannot write the output: {error.strerror}"
+        print(f"mnist-digits {options.command}: error: {reason}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt as interrupt:
         print(f"\nmnist-digits {options.command}: stopped{interrupt}", file=sys.stderr)
         return 130
@@ -54,33 +71,40 @@ def main(arguments: list[str] | None = None) -> int:
 
 def train(options: argparse.Namespace) -> None:
     """Train a network by a recipe, evaluate it, and write the run to a folder."""
-    fields = {field.name for field in dataclasses.fields(Recipe)}
-    changes = {name: value for name, value in vars(options).items() if name in fields}
-    recipe = dataclasses.replace(named(options.recipe), **changes)
     if options.example and not options.example.parent.is_dir():
         raise CheckpointError(f"there is no folder {options.example.parent} for the example")
+    recipe = _recipe(options)
 
     import torch
 
     from . import checkpoint, evaluation, report
     from .dataset import split_validation
+    from .training import use_deterministic_operations
 
     # With --json, standard output is for the one object.
     table = sys.stderr if options.json else sys.stdout
+    begun = checkpoint.load_unfinished(options.resume) if options.resume else None
+    if begun:
+        recipe = begun.recipe
+        options.threads = options.threads or int(begun.state["threads"].clamp(1, 1024))
     device = _prepare(options)
+    if options.deterministic:
+        use_deterministic_operations()
     digits, test = _load_data(options, device)
-    kept, validation = split_validation(digits) if options.validation else (digits, None)
-    directory = checkpoint.new_directory(recipe, options.output)
+    held_out = options.validation or (begun and int(begun.state["images"]) < len(digits))
+    kept, validation = split_validation(digits) if held_out else (digits, None)
+    directory = options.resume or checkpoint.new_directory(recipe, options.output)
     print(
-        f"Training {recipe.name} on {len(kept):,} images, device {device}, "
-        f"{torch.get_num_threads()} threads\n\n{report.EPOCH_HEADER}",
+        f"{'Going on with' if begun else 'Training'} {recipe.name} on {len(kept):,} images, "
+        f"device {device}, {torch.get_num_threads()} threads\n\n{report.EPOCH_HEADER}",
         file=table,
         flush=True,
     )
-    run = _train_into(directory, recipe, kept, validation, table)
+    on_epoch = _saver(directory, options.checkpoint_every, table)
+    run = _train_into(directory, recipe, kept, validation, begun, on_epoch)
     on_train = evaluation.evaluate(run.model, kept)
     on_test = evaluation.evaluate(run.model, test)
-    run.result = checkpoint.result(run, on_train, on_test)
+    run.result = checkpoint.result(run, on_train, on_test, kept)
     checkpoint.save(run, directory)
     print(f"\n{report.accuracy_table(on_train, on_test)}", file=table, flush=True)
     if options.figures:
@@ -94,24 +118,64 @@ def train(options: argparse.Namespace) -> None:
         print(json.dumps(run.result))
 
 
-def _train_into(
-    directory: Path, recipe: Recipe, kept: Digits, validation: Digits | None, table: TextIO
-) -> Run:
-    """Train, saving and reporting every epoch; a folder that nothing was saved to is removed."""
-    from . import checkpoint, report, training
+def _recipe(options: argparse.Namespace) -> Recipe:
+    """The named recipe with the changes of the flags."""
+    fields = {field.name for field in dataclasses.fields(Recipe)}
+    changes = {name: value for name, value in vars(options).items() if name in fields}
+    if options.resume and (
+        options.recipe or options.recipe_file or changes or options.output or options.validation
+    ):
+        raise CheckpointError(
+            "a run is resumed as it was begun: give --resume no recipe, no flags of one, no "
+            "--output and no --validation"
+        )
+    if options.recipe and options.recipe_file:
+        raise RecipeError("give the name of a recipe, or its file, not both")
+    chosen = options.recipe_file or options.recipe or "fast"
+    return dataclasses.replace(_named_or_read(str(chosen)), **changes)
+
+
+def _named_or_read(recipe: str) -> Recipe:
+    """The recipe of this name, or in this JSON file."""
+    if not recipe.endswith(".json"):
+        return named(recipe)
+    try:
+        return Recipe.from_json(Path(recipe).read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot read the recipe {recipe}: {error}") from error
+
+
+def _saver(directory: Path, every: int, table: TextIO) -> Callable[[Run], None]:
+    """What is done after each epoch: a line is printed, and each `every`th one is saved."""
+    from . import checkpoint, report
 
     def on_epoch(run: Run) -> None:
-        checkpoint.save(run, directory)
+        if len(run.history) % every == 0:
+            checkpoint.save(run, directory)
         print(report.epoch_line(run.history[-1]), file=table, flush=True)
 
+    return on_epoch
+
+
+def _train_into(
+    directory: Path,
+    recipe: Recipe,
+    kept: Digits,
+    validation: Digits | None,
+    begun: Run | None,
+    on_epoch: Callable[[Run], None],
+) -> Run:
+    """Train, saving and reporting every epoch; a folder that nothing was saved to is removed."""
+    from . import checkpoint, training
+
     try:
-        return training.train(recipe, kept, validation, on_epoch=on_epoch)
+        return training.train(recipe, kept, validation, resume=begun, on_epoch=on_epoch)
     except BaseException as error:
-        saved = any(directory.iterdir())
-        if not saved:
+        # What kept it from being written may keep it from being removed.
+        with suppress(OSError):
             directory.rmdir()
-        elif isinstance(error, KeyboardInterrupt):
-            error.args = (f"; the weights after the last whole epoch are in {directory}",)
+        if isinstance(error, KeyboardInterrupt) and (directory / checkpoint.TRAINING).exists():
+            error.args = (f"; go on with: mnist-digits train --resume {directory}",)
         raise
 
 
@@ -155,6 +219,39 @@ def _evaluate_run(options: argparse.Namespace) -> None:
             print(f"\nFigures are in {directory}")
 
 
+def reproduce(options: argparse.Namespace) -> int:
+    """Train a run again by its recipe, and tell whether the weights are the very same."""
+    from . import checkpoint, report, reproduction, training
+    from .dataset import split_validation
+
+    run = checkpoint.load(options.run)
+    if not run.result:
+        raise CheckpointError(f"the run at {options.run} is not finished: go on with it first")
+    recorded = run.result.get("device")
+    if options.device == "auto":
+        options.device = recorded if recorded in ("cpu", "mps") else "cuda"
+    options.threads = options.threads or run.result.get("threads")
+    device = _prepare(options)
+    if run.result.get("deterministic"):
+        training.use_deterministic_operations()
+    digits, _ = _load_data(options, device)
+    if run.history and run.history[-1].validation_accuracy is not None:
+        digits, _ = split_validation(digits)
+    table = sys.stderr if options.json else sys.stdout
+    print(report.EPOCH_HEADER, file=table, flush=True)
+
+    def tell(latest: Run) -> None:
+        print(report.epoch_line(latest.history[-1]), file=table, flush=True)
+
+    again = training.train(run.recipe, digits, on_epoch=tell)
+    outcome = reproduction.compare(run, again, checkpoint.circumstances(digits))
+    if options.json:
+        print(json.dumps({"identical": outcome.identical, **dataclasses.asdict(outcome)}))
+    else:
+        print(f"\n{report.reproduction_text(outcome)}")
+    return int(not outcome.identical)
+
+
 def show(options: argparse.Namespace) -> None:
     """Tell what a run was: its recipe, its results, its versions."""
     from . import checkpoint, report
@@ -189,7 +286,7 @@ def _evaluate_pictures(options: argparse.Namespace) -> None:
 
 def predict(options: argparse.Namespace) -> int:
     """Read the digits in pictures: files, folders, or - for standard input."""
-    from .picture import find_pictures
+    from .picture import find_pictures, read_bounded
     from .reader import Reader
 
     reader = Reader.load(options.model, options.threads)
@@ -199,7 +296,7 @@ def predict(options: argparse.Namespace) -> int:
     for file in files:
         try:
             # As bytes, so that standard input can be read and annotated, too.
-            source = sys.stdin.buffer.read() if file == Path("-") else file
+            source = read_bounded(sys.stdin.buffer) if file == Path("-") else file
             reading = reader.read_digit(source) if options.single else reader.read(source)
             if options.annotate:
                 _annotate(source, reading, options.annotate, file if several else None)
@@ -234,6 +331,97 @@ def _annotate(source: Path | bytes, reading: Reading, output: Path, file: Path |
         write_whole(output, png.getvalue())
     except OSError as error:
         raise CheckpointError(f"cannot write {output}: {error.strerror}") from error
+
+
+def app(options: argparse.Namespace) -> None:
+    """Open a page to draw digits on; serves it, and an HTTP interface, until Ctrl-C."""
+    try:
+        from .web import server
+    except ModuleNotFoundError as error:
+        raise ServerError(
+            "the page needs more packages: pip install 'mnist-digit-classification[web]'"
+        ) from error
+    from .reader import Reader
+
+    socket = server.listen(options.host, options.port)
+    # One thread a picture: several are read at once.
+    web = server.create_server(Reader.load(options.model, threads=1), options.host)
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    address = f"http://{host}:{socket.getsockname()[1]}/"
+    print(f"Draw at {address} (Ctrl-C stops)", flush=True)
+    if options.browser:
+        import threading
+        import webbrowser
+
+        # Some browsers keep their caller waiting.
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+    web.run([socket])
+
+
+def sweep(options: argparse.Namespace) -> None:
+    """Search for better values of a recipe's fields, many trials at a time (Ray Tune)."""
+    from . import plots, report, surveys, sweep
+
+    recipe = _named_or_read(options.recipe)
+    if options.resume and not options.name:
+        raise ClusterError("name the sweep to resume: --name NAME")
+    directory = Path("sweeps") / (
+        options.name or f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{recipe.name}"
+    )
+    space = sweep.read_space(options.search, recipe)
+    trials = sweep.run_sweep(
+        recipe,
+        options.trials,
+        directory,
+        space,
+        options.resume,
+        options.address,
+        options.cpus_per_run,
+        options.gpus_per_run,
+    )
+    print(f"\n{report.leaderboard(trials)}\n\nWritten to {directory}", flush=True)
+    weights = sweep.importance(trials, space)
+    plots.save_figure(surveys.sweep_fields(trials, weights), directory / "fields.png")
+    plots.save_figure(surveys.sweep_trials(trials), directory / "trials.png")
+    print(f"Go on with: mnist-digits train --recipe {directory / 'best.json'}")
+
+
+def study(options: argparse.Namespace) -> None:
+    """Train a recipe with many seeds, side by side (Ray): mean, deviation, comparison."""
+    from . import plots, report, study, surveys
+
+    recipes = [_named_or_read(name) for name in (options.recipe, options.against) if name]
+    name = options.name or "-".join(recipe.name for recipe in recipes)
+    directory = Path("studies") / name
+    studies = study.run_study(
+        recipes,
+        options.seeds,
+        directory,
+        options.validation,
+        options.address,
+        options.cpus_per_run,
+        options.gpus_per_run,
+    )
+    print(f"\n{report.study_table(studies, options.validation)}")
+    if len(studies) == 2:
+        print(f"\n{study.verdict(*studies)}")
+        if not options.validation:
+            print("(on the test set: to choose between recipes, compare with --validation)")
+    plots.save_figure(surveys.distribution(studies), directory / "distribution.png")
+    print(f"\nWritten to {directory}")
+
+
+def read(options: argparse.Namespace) -> None:
+    """Read many pictures into Parquet files: a folder, a glob, Parquet, tar (Ray Data)."""
+    from . import bulk
+
+    counts = bulk.read_source(
+        options.source, options.out, options.column, options.model, options.address
+    )
+    print(
+        f"{counts['pictures']:,} pictures, {counts['errors']:,} of them not readable; "
+        f"written to {options.out}"
+    )
 
 
 def export(options: argparse.Namespace) -> None:
@@ -276,14 +464,33 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     command = _add_command(commands, train)
+    command.add_argument("recipe", nargs="?", help=f"{' or '.join(RECIPES)} (without one: fast)")
     command.add_argument(
-        "recipe", nargs="?", default="fast", help=f"{' or '.join(RECIPES)} (without one: fast)"
+        "--recipe", dest="recipe_file", type=Path, metavar="FILE", help="a recipe as JSON"
     )
     _add_recipe_flags(command)
     command.add_argument(
         "--validation",
         action="store_true",
         help="train on 50,004 of the images and measure every epoch on the other 9,996",
+    )
+    command.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="the same weights bit for bit each time on a GPU, too, if slower",
+    )
+    command.add_argument(
+        "--resume",
+        type=Path,
+        metavar="RUN",
+        help="go on with a run that was stopped, as if it had not been",
+    )
+    command.add_argument(
+        "--checkpoint-every",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="save what a run can be resumed from after every N epochs (1)",
     )
     command.add_argument("--output", type=Path, help="folder of the run (runs/<time>-<recipe>)")
     command.add_argument("--example", type=Path, help="also write the sample predictions here")
@@ -318,10 +525,50 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--threads", type=_positive, help="of the CPU (all cores)")
 
+    command = _add_command(commands, app)
+    command.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
+    command.add_argument("--port", type=_port, default=8000, help="0 takes a free one (8000)")
+    command.add_argument("--model", type=Path, help="an exported run (the model that we ship)")
+    command.add_argument(
+        "--browser",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="open the page in a browser",
+    )
+
+    command = _add_command(commands, sweep)
+    command.add_argument("recipe", help="name of a recipe, or a JSON file")
+    command.add_argument("--trials", type=_positive, default=16, help="how many (16)")
+    command.add_argument("--search", type=Path, help="search space, a JSON file (a default one)")
+    command.add_argument("--name", help="of the folder, sweeps/NAME (time and recipe)")
+    command.add_argument("--resume", action="store_true", help="go on with the sweep of this name")
+    _add_cluster_flags(command)
+
+    command = _add_command(commands, study)
+    command.add_argument("recipe", help="name of a recipe, or a JSON file")
+    command.add_argument("--seeds", type=_seeds, default=list(range(10)), help="such as 0-29 (0-9)")
+    command.add_argument("--against", metavar="RECIPE", help="another one, to compare with")
+    command.add_argument(
+        "--validation", action="store_true", help="hold out the validation slice, and measure on it"
+    )
+    command.add_argument("--name", help="of the folder, studies/NAME (the recipes)")
+    _add_cluster_flags(command)
+
+    command = _add_command(commands, read)
+    command.add_argument("source", help="a folder, a glob, a Parquet or a tar file")
+    command.add_argument("--out", type=Path, required=True, help="folder for the Parquet files")
+    command.add_argument("--column", help="of Parquet: the one with the images (the only one)")
+    command.add_argument("--model", type=Path, help="an exported run (the model that we ship)")
+    command.add_argument("--address", help=ADDRESS_HELP)
+
     command = _add_command(commands, export)
     command.add_argument("run", type=Path, help="folder of a run, or its model.safetensors")
     command.add_argument("--output", type=Path, help="the file (model.onnx in the run's folder)")
     command.add_argument("--data", type=Path, help="folder of the MNIST files (the user's cache)")
+
+    command = _add_command(commands, reproduce)
+    command.add_argument("run", type=Path, help="folder of a run, or its model.safetensors")
+    _add_common_flags(command, figures=False)
 
     command = _add_command(commands, show)
     command.add_argument("run", type=Path, help="folder of a run, or its model.safetensors")
@@ -368,25 +615,52 @@ def _shown(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _add_common_flags(command: Parser) -> None:
+def _add_common_flags(command: Parser, figures: bool = True) -> None:
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     command.add_argument("--threads", type=_positive, help="of the CPU (all cores)")
     command.add_argument("--data", type=Path, help="folder of the MNIST files (the user's cache)")
     command.add_argument(
         "--download", action="store_true", help="fetch missing files instead of unpacking ours"
     )
-    command.add_argument(
-        "--figures",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="write the figures as PNG",
-    )
+    if figures:
+        command.add_argument(
+            "--figures",
+            action=argparse.BooleanOptionalAction,
+            default=True,
+            help="write the figures as PNG",
+        )
     command.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+ADDRESS_HELP = "host:port of a Ray cluster, or auto (Ray starts here)"
+
+
+def _add_cluster_flags(command: Parser) -> None:
+    command.add_argument("--address", help=ADDRESS_HELP)
+    command.add_argument("--cpus-per-run", type=_positive, default=1, help="and its threads (1)")
+    command.add_argument("--gpus-per-run", type=float, default=0.0, help="a part shares one (0)")
+
+
+def _seeds(text: str) -> list[int]:
+    parts = [part.partition("-") for part in text.split(",")]
+    try:
+        seeds = [n for low, _, high in parts for n in range(int(low), int(high or low) + 1)]
+    except ValueError:
+        seeds = []
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise argparse.ArgumentTypeError(f"must be like 0-29 or 0,3,7, not {text!r}")
+    return seeds
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1024:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 1024, not {text!r}")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 65535, not {text!r}")
     return int(text)
 
 
