@@ -27,10 +27,11 @@ coverage: $(VENV)/installed-dev  ## Run them again, and tell which lines of src/
 torture: $(VENV)/installed-dev  ## Faults by the thousand (an hour or two); writes benchmarks/RELIABILITY.md
 	PYTHONPATH=tests/faults $(BIN)/python benchmarks/torture.py
 
-fuzz: $(VENV)/installed-dev  ## Fuzz the readers of pictures and checkpoints, half an hour each; on Linux
+fuzz: $(VENV)/installed-dev  ## Fuzz what reads pictures and checkpoints, half an hour each; on Linux
 	$(BIN)/pip install --quiet atheris
 	PYTHONPATH=tests/faults $(BIN)/python tests/faults/fuzz.py pictures -max_total_time=1800
 	PYTHONPATH=tests/faults $(BIN)/python tests/faults/fuzz.py checkpoints -max_total_time=1800
+	PYTHONPATH=tests/faults $(BIN)/python tests/faults/fuzz.py headers -max_total_time=1800
 
 audit: $(VENV)/installed  ## Ask whether anything that is installed is known to be vulnerable
 	$(BIN)/pip install --quiet pip-audit

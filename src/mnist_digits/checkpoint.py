@@ -23,7 +23,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 import safetensors.torch
@@ -108,10 +107,10 @@ def save(run: Run, directory: Path) -> None:
 
 def _content(tensors: dict[str, Tensor], header: dict[str, str]) -> bytes:
     """A file of these tensors and this header, with its checksum."""
-    return safetensors.torch.save(tensors, header | {CHECKSUM: _checksum(tensors, header)})
+    return safetensors.torch.save(tensors, header | {CHECKSUM: content_checksum(tensors, header)})
 
 
-def _checksum(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
+def content_checksum(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
     """SHA-256 of the header but its checksum, and of every tensor with its name."""
     said = sorted((key, value) for key, value in header.items() if key != CHECKSUM)
     content = hashlib.sha256(json.dumps(said).encode())
@@ -173,7 +172,7 @@ def _read(file: Path, wanted: Callable[[Run], dict[str, Tensor]]) -> tuple[Run, 
             _compare(tensors, wanted(run))
             # Cloned: otherwise they are windows onto a file that may change.
             loaded = {name: tensors.get_tensor(name).clone() for name in tensors.keys()}  # noqa: SIM118
-            if header.get(CHECKSUM) != _checksum(loaded, header):
+            if header.get(CHECKSUM) != content_checksum(loaded, header):
                 raise CheckpointError("it is damaged: its checksum is not that of its content")
             return run, loaded
     except (CheckpointError, RecipeError, SafetensorError, OSError) as error:
@@ -258,11 +257,9 @@ def _from_header(header: dict[str, str]) -> Run:
         recipe = Recipe.from_json(header["recipe"])
         history = [_epoch(epoch) for epoch in json.loads(header["history"])]
         seconds = float(header["training_seconds"])
-        outcome = json.loads(header["result"])
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        outcome = _outcome(json.loads(header["result"]))
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"its header is damaged ({error})") from error
-    if not isinstance(outcome, dict):
-        raise CheckpointError("its header is damaged (the result is no object)")
     # Of an ensemble that is not finished there are fewer.
     members = min(max(1, -(-len(history) // recipe.epochs)), recipe.members)
     with torch.device("meta"):
@@ -273,10 +270,24 @@ def _from_header(header: dict[str, str]) -> Run:
 def _epoch(values: dict[str, Any]) -> Epoch:
     """An epoch of the history, if it is made of numbers."""
     epoch = Epoch(**values)
-    for value in (*values.values(), *epoch.loss_curve, *epoch.accuracy_curve):
-        if not isinstance(value, (int, float, list, NoneType)):
-            raise TypeError(f"the history has {value!r} in the place of a number")
+    for name, value in values.items():
+        for number in value if name.endswith("_curve") else [value]:
+            if number is None and name == "validation_accuracy":
+                continue
+            if not isinstance(number, (int, float)):
+                raise TypeError(f"the history has {number!r} in the place of a number")
+            float(number)  # a whole number can be too large for one
     return epoch
+
+
+def _outcome(result: Any) -> dict[str, Any]:
+    """The result, if what the commands take from it is what it should be."""
+    if not isinstance(result, dict) or not isinstance(result.get("versions", {}), dict):
+        raise TypeError("the result is no object, or has no object of versions")
+    threads = result.get("threads", 1)
+    if not isinstance(threads, int) or not 1 <= threads <= 1024:
+        raise TypeError(f"the result has {threads!r} threads")
+    return result
 
 
 def _compare(tensors: Any, wanted: dict[str, Tensor]) -> None:
