@@ -47,8 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.formatwarning = lambda message, *_, **__: f"mnist-digits: warning: {message}\n"
     options = build_parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A file's name need not be text in any language.
-        sys.stdout.reconfigure(errors="backslashreplace")
+        # A file's name need not be text in any language; progress is to be seen in a pipe, too.
+        sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
     try:
         return int(options.function(options) or 0)
     except MnistDigitsError as error:
@@ -98,7 +98,6 @@ def train(options: argparse.Namespace) -> None:
         f"{'Going on with' if begun else 'Training'} {recipe.name} on {len(kept):,} images, "
         f"device {device}, {torch.get_num_threads()} threads\n\n{report.EPOCH_HEADER}",
         file=table,
-        flush=True,
     )
     on_epoch = _saver(directory, options.checkpoint_every, table)
     run = _train_into(directory, recipe, kept, validation, begun, on_epoch)
@@ -106,7 +105,7 @@ def train(options: argparse.Namespace) -> None:
     on_test = evaluation.evaluate(run.model, test)
     run.result = checkpoint.result(run, on_train, on_test, kept)
     checkpoint.save(run, directory)
-    print(f"\n{report.accuracy_table(on_train, on_test)}", file=table, flush=True)
+    print(f"\n{report.accuracy_table(on_train, on_test)}", file=table)
     if options.figures:
         write_figures(run, test, on_test, directory)
     if options.example:
@@ -152,7 +151,7 @@ def _saver(directory: Path, every: int, table: TextIO) -> Callable[[Run], None]:
     def on_epoch(run: Run) -> None:
         if len(run.history) % every == 0:
             checkpoint.save(run, directory)
-        print(report.epoch_line(run.history[-1]), file=table, flush=True)
+        print(report.epoch_line(run.history[-1]), file=table)
 
     return on_epoch
 
@@ -211,7 +210,7 @@ def _evaluate_run(options: argparse.Namespace) -> None:
             report.confusion_table(on_test),
             report.calibration_table(on_test),
         ]
-        print("\n\n".join(tables), flush=True)
+        print("\n\n".join(tables))
     if options.figures:
         directory = options.output or (options.run if options.run.is_dir() else options.run.parent)
         write_figures(run, test, on_test, directory)
@@ -238,10 +237,10 @@ def reproduce(options: argparse.Namespace) -> int:
     if run.history and run.history[-1].validation_accuracy is not None:
         digits, _ = split_validation(digits)
     table = sys.stderr if options.json else sys.stdout
-    print(report.EPOCH_HEADER, file=table, flush=True)
+    print(report.EPOCH_HEADER, file=table)
 
     def tell(latest: Run) -> None:
-        print(report.epoch_line(latest.history[-1]), file=table, flush=True)
+        print(report.epoch_line(latest.history[-1]), file=table)
 
     again = training.train(run.recipe, digits, on_epoch=tell)
     outcome = reproduction.compare(run, again, checkpoint.circumstances(digits))
@@ -276,7 +275,7 @@ def _evaluate_pictures(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(report.pictures_summary(outcomes)))
     else:
-        print(report.pictures_table(outcomes), flush=True)
+        print(report.pictures_table(outcomes))
     if options.figures and not all(outcome.right for outcome in outcomes):
         figure = (options.output or Path()) / "picture_mistakes.png"
         plots.save_figure(plots.picture_mistakes(outcomes), figure)
@@ -304,14 +303,14 @@ def predict(options: argparse.Namespace) -> int:
             failed = True
             message = " ".join(str(error).split())
             if options.json:
-                print(json.dumps({"file": str(file), "error": message}), flush=True)
+                print(json.dumps({"file": str(file), "error": message}))
             else:
-                print(f"mnist-digits predict: error: {message}", file=sys.stderr, flush=True)
+                print(f"mnist-digits predict: error: {message}", file=sys.stderr)
             continue
         if options.json:
-            print(json.dumps({"file": str(file), **reading.to_dict()}), flush=True)
+            print(json.dumps({"file": str(file), **reading.to_dict()}))
         else:
-            print(f"{file}: {reading}", flush=True)
+            print(f"{file}: {reading}")
     return int(failed)
 
 
@@ -348,7 +347,7 @@ def app(options: argparse.Namespace) -> None:
     web = server.create_server(Reader.load(options.model, threads=1), options.host)
     host = f"[{options.host}]" if ":" in options.host else options.host
     address = f"http://{host}:{socket.getsockname()[1]}/"
-    print(f"Draw at {address} (Ctrl-C stops)", flush=True)
+    print(f"Draw at {address} (Ctrl-C stops)")
     if options.browser:
         import threading
         import webbrowser
@@ -379,7 +378,7 @@ def sweep(options: argparse.Namespace) -> None:
         options.cpus_per_run,
         options.gpus_per_run,
     )
-    print(f"\n{report.leaderboard(trials)}\n\nWritten to {directory}", flush=True)
+    print(f"\n{report.leaderboard(trials)}\n\nWritten to {directory}")
     weights = sweep.importance(trials, space)
     plots.save_figure(surveys.sweep_fields(trials, weights), directory / "fields.png")
     plots.save_figure(surveys.sweep_trials(trials), directory / "trials.png")
