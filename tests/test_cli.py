@@ -14,8 +14,10 @@ import termios
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
+from mnist_digits import training
 from mnist_digits.cli import main
 from mnist_digits.recipe import Recipe
 
@@ -161,6 +163,7 @@ def test_validation_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["--threads", "0"], "--threads: must be a whole number from 1"),
         (["--epoch-count", "3"], "unrecognized arguments"),
         (["--data", __file__], "choose a folder that you can write to"),
+        (["--data", "~nobody-has-this-name/x"], "choose a folder that you can write to"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(
@@ -189,11 +192,32 @@ def test_an_output_that_cannot_be(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_link_to_nowhere_in_the_place_of_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").symlink_to(tmp_path / "nowhere")
+    assert "runs is no folder" in failure(capsys, "train")
+
+
+def test_too_little_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def too_much(*_: object) -> None:
+        torch.empty(2**60, dtype=torch.uint8)
+
+    monkeypatch.setattr(training, "augment", too_much)
+    assert main(["train", "--output", str(tmp_path / "run")]) == 2
+    assert "choose a smaller --batch-size" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("command", ["evaluate", "show"])
 def test_a_checkpoint_that_is_none(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "there is no run at" in failure(capsys, command, tmp_path / "nowhere")
+    assert "there is no run at" in failure(capsys, command, 300 * "long")
     (tmp_path / "model.safetensors").write_bytes(b"garbage")
     assert "does not hold a run" in failure(capsys, command, tmp_path)
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from mnist_digits import DigitNet, Epoch, Recipe, Run, report
+import torch
+
+from mnist_digits import DigitNet, Epoch, Evaluation, Recipe, Run, report
 
 
 def run_with(validation_accuracy: float, seconds: float) -> Run:
@@ -17,3 +19,11 @@ def test_a_row_of_a_comparison_is_the_mean_over_the_seeds() -> None:
 
 def test_one_run_has_no_deviation() -> None:
     assert report.comparison_line("fast", [run_with(0.99, 1.0)]).split()[2] == "-"
+
+
+def test_the_confusion_has_a_column_for_each_digit() -> None:
+    answers = Evaluation(torch.eye(10), torch.arange(10))
+    _, header, *rows = report.confusion_table(answers).splitlines()
+    assert header.split() == ["label", *map(str, range(10))]
+    for digit, row in enumerate(rows):
+        assert row.rindex("1") == header.rindex(str(digit))

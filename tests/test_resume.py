@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
 
-from mnist_digits import FAST, CheckpointError, Digits, Recipe, Run, TrainingError, save, train
+from mnist_digits import (
+    FAST,
+    CheckpointError,
+    Digits,
+    Recipe,
+    Run,
+    TrainingError,
+    cli,
+    save,
+    train,
+)
 from mnist_digits.checkpoint import load_unfinished
+from mnist_digits.training import use_deterministic_operations
 
 SHORT = dataclasses.replace(FAST, widths=(8, 16), hidden=16, batch_size=100, epochs=3)
 RECIPES = {
@@ -110,3 +122,20 @@ def test_there_must_be_something_to_resume(
 
 def test_a_finished_run_keeps_no_state(run_directory: Path) -> None:
     assert not (run_directory / "training.safetensors").exists()
+
+
+def test_the_command_goes_on_with_what_the_bits_depend_on(
+    few: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_deterministic_operations()
+    try:
+        train_until(SHORT, few, 1, tmp_path)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    monkeypatch.setattr(cli, "_prepare", lambda options: chosen.update(vars(options)))
+    chosen: dict[str, object] = {}
+    with suppress(AttributeError):  # there is no device then
+        cli.main(["train", "--resume", str(tmp_path)])
+    assert chosen["deterministic"]
+    assert chosen["device"] == "cpu"
+    assert chosen["threads"] == torch.get_num_threads()

@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,9 +58,16 @@ def new_directory(recipe: Recipe, chosen: Path | None = None) -> Path:
     stem, number = directory.name, 1
     while True:
         try:
-            directory.mkdir(parents=True)
+            # One after the other: where runs/ is a link to nowhere, it would be runs/ that exists.
+            directory.parent.mkdir(parents=True, exist_ok=True)
+            directory.mkdir()
             return directory
         except FileExistsError as error:
+            if not directory.parent.is_dir():
+                raise CheckpointError(
+                    f"cannot make the folder {directory}: {directory.parent} is no folder; "
+                    f"remove it, or choose another place"
+                ) from error
             if chosen:
                 raise CheckpointError(
                     f"{chosen} exists already: choose another folder, or remove that one"
@@ -126,8 +134,8 @@ def load(path: Path) -> Run:
     Raises:
         CheckpointError: there is none, or the file is damaged or something else.
     """
-    file = path / WEIGHTS if path.is_dir() else path
-    if not file.is_file():
+    file = path / WEIGHTS if os.path.isdir(path) else path
+    if not os.path.isfile(file):
         raise CheckpointError(f"there is no run at {path}: no file {file}")
     run, weights = _read(file, lambda run: run.model.state_dict())
     return _with_weights(run, weights)
@@ -164,8 +172,8 @@ def _named(weights: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Te
 
 def _read(file: Path, wanted: Callable[[Run], dict[str, Tensor]]) -> tuple[Run, dict[str, Tensor]]:
     """The run that the file's header tells of, and the file's tensors, which must be as wanted."""
-    _refuse_pickle(file)
     try:
+        _refuse_pickle(file)
         with safe_open(file, framework="pt") as tensors:
             header = tensors.metadata() or {}
             run = _from_header(header)
@@ -244,8 +252,8 @@ def _refuse_pickle(file: Path) -> None:
     # can also be the length that opens a safetensors file; but there { follows at byte 8.
     if start.startswith((b"PK", b"\x80")) and start[8:] != b"{":
         raise CheckpointError(
-            f"{file} is a pickle (torch.save): it could run code of its own and is never "
-            f"loaded; bring the weights as {WEIGHTS}"
+            f"it is a pickle (torch.save): it could run code of its own and is never loaded; "
+            f"bring the weights as {WEIGHTS}"
         )
 
 

@@ -27,11 +27,13 @@ from .errors import (
     PictureError,
     RecipeError,
     ServerError,
+    TrainingError,
 )
 from .recipe import RECIPES, Recipe, named
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from .dataset import Digits
     from .evaluation import Evaluation
@@ -86,7 +88,7 @@ def train(options: argparse.Namespace) -> None:
     begun = checkpoint.load_unfinished(options.resume) if options.resume else None
     if begun:
         recipe = begun.recipe
-        options.threads = options.threads or int(begun.state["threads"].clamp(1, 1024))
+        _as_begun(options, begun.state)
     device = _prepare(options)
     if options.deterministic:
         use_deterministic_operations()
@@ -115,6 +117,16 @@ def train(options: argparse.Namespace) -> None:
     print(f"\nTrained in {run.training_seconds:.1f} s; written to {directory}", file=table)
     if options.json:
         print(json.dumps(run.result))
+
+
+def _as_begun(options: argparse.Namespace, state: dict[str, Tensor]) -> None:
+    """Choose what the bits depend on as it was before, but what the flags say."""
+    from .state import DEVICES
+
+    options.threads = options.threads or int(state["threads"].clamp(1, 1024))
+    options.deterministic = options.deterministic or bool(state["deterministic"])
+    if options.device == "auto":
+        options.device = DEVICES[int(state["device"].clamp(0, len(DEVICES) - 1))]
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
@@ -175,6 +187,11 @@ def _train_into(
             directory.rmdir()
         if isinstance(error, KeyboardInterrupt) and (directory / checkpoint.TRAINING).exists():
             error.args = (f"; go on with: mnist-digits train --resume {directory}",)
+        # What torch says on a CPU and on a GPU.
+        if isinstance(error, RuntimeError) and "memory" in str(error):
+            raise TrainingError(
+                "there is not enough memory: choose a smaller --batch-size, or smaller --widths"
+            ) from error
         raise
 
 

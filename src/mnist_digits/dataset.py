@@ -124,8 +124,9 @@ def load_mnist(
     Raises:
         DatasetError: the folder cannot be made, read or written, or a download failed.
     """
-    folder = (Path(root) if root is not None else cache_folder()).expanduser()
+    folder = Path(root) if root is not None else cache_folder()
     try:
+        folder = folder.expanduser()
         _provide_files(folder, download)
         return _read(folder, train=True), _read(folder, train=False)
     except (OSError, RuntimeError) as error:

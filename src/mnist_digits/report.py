@@ -73,7 +73,7 @@ def digit_table(evaluation: Evaluation) -> str:
 
 def confusion_table(evaluation: Evaluation) -> str:
     """Which digit is read as which."""
-    lines = ["label   read as" + "".join(f"{digit:>5}" for digit in range(10))[7:]]
+    lines = ["        read as", "label   " + "".join(f"{digit:>5}" for digit in range(10))]
     for digit, row in enumerate(evaluation.confusion.tolist()):
         lines.append(f"{digit:5}   " + "".join(f"{count or '.':>5}" for count in row))
     return "\n".join(lines)

@@ -16,6 +16,8 @@ from .recipe import Recipe
 
 # What AdamW keeps of each parameter; the last two have its shape.
 KEPT = ("step", "exp_avg", "exp_avg_sq")
+# A state is made of numbers: this is what that of the device means.
+DEVICES = ("cpu", "cuda", "mps")
 
 
 def capture(
@@ -26,8 +28,13 @@ def capture(
     Args:
         images: how many there are to train on: a resumed training must have as many.
     """
-    threads = torch.get_num_threads()
-    state = {"images": torch.tensor(images), "threads": torch.tensor(threads)}
+    circumstances = {
+        "images": images,
+        "threads": torch.get_num_threads(),
+        "deterministic": int(torch.are_deterministic_algorithms_enabled()),
+        "device": DEVICES.index(next(model.parameters()).device.type),
+    }
+    state = {name: torch.tensor(value) for name, value in circumstances.items()}
     if average:
         state["averaged"] = average.n_averaged
         state |= {f"live.{name}": value for name, value in model.state_dict().items()}
@@ -66,7 +73,7 @@ def expected(recipe: Recipe) -> dict[str, Tensor]:
     with torch.device("meta"):
         model = DigitNet(recipe)
         whole, fraction = torch.empty((), dtype=torch.int64), torch.empty(())
-    state = {"images": whole, "threads": whole}
+    state = dict.fromkeys(("images", "threads", "deterministic", "device"), whole)
     if recipe.average_decay:
         state["averaged"] = whole
         state |= {f"live.{name}": value for name, value in model.state_dict().items()}

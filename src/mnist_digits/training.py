@@ -184,6 +184,8 @@ def _train_ensemble(
 ) -> Run:
     """Train the members one after the other, each a run of its own with the next seed."""
     members = _apart(resume) if resume else []
+    for member in members:
+        member.model.to(digits.device)
     begun = members.pop() if members and len(members[-1].history) < recipe.epochs else None
 
     def watch(latest: Run) -> None:
@@ -265,11 +267,13 @@ def _optimization(
     optimizer = torch.optim.AdamW(
         model.parameters(), betas=(0.7, 0.9), weight_decay=recipe.weight_decay
     )
+    # A rise of no step at all would be divided by.
+    warmup = 0.0 if recipe.warmup * (steps + 1) == 1 else recipe.warmup
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         max_lr=recipe.learning_rate,
         total_steps=steps + 1,
-        pct_start=recipe.warmup,
+        pct_start=warmup,
         cycle_momentum=False,
     )
     return optimizer, schedule
