@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 .PHONY: bench-cluster pretrained notebook screenshot lint format clean
 
 help:  ## Show what there is to make
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 run: $(VENV)/installed  ## Train on MNIST (RECIPE=fast), print the results, write runs/... and example_prediction.png
 	$(BIN)/mnist-digits train $(RECIPE) --example example_prediction.png
@@ -24,10 +24,10 @@ test: $(VENV)/installed-dev  ## Run all the tests
 coverage: $(VENV)/installed-dev  ## Run them again, and tell which lines of src/ they do not reach
 	$(BIN)/python -m pytest --cov=mnist_digits --cov-report=term-missing:skip-covered --cov-fail-under=95
 
-torture: $(VENV)/installed-dev  ## Faults by the thousand (an hour or two); writes benchmarks/RELIABILITY.md
+torture: $(VENV)/installed-dev  ## Faults by the thousand (half an hour); writes benchmarks/RELIABILITY.md
 	PYTHONPATH=tests/faults $(BIN)/python benchmarks/torture.py
 
-fuzz: $(VENV)/installed-dev  ## Fuzz what reads pictures and checkpoints, half an hour each; on Linux
+fuzz: $(VENV)/installed-dev  ## Fuzz what reads pictures, checkpoints and their headers, half an hour each; on Linux
 	$(BIN)/pip install --quiet atheris
 	PYTHONPATH=tests/faults $(BIN)/python tests/faults/fuzz.py pictures -max_total_time=1800
 	PYTHONPATH=tests/faults $(BIN)/python tests/faults/fuzz.py checkpoints -max_total_time=1800
@@ -46,10 +46,10 @@ bench-full: $(VENV)/installed  ## The same with the slow peers to their end: mor
 bench-serving: $(VENV)/installed-dev  ## Measure the page and the HTTP interface (half an hour)
 	$(BIN)/python benchmarks/serving.py
 
-bench-cluster: $(VENV)/installed-dev  ## Measure what Ray gains on this machine (ten minutes)
+bench-cluster: $(VENV)/installed-dev  ## Measure what Ray gains on this machine (five minutes)
 	$(BIN)/python benchmarks/cluster.py
 
-pretrained: $(VENV)/installed-dev  ## Train and export the model that the package ships
+pretrained: $(VENV)/installed-dev  ## Train and export the model that the package ships, choose the page's samples (half an hour)
 	$(BIN)/python -m mnist_digits.pretrained
 	$(BIN)/python -m mnist_digits.web.samples
 

@@ -1,6 +1,6 @@
 """What Ray gains on this machine: studies and bulk reading against one after the other.
 
-    python benchmarks/cluster.py          # ten minutes; writes CLUSTER.md
+    python benchmarks/cluster.py          # five minutes; writes CLUSTER.md
 
 Whole commands are timed, with the start of Python, torch and Ray, as whoever waits for them does.
 Memory is that of the command and of all of Ray's processes, sampled twice a second: what only one

@@ -44,11 +44,13 @@ class Normalized(nn.Module):
 class Peer:
     """A published recipe.
 
-    `batches(digits, batch_size)` are the scaled images and labels of one epoch; the
-    schedule moves on after each step (`each_step`) or after each epoch.
+    `published` is where it is from, and what it reached there. `batches(digits, batch_size)`
+    are the scaled images and labels of one epoch; the schedule moves on after each step
+    (`each_step`) or after each epoch.
     """
 
     name: str
+    published: str
     epochs: int
     batch_size: int
     network: Callable[[], nn.Module]
@@ -131,6 +133,7 @@ def example_batches(_: Digits, batch_size: int) -> Batches:
 
 PYTORCH_EXAMPLE = Peer(
     name="PyTorch example",
+    published="`mnist` among PyTorch's examples on GitHub: about 99.2% after 14 epochs",
     epochs=14,
     batch_size=64,
     network=example_network,
@@ -160,6 +163,7 @@ def speed_batches(digits: Digits, batch_size: int) -> Batches:
 
 TRAIN_MNIST_FAST = Peer(
     name="train_mnist_fast",
+    published="Tuomas Oikarinen, on GitHub: 99.04% on average, in 0.76 s on a GTX 1660 Ti",
     epochs=1,
     batch_size=256,
     network=speed_network,
@@ -194,6 +198,8 @@ def accuracy_batches(digits: Digits, batch_size: int) -> Batches:
 
 M3 = Peer(
     name="MnistSimpleCNN M3",
+    published='An, Lee, Park, Yang and So, "An Ensemble of Simple Convolutional Neural Network '
+    'Models for MNIST Digit Recognition", 2020: 99.70% on average after the last of 150 epochs',
     epochs=150,
     batch_size=120,
     network=accuracy_network,

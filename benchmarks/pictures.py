@@ -59,7 +59,10 @@ def mixed(frames: NDArray[Any], other: NDArray[Any]) -> Frames:
 
 
 def corruptions(frames: Frames) -> dict[str, Callable[[], Frames]]:
-    """What may happen to a frame, each with a fixed strength. None of it is in the training."""
+    """What may happen to a frame, each with a fixed strength.
+
+    The training has changes of most of these kinds, by other functions and of other strengths.
+    """
     random = np.random.default_rng(0)
     shape = frames.shape
     dark = frames.copy()

@@ -209,7 +209,7 @@ def main() -> None:
     inference, command = measure_inference(), measure_command("fast")
     minutes = (time.perf_counter() - started) / 60
     epochs = {
-        name: [outcome["epochs"] for outcome in several]
+        name + (" (stopped)" if not several[0]["finished"] else ""): [o["epochs"] for o in several]
         for name, several in by_name([o for o in outcomes if o["epochs"]]).items()
     }
     figure = plots.accuracy_against_time(epochs, set(RECIPES))

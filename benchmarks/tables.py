@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peers import PEERS
 
 REFERENCE = "train_mnist_fast"
 THRESHOLDS = (0.99, 0.995, 0.997)
@@ -30,6 +31,9 @@ times and memory are medians. Training time goes from the data in memory to the 
 trainings of accurate, no two with a member in common; their time is the members' together.
 Times with * are of trainings that were stopped and extrapolated from their steps. The peers
 are written anew from their published settings (`peers.py`), and train as they do: see there.
+What they published themselves:
+
+{published}
 
 The whole command `mnist-digits train fast --no-figures`, from its start to the files on disk,
 takes {command:.1f} s.
@@ -62,6 +66,7 @@ def results(
         minutes=minutes,
         machine=machine(),
         reference=REFERENCE,
+        published="\n".join(f"- {peer.name}: {peer.published}." for peer in PEERS.values()),
         training="\n".join(training_row(several, reference) for several in groups.values()),
         command=command,
         inference="\n".join(
@@ -120,7 +125,8 @@ def machine() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
+    threads = torch.get_num_threads()
     return (
-        f"{names[0] if names else platform.machine()}, {torch.get_num_threads()} threads, "
+        f"{names[0] if names else platform.machine()}, {threads} thread{'s' * (threads > 1)}, "
         f"torch {torch.__version__}, Python {platform.python_version()}, {platform.system()}"
     )

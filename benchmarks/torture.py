@@ -1,6 +1,6 @@
 """Faults of every kind, by the thousand: killed, out of disk, damaged; writes RELIABILITY.md.
 
-    make torture                                              # an hour or two, everything
+    make torture                                              # half an hour, everything
     PYTHONPATH=tests/faults python benchmarks/torture.py kills disks       # only these
     PYTHONPATH=tests/faults python benchmarks/torture.py pictures --share 0.1
 
@@ -176,7 +176,7 @@ def damaged(amount: Amount) -> list[Row]:
     """Checkpoints, models and recipes, with bits flipped, truncated and spliced."""
     twice = 2 * damaged_files.large_size()
     return [
-        _damaged_row(amount, damaged_files.checkpoint, 8_000, "damaged checkpoints, small"),
+        _damaged_row(amount, damaged_files.checkpoint, 10_000, "damaged checkpoints, small"),
         _damaged_row(
             amount,
             damaged_files.large_checkpoint,
@@ -292,7 +292,7 @@ def main() -> int:
         rows += [Row(**{**vars(done[0]), "seconds": time.monotonic() - started}), *done[1:]]
         print(table(rows[-len(done) :]), flush=True)
     if not options.parts:
-        share = f"{options.share:g} of its cases, {options.minutes:g} minutes a loop at most"
+        share = f"{options.share:.0%} of its cases, {options.minutes:g} minutes a loop at most"
         text = HEAD.format(share=share, date=date.today(), machine=machine())
         (HERE / "RELIABILITY.md").write_text(f"{text}\n{table(rows)}\n")
     return int(any(row.held < row.target * row.done for row in rows))
