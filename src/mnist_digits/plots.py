@@ -359,8 +359,12 @@ def comparison(experiment: str, runs: Mapping[str, Sequence[Run]]) -> Figure:
         errors = [1 - (run.history[-1].validation_accuracy or 0) for run in several]
         wrong.plot([place] * len(errors), errors, linestyle="", alpha=0.55, markersize=5, **style)
         wrong.hlines(np.mean(errors), place - 0.3, place + 0.3, color=style["color"], linewidth=2)
-    loss.set(title="Training loss", xlabel="epoch", xlim=(0, None), yscale="log")
-    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    loss.set(title="Training loss (log scale)", xlabel="epoch", xlim=(0, None), yscale="log")
+    ticks = LogLocator(subs=(1, 2, 5))
+    loss.yaxis.set_major_locator(ticks)
+    # Down to a number that is told: an axis without one there looks as if it began at 0.
+    lowest = loss.dataLim.ymin
+    loss.set_ylim(max(tick for tick in ticks.tick_values(lowest, 1) if tick <= lowest))
     loss.yaxis.set_major_formatter(plain_number)
     loss.yaxis.set_minor_locator(NullLocator())
     loss.legend(frameon=False, fontsize=9, title=experiment, title_fontsize=9)
@@ -397,7 +401,9 @@ def page_reading(source: Source, reading: Reading, columns: int = 10) -> Figure:
     for digit, small in zip(reading.digits, grid(lower, rows, columns).flat, strict=False):
         show_pixels(small, digit.frame)
         above = str(digit.digit) if digit.sure else f"{digit.digit}?"
-        caption(small, above, f"{digit.confidence:.1%}", BLUE if digit.sure else ORANGE)
+        # Rounded down, as `Reading` does: nothing is 100% sure.
+        below = f"{int(1000 * digit.confidence) / 10}%"
+        caption(small, above, below, BLUE if digit.sure else ORANGE)
     return figure
 
 
