@@ -88,6 +88,61 @@ def test_annotated_copies(pictures: Path, tmp_path: Path) -> None:
     assert {path.name for path in several.iterdir()} == {"7.png", "21.png", "one.png"}
 
 
+def test_each_copy_has_a_name_of_its_own(pictures: Path, tmp_path: Path) -> None:
+    seven = (pictures / "7.png").read_bytes()
+    for name in ("a/scan.png", "b/scan.png", "b/SCAN.png", "c/scan-2.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(seven)
+    out = tmp_path / "out"
+    assert main(["predict", str(tmp_path / "in"), "--annotate", str(out)]) == 0
+    names = sorted(path.name.lower() for path in out.iterdir())
+    assert names == ["scan-2-2.png", "scan-2.png", "scan-3.png", "scan.png"]
+
+
+def test_no_copy_replaces_a_picture_that_is_read(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {name: (pictures / name).read_bytes() for name in ("7.png", "21.png")}
+    for name, content in before.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "link").symlink_to(tmp_path)
+    for arguments in (
+        [str(tmp_path / "7.png"), str(tmp_path / "21.png"), "--annotate", str(tmp_path)],
+        [str(tmp_path / "7.png"), "--annotate", str(tmp_path / "link" / "7.png")],
+    ):
+        assert main(["predict", *arguments]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert "the copy would replace the picture" in captured.err
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def test_a_copy_is_a_png(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy.jpg"
+    assert main(["predict", str(pictures / "7.png"), "--annotate", str(copy)]) == 2
+    assert "a copy is a PNG: name " in capsys.readouterr().err
+    assert not copy.exists()
+    # What is a folder is one, whatever its name.
+    copy.mkdir()
+    assert main(["predict", str(pictures / "7.png"), "--annotate", str(copy)]) == 0
+    assert (copy / "7.png").is_file()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell closes its input")
+def test_standard_input_that_cannot_be_read() -> None:
+    for end, says in (
+        ("<&-", "standard input is closed"),
+        ("0>/dev/null", "cannot read standard input"),
+    ):
+        line = f"{sys.executable} -m mnist_digits.cli predict - {end}"
+        done = subprocess.run(["sh", "-c", line], capture_output=True, text=True)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"mnist-digits predict: error: {says}")
+        assert done.stderr.count("\n") == 1
+
+
 def test_an_annotated_copy_that_cannot_be_written(
     pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -285,20 +285,20 @@ def _evaluate_pictures(options: argparse.Namespace) -> None:
 
 def predict(options: argparse.Namespace) -> int:
     """Read the digits in pictures: files, folders, or - for standard input."""
-    from .picture import find_pictures, read_bounded
+    from .picture import find_pictures
     from .reader import Reader
 
-    reader = Reader.load(options.model, options.threads)
     files = find_pictures(options.pictures)
-    several = len(files) > 1
+    copies = _copies(files, options.annotate)
+    reader = Reader.load(options.model, options.threads)
     failed = False
-    for file in files:
+    for file, copy in zip(files, copies, strict=True):
         try:
             # As bytes, so that standard input can be read and annotated, too.
-            source = read_bounded(sys.stdin.buffer) if file == Path("-") else file
+            source = _standard_input() if file == STANDARD_INPUT else file
             reading = reader.read_digit(source) if options.single else reader.read(source)
-            if options.annotate:
-                _annotate(source, reading, options.annotate, file if several else None)
+            if copy:
+                _annotate(source, reading, copy)
         except PictureError as error:
             failed = True
             message = " ".join(str(error).split())
@@ -314,15 +314,66 @@ def predict(options: argparse.Namespace) -> int:
     return int(failed)
 
 
-def _annotate(source: Path | bytes, reading: Reading, output: Path, file: Path | None) -> None:
-    """Write the annotated copy to `output`, or for one of several files into that folder."""
-    import io
+STANDARD_INPUT = Path("-")
 
+
+def _standard_input() -> bytes:
+    from .picture import read_bounded
+
+    if sys.stdin is None:
+        raise PictureError("standard input is closed: send it a picture, or name a file")
+    try:
+        return read_bounded(sys.stdin.buffer)
+    except OSError as error:
+        raise PictureError(f"cannot read standard input: {error.strerror}") from error
+
+
+def _copies(files: list[Path], output: Path | None) -> list[Path | None]:
+    """Where the annotated copy of each file goes, if anywhere: one by one, and to no original."""
+    if output is None:
+        return [None] * len(files)
+    if len(files) > 1 or not output.suffix or os.path.isdir(output):
+        copies = _named_apart(files, output)
+    elif output.suffix.lower() == ".png":
+        copies = [output]
+    else:
+        raise PictureError(f"a copy is a PNG: name {output.with_suffix('.png')}, or a folder")
+    originals = {_identity(file) for file in files} - {None}
+    for copy in copies:
+        if _identity(copy) in originals:
+            raise PictureError(f"the copy would replace the picture {copy}: name another folder")
+    return list(copies)
+
+
+def _named_apart(files: list[Path], folder: Path) -> list[Path]:
+    """A name in the folder for the copy of each; the second `scan` becomes scan-2.png."""
+    # Some systems take SCAN.png and scan.png for the same file.
+    taken: set[str] = set()
+    names = []
+    for file in files:
+        stem = "annotated" if file == STANDARD_INPUT else file.stem
+        name, number = stem, 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.lower())
+        names.append(folder / f"{name}.png")
+    return names
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What a file is the same by under any of its names; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _annotate(source: Path | bytes, reading: Reading, output: Path) -> None:
     from .annotation import annotated
     from .files import write_whole
 
-    if file or not output.suffix:
-        output = output / f"{file.stem if file else 'annotated'}.png"
     png = io.BytesIO()
     annotated(source, reading).save(png, "PNG")
     try:
