@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from test_picture import odd
 from test_segmentation import page
 
 from mnist_digits import Digits
@@ -143,6 +144,36 @@ def test_standard_input_that_cannot_be_read() -> None:
         assert done.stderr.count("\n") == 1
 
 
+def test_names_that_no_system_has(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "x" * 300
+    assert main(["predict", f"{long}.png"]) == 1
+    assert f"cannot read {long}.png: File name too long" in capsys.readouterr().err
+    assert main(["predict", "7.png", "--model", long]) == 2
+    assert f"there is no {long}: `mnist-digits export RUN`" in capsys.readouterr().err
+    assert main(["evaluate", "--pictures", long]) == 2
+    assert f"there is no folder {long}" in capsys.readouterr().err
+
+
+def test_a_file_that_fails_is_not_taken_for_the_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(5, "Input/output error", "/disk/7.png")
+
+    monkeypatch.setattr("mnist_digits.picture.find_pictures", fails)
+    assert main(["predict", "/disk"]) == 2
+    error = "mnist-digits predict: error: cannot use /disk/7.png: Input/output error\n"
+    assert capsys.readouterr().err == error
+
+
+def test_an_odd_picture_is_read_without_a_word(pictures: Path, tmp_path: Path) -> None:
+    with Image.open(pictures / "7.png") as image:
+        (tmp_path / "7.tif").write_bytes(odd(image, "TIFF"))
+    command = [sys.executable, "-m", "mnist_digits.cli", "predict", str(tmp_path / "7.tif")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_annotated_copy_that_cannot_be_written(
     pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,17 +192,19 @@ def test_labelled_pictures_by_table(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = "file,label,kind\n7.png,7,scan\n21.png,27,photo\nnone.png,1,photo\n"
+    # No system has names of so many letters.
+    rows += f"{'x' * 300}.png,$_$,photo\n"
     folder = labelled(pictures, tmp_path, rows)
     flags = ["evaluate", "--pictures", str(folder), "--output", str(tmp_path)]
     assert main([*flags, "--json", "--no-figures"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["pictures"], found["right"], found["unreadable"]) == (3, 1, 1)
+    assert (found["pictures"], found["right"], found["unreadable"]) == (4, 1, 2)
     assert found["kinds"]["scan"]["accuracy"] == 1
     assert found["kinds"]["photo"]["sure_but_wrong"] == 1
     assert main(flags) == 0
     table = capsys.readouterr().out
-    assert "33.33%" in table
-    assert "1 of them could not be opened" in table
+    assert "25.00%" in table
+    assert "2 of them could not be opened" in table
     assert (tmp_path / "picture_mistakes.png").stat().st_size > 5000
 
 

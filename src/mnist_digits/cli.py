@@ -49,6 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file's name need not be text in any language; progress is to be seen in a pipe, too.
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
+    # Whatever is odd about a picture is either no matter or an error.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         return int(options.function(options) or 0)
     except MnistDigitsError as error:
@@ -56,12 +58,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"mnist-digits {options.command}: error: {message}", file=sys.stderr)
         return 2
     except OSError as error:
-        # Of standard output: the files have errors of their own. Without this, Python would
-        # complain again when it closes it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):  # whoever reads it has seen enough (`| head`)
-            return 1
-        reason = f"cannot write the output: {error.strerror}"
+        if error.filename is not None:
+            reason = f"cannot use {error.filename}: {error.strerror}"
+        else:
+            # Of standard output, which has no name. Without this, Python would complain again
+            # when it closes it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if isinstance(error, BrokenPipeError):  # whoever reads it has seen enough (`| head`)
+                return 1
+            reason = f"cannot write the output: {error.strerror}"
         print(f"mnist-digits {options.command}: error: {reason}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
