@@ -487,6 +487,8 @@ def export(options: argparse.Namespace) -> None:
     from .reader import MODEL
 
     run = checkpoint.load(options.run)
+    if not run.result:
+        raise CheckpointError(f"the run at {options.run} is not finished: go on with it first")
     output = options.output or (options.run if options.run.is_dir() else options.run.parent) / MODEL
     digits, _ = load_mnist(options.data)
     _, validation = split_validation(digits)
@@ -559,7 +561,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="folder of a run, or its model.safetensors; for pictures, of an exported one "
         "(the model that comes with the package)",
     )
-    command.add_argument("--output", type=Path, help="folder for the figures (that of the run)")
+    command.add_argument(
+        "--output",
+        type=Path,
+        help="folder for the figures (that of the run; with --pictures the current one)",
+    )
     command.add_argument(
         "--pictures",
         type=Path,
@@ -578,7 +584,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         help="write a copy with boxes and answers here (a .png, or a folder for several)",
     )
-    command.add_argument("--threads", type=_positive, help="of the CPU (all cores)")
+    command.add_argument("--threads", type=_positive, help="CPU threads to use (all cores)")
 
     command = _add_command(commands, app)
     command.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
@@ -672,7 +678,7 @@ def _shown(value: object) -> str:
 
 def _add_common_flags(command: Parser, figures: bool = True) -> None:
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    command.add_argument("--threads", type=_positive, help="of the CPU (all cores)")
+    command.add_argument("--threads", type=_positive, help="CPU threads to use (all cores)")
     command.add_argument("--data", type=Path, help="folder of the MNIST files (the user's cache)")
     command.add_argument(
         "--download", action="store_true", help="fetch missing files instead of unpacking ours"

@@ -549,9 +549,11 @@ function sampleButton({ index, label, pixels }) {
 
 async function showFacts() {
   const { recipe, result, bytes: size } = await (await fetch("/api/model")).json();
-  const accuracy = (100 * result.test_accuracy).toFixed(2);
+  // Of a network that was exported before it was measured there is none.
+  const accuracy = result?.test_accuracy;
+  const right = accuracy && `, ${(100 * accuracy).toFixed(2)}% of MNIST’s 10,000 test digits right`;
   byId("facts").textContent =
-    `The network: recipe ${recipe.name}, ${(size / 1e6).toFixed(1)} MB, ${accuracy}% of MNIST’s 10,000 test digits right. ` +
+    `The network: recipe ${recipe.name}, ${(size / 1e6).toFixed(1)} MB${right ?? ""}. ` +
     "It runs on the computer that serves this page; nothing leaves it.";
 }
 
