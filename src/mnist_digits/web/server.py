@@ -58,7 +58,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
-# A photo of 50 megapixels, the most that is decoded, has about so many bytes.
+# A photo of 50 megapixels has about so many bytes.
 MAXIMUM_BODY = 20_000_000
 # All bodies that are being received or wait to be read.
 MAXIMUM_HELD = 10 * MAXIMUM_BODY
