@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from mnist_digits import Digits, Evaluation, Run, evaluate
 from mnist_digits.dataset import WRONG_TEST_LABELS
-from mnist_digits.evaluation import wilson_interval
+from mnist_digits.evaluation import details, wilson_interval
 
 
 def of(predictions: list[int], labels: list[int], confidence: float = 0.9) -> Evaluation:
@@ -45,6 +46,10 @@ def test_rows_are_labels_and_columns_predictions() -> None:
     assert evaluation.precision[3] == 0.5
     assert evaluation.recall[8] == 0.5
     assert math.isnan(evaluation.recall[0])
+    # JSON has no NaN.
+    told = json.loads(json.dumps(details(evaluation), allow_nan=False))
+    assert (told["precision"][3], told["precision"][5]) == (0.5, None)
+    assert (told["recall"][8], told["recall"][0]) == (0.5, None)
 
 
 def test_mistakes_are_sorted_by_confidence() -> None:

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_digits import FAST, CheckpointError, Digits, Reader, Run, evaluate
+from mnist_digits import FAST, CheckpointError, Digits, Reader, Run, checkpoint, evaluate
+from mnist_digits.augmentation import augment
 from mnist_digits.cli import main
 from mnist_digits.export import Calibration, calibrate, export_run
+from mnist_digits.negatives import negatives
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,34 @@ def test_the_command_exports_what_predict_takes(
     assert "too sure of itself: train with --validation" in captured.err
     result = json.loads((run_directory / "result.json").read_text())
     assert Reader.load(output).information["result"] == result
+
+
+def test_an_unfinished_run_is_not_exported(
+    run_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = checkpoint.load(run_directory)
+    begun.result = {}
+    checkpoint.save(begun, tmp_path)
+    assert main(["export", str(tmp_path)]) == 2
+    assert "is not finished: go on with it first" in capsys.readouterr().err
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_few_negatives_are_sure(
+    fast_run: Run, mnist: tuple[Digits, Digits], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As few as is asked for; this small network would be sure of more than a tenth of them."""
+    monkeypatch.setattr("mnist_digits.export.DOUBTED_NEGATIVES", 0.9)
+    digits = mnist[1][:2000]
+    fitted = calibrate(fast_run.model, FAST, digits)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        moved = replace(FAST, appearance=0.0)
+        others = augment(negatives(digits.images, digits.labels), moved)
+    with torch.inference_mode():
+        logits = fast_run.model.eval()(others) / fitted.temperature
+    sure = logits.softmax(dim=1).amax(dim=1) >= fitted.sure_above
+    assert 0.09 < sure.float().mean() < 0.102
 
 
 def test_a_place_that_cannot_be_written(fast_run: Run) -> None:

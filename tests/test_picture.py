@@ -6,7 +6,9 @@ import io
 import os
 import struct
 import sys
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mnist_digits import PictureError
-from mnist_digits.picture import WORKING_SIZE, find_pictures, open_picture
+from mnist_digits.picture import (
+    FORMATS,
+    SUFFIXES,
+    WORKING_SIZE,
+    find_pictures,
+    is_picture_name,
+    open_picture,
+)
 
 
 def drawing() -> Image.Image:
@@ -65,8 +74,9 @@ def test_every_mode_gives_the_same_pixels(mode: str) -> None:
     assert np.abs(grey(image) - EXPECTED).max() <= 1
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_photo_is_turned_as_it_says(orientation: int) -> None:
+def test_a_photo_is_turned_as_it_says(orientation: int, kind: str) -> None:
     turns = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -79,9 +89,36 @@ def test_a_photo_is_turned_as_it_says(orientation: int) -> None:
     stored = drawing().transpose(turns[orientation]) if orientation > 1 else drawing()
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = open_picture(encoded(stored.convert("RGB"), "PNG", exif=exif))
-    assert (picture.width, picture.height) == (60, 40)
-    assert np.array_equal(picture.pixels[:, :, 0], EXPECTED)
+    options = {"quality": 95} if kind == "JPEG" else {"lossless": True} if kind == "WEBP" else {}
+    content = encoded(stored.convert("RGB"), kind, exif=exif, **options)
+    with Image.open(io.BytesIO(content)) as image:
+        for picture in (open_picture(content), open_picture(image)):
+            assert (picture.width, picture.height) == (60, 40)
+            assert np.abs(picture.pixels[:, :, 0] - EXPECTED).max() <= (kind == "JPEG") * 60
+
+
+def odd(image: Image.Image, kind: str) -> bytes:
+    """A picture, lying on its head, of which Pillow warns: that is noted in two numbers."""
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    content = encoded(image.convert("RGB").rotate(180), kind, exif=exif)
+    for order in "<>":
+        once, twice = (struct.pack(f"{order}HHI", 0x0112, 3, count) for count in (1, 2))
+        content = content.replace(once, twice)
+    return content
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_a_program_that_raises_warnings_gets_its_picture(kind: str) -> None:
+    """Upright, too; and its filters stay, however many threads there are."""
+    content = odd(drawing(), kind)
+    with pytest.warns(UserWarning, match="Metadata Warning, tag 274 had too many entries"):
+        open_picture(content)
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as threads:
+        for picture in threads.map(open_picture, [content] * 40):
+            assert np.abs(picture.pixels[:, :, 0] - EXPECTED).max() <= (kind == "JPEG") * 60
+    assert warnings.filters == before
 
 
 @pytest.mark.parametrize("ink", [0, 255])
@@ -225,6 +262,48 @@ def test_a_large_picture_of_16_bits_takes_little_memory() -> None:
     assert picture.pixels[10, 10, 0] == 60_000 * 255 // 65_535
 
 
+def test_what_a_jpeg_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More pixels than others, as it is decoded at an eighth; a progressive one holds them all."""
+    monkeypatch.setattr("mnist_digits.picture.WORKING_SIZE", 50)
+    monkeypatch.setattr("mnist_digits.picture.MAXIMUM_PIXELS", 10_000)
+    monkeypatch.setattr("mnist_digits.picture.MAXIMUM_REDUCED", 500_000)
+    # Its own limit refuses beyond twice as many.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    large = Image.new("RGB", (700, 700), "white")
+    picture = open_picture(encoded(large, "JPEG"))
+    assert (picture.width, picture.height) == (700, 700)
+    with pytest.raises(PictureError, match="700 × 700 pixels, more than 10,000: make it smaller"):
+        open_picture(encoded(large, "JPEG", progressive=True))
+    with pytest.raises(PictureError, match="more than 500,000: make it smaller"):
+        open_picture(encoded(large.resize((800, 800)), "JPEG"))
+    with pytest.raises(PictureError, match="150 × 100 pixels, more than 10,000"):
+        open_picture(encoded(large.resize((150, 100)), "PNG"))
+
+
+def test_the_warnings_of_a_program_are_its_own() -> None:
+    """What is read in threads leaves no filter behind, nor takes one away."""
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(open_picture, [PNG] * 800))
+    assert warnings.filters == before
+
+
+def test_what_may_be_brought() -> None:
+    assert np.array_equal(grey(bytearray(PNG)), EXPECTED)
+    for source in (io.BytesIO(PNG), 7, None):
+        with pytest.raises(PictureError, match="bring a path, bytes, a PIL image or an array"):
+            open_picture(source)  # type: ignore[arg-type]
+    image = Image.open(io.BytesIO(PNG[: len(PNG) // 2]))
+    with pytest.raises(PictureError, match="the picture is damaged"):
+        open_picture(image)
+
+
+def test_a_large_array_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnist_digits.picture.MAXIMUM_PIXELS", 100)
+    with pytest.raises(PictureError, match="the array has 60 × 40 pixels, more than 100"):
+        open_picture(np.asarray(drawing()))
+
+
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="there is no file"):
         open_picture(tmp_path / "none.png")
@@ -232,6 +311,8 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
         open_picture(tmp_path)
     with pytest.raises(PictureError, match="cannot read"):
         open_picture("a\0b.png")
+    with pytest.raises(PictureError, match=r"cannot read x+\.png: File name too long"):
+        open_picture("x" * 300 + ".png")
     if sys.platform == "linux" and os.path.exists("/proc/self/mem"):
         with pytest.raises(PictureError, match="cannot read"):
             open_picture("/proc/self/mem")
@@ -250,10 +331,20 @@ def test_a_damaged_file_is_a_picture_or_an_error(place: int, value: int) -> None
 
 def test_folders_are_searched(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
-    for name in ("2.png", "1.JPG", "b/3.webp", "notes.txt"):
+    for name in ("2.png", "1.JPG", "b/3.webp", "notes.txt", "._2.png"):
         (tmp_path / name).write_bytes(PNG)
+    (tmp_path / "folder.png").mkdir()
     found = [path.name for path in find_pictures([tmp_path, Path("-")])]
     assert found == ["1.JPG", "2.png", "3.webp", "-"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(PictureError, match="no pictures in the folder"):
         find_pictures([tmp_path / "empty"])
+    unknown = Path("x" * 300)
+    assert find_pictures([unknown]) == [unknown]
+
+
+def test_whatever_can_be_read_is_found_in_folders() -> None:
+    Image.init()
+    readable = {name for name, kind in Image.registered_extensions().items() if kind in FORMATS}
+    assert readable <= SUFFIXES
+    assert all(is_picture_name(Path(f"7{suffix.upper()}")) for suffix in SUFFIXES)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from test_picture import odd
 from test_segmentation import page
 
 from mnist_digits import Digits
@@ -88,6 +89,91 @@ def test_annotated_copies(pictures: Path, tmp_path: Path) -> None:
     assert {path.name for path in several.iterdir()} == {"7.png", "21.png", "one.png"}
 
 
+def test_each_copy_has_a_name_of_its_own(pictures: Path, tmp_path: Path) -> None:
+    seven = (pictures / "7.png").read_bytes()
+    for name in ("a/scan.png", "b/scan.png", "b/SCAN.png", "c/scan-2.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(seven)
+    out = tmp_path / "out"
+    assert main(["predict", str(tmp_path / "in"), "--annotate", str(out)]) == 0
+    names = sorted(path.name.lower() for path in out.iterdir())
+    assert names == ["scan-2-2.png", "scan-2.png", "scan-3.png", "scan.png"]
+
+
+def test_no_copy_replaces_a_picture_that_is_read(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {name: (pictures / name).read_bytes() for name in ("7.png", "21.png")}
+    for name, content in before.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "link").symlink_to(tmp_path)
+    for arguments in (
+        [str(tmp_path / "7.png"), str(tmp_path / "21.png"), "--annotate", str(tmp_path)],
+        [str(tmp_path / "7.png"), "--annotate", str(tmp_path / "link" / "7.png")],
+    ):
+        assert main(["predict", *arguments]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert "the copy would replace the picture" in captured.err
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def test_a_copy_is_a_png(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy.jpg"
+    assert main(["predict", str(pictures / "7.png"), "--annotate", str(copy)]) == 2
+    assert "a copy is a PNG: name " in capsys.readouterr().err
+    assert not copy.exists()
+    # What is a folder is one, whatever its name.
+    copy.mkdir()
+    assert main(["predict", str(pictures / "7.png"), "--annotate", str(copy)]) == 0
+    assert (copy / "7.png").is_file()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell closes its input")
+def test_standard_input_that_cannot_be_read() -> None:
+    for end, says in (
+        ("<&-", "standard input is closed"),
+        ("0>/dev/null", "cannot read standard input"),
+    ):
+        line = f"{sys.executable} -m mnist_digits.cli predict - {end}"
+        done = subprocess.run(["sh", "-c", line], capture_output=True, text=True)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"mnist-digits predict: error: {says}")
+        assert done.stderr.count("\n") == 1
+
+
+def test_names_that_no_system_has(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "x" * 300
+    assert main(["predict", f"{long}.png"]) == 1
+    assert f"cannot read {long}.png: File name too long" in capsys.readouterr().err
+    assert main(["predict", "7.png", "--model", long]) == 2
+    assert f"there is no {long}: `mnist-digits export RUN`" in capsys.readouterr().err
+    assert main(["evaluate", "--pictures", long]) == 2
+    assert f"there is no folder {long}" in capsys.readouterr().err
+
+
+def test_a_file_that_fails_is_not_taken_for_the_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(5, "Input/output error", "/disk/7.png")
+
+    monkeypatch.setattr("mnist_digits.picture.find_pictures", fails)
+    assert main(["predict", "/disk"]) == 2
+    error = "mnist-digits predict: error: cannot use /disk/7.png: Input/output error\n"
+    assert capsys.readouterr().err == error
+
+
+def test_an_odd_picture_is_read_without_a_word(pictures: Path, tmp_path: Path) -> None:
+    with Image.open(pictures / "7.png") as image:
+        (tmp_path / "7.tif").write_bytes(odd(image, "TIFF"))
+    command = [sys.executable, "-m", "mnist_digits.cli", "predict", str(tmp_path / "7.tif")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_annotated_copy_that_cannot_be_written(
     pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,17 +192,19 @@ def test_labelled_pictures_by_table(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = "file,label,kind\n7.png,7,scan\n21.png,27,photo\nnone.png,1,photo\n"
+    # No system has names of so many letters.
+    rows += f"{'x' * 300}.png,$_$,photo\n"
     folder = labelled(pictures, tmp_path, rows)
     flags = ["evaluate", "--pictures", str(folder), "--output", str(tmp_path)]
     assert main([*flags, "--json", "--no-figures"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["pictures"], found["right"], found["unreadable"]) == (3, 1, 1)
+    assert (found["pictures"], found["right"], found["unreadable"]) == (4, 1, 2)
     assert found["kinds"]["scan"]["accuracy"] == 1
     assert found["kinds"]["photo"]["sure_but_wrong"] == 1
     assert main(flags) == 0
     table = capsys.readouterr().out
-    assert "33.33%" in table
-    assert "1 of them could not be opened" in table
+    assert "25.00%" in table
+    assert "2 of them could not be opened" in table
     assert (tmp_path / "picture_mistakes.png").stat().st_size > 5000
 
 

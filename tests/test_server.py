@@ -8,6 +8,7 @@ import json
 import socket
 import subprocess
 import sys
+import warnings
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -106,6 +107,9 @@ def test_the_model_and_its_health(client: httpx.Client) -> None:
     assert model["result"]["test_accuracy"] > 0.99
     assert model["bytes"] == shipped().size
     assert client.get("/healthz").json() == {"status": "ok"}
+    for path in ("/api/model", "/healthz"):
+        head = client.head(path)
+        assert (head.status_code, head.content) == (200, b"")
 
 
 def test_the_page_and_what_belongs_to_it(client: httpx.Client) -> None:
@@ -158,13 +162,13 @@ def test_no_path_leads_out(path: str, port: int) -> None:
 
 
 def exchange(port: int, *pieces: bytes) -> bytes:
-    """Send the pieces as they are, and receive an answer, or b"" where there is none."""
+    """Send the pieces as they are, and receive an answer, or b"" where the server hangs up."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         try:
             for piece in pieces:
                 connection.sendall(piece)
             return connection.recv(65_536)
-        except (ConnectionError, TimeoutError):
+        except ConnectionError:
             return b""
 
 
@@ -292,6 +296,20 @@ def test_a_port_that_is_taken(port: int, capsys: pytest.CaptureFixture[str]) -> 
     assert error.count("\n") == 1
     with pytest.raises(ServerError, match="cannot listen at nowhere"):
         server.listen("nowhere.invalid", 0)
+    for host in ("a..b", "a" * 70):
+        with pytest.raises(ServerError, match=f"cannot listen at {host}, port 0"):
+            server.listen(host, 0)
+
+
+def test_how_many_pictures_are_decoded_at_once_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, threads in ((None, 1), (2, 2), (64, 8)):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        assert server.Desk().threads._max_workers == threads
+
+
+def test_the_log_is_not_filled_with_what_is_odd_about_pictures() -> None:
+    server.create_server(shipped(), "127.0.0.1")
+    warnings.warn_explicit("Corrupt EXIF data", UserWarning, "", 1, "PIL.TiffImagePlugin")
 
 
 def test_missing_packages(

@@ -51,6 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file's name need not be text in any language; progress is to be seen in a pipe, too.
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
+    # Whatever is odd about a picture is either no matter or an error.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         return int(options.function(options) or 0)
     except MnistDigitsError as error:
@@ -58,12 +60,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"mnist-digits {options.command}: error: {message}", file=sys.stderr)
         return 2
     except OSError as error:
-        # Of standard output: the files have errors of their own. Without this, Python would
-        # complain again when it closes it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):  # whoever reads it has seen enough (`| head`)
-            return 1
-        reason = f"cannot write the output: {error.strerror}"
+        if error.filename is not None:
+            reason = f"cannot use {error.filename}: {error.strerror}"
+        else:
+            # Of standard output, which has no name. Without this, Python would complain again
+            # when it closes it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if isinstance(error, BrokenPipeError):  # whoever reads it has seen enough (`| head`)
+                return 1
+            reason = f"cannot write the output: {error.strerror}"
         print(f"mnist-digits {options.command}: error: {reason}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
@@ -302,20 +307,20 @@ def _evaluate_pictures(options: argparse.Namespace) -> None:
 
 def predict(options: argparse.Namespace) -> int:
     """Read the digits in pictures: files, folders, or - for standard input."""
-    from .picture import find_pictures, read_bounded
+    from .picture import find_pictures
     from .reader import Reader
 
-    reader = Reader.load(options.model, options.threads)
     files = find_pictures(options.pictures)
-    several = len(files) > 1
+    copies = _copies(files, options.annotate)
+    reader = Reader.load(options.model, options.threads)
     failed = False
-    for file in files:
+    for file, copy in zip(files, copies, strict=True):
         try:
             # As bytes, so that standard input can be read and annotated, too.
-            source = read_bounded(sys.stdin.buffer) if file == Path("-") else file
+            source = _standard_input() if file == STANDARD_INPUT else file
             reading = reader.read_digit(source) if options.single else reader.read(source)
-            if options.annotate:
-                _annotate(source, reading, options.annotate, file if several else None)
+            if copy:
+                _annotate(source, reading, copy)
         except PictureError as error:
             failed = True
             message = " ".join(str(error).split())
@@ -331,15 +336,66 @@ def predict(options: argparse.Namespace) -> int:
     return int(failed)
 
 
-def _annotate(source: Path | bytes, reading: Reading, output: Path, file: Path | None) -> None:
-    """Write the annotated copy to `output`, or for one of several files into that folder."""
-    import io
+STANDARD_INPUT = Path("-")
 
+
+def _standard_input() -> bytes:
+    from .picture import read_bounded
+
+    if sys.stdin is None:
+        raise PictureError("standard input is closed: send it a picture, or name a file")
+    try:
+        return read_bounded(sys.stdin.buffer)
+    except OSError as error:
+        raise PictureError(f"cannot read standard input: {error.strerror}") from error
+
+
+def _copies(files: list[Path], output: Path | None) -> list[Path | None]:
+    """Where the annotated copy of each file goes, if anywhere: one by one, and to no original."""
+    if output is None:
+        return [None] * len(files)
+    if len(files) > 1 or not output.suffix or os.path.isdir(output):
+        copies = _named_apart(files, output)
+    elif output.suffix.lower() == ".png":
+        copies = [output]
+    else:
+        raise PictureError(f"a copy is a PNG: name {output.with_suffix('.png')}, or a folder")
+    originals = {_identity(file) for file in files} - {None}
+    for copy in copies:
+        if _identity(copy) in originals:
+            raise PictureError(f"the copy would replace the picture {copy}: name another folder")
+    return list(copies)
+
+
+def _named_apart(files: list[Path], folder: Path) -> list[Path]:
+    """A name in the folder for the copy of each; the second `scan` becomes scan-2.png."""
+    # Some systems take SCAN.png and scan.png for the same file.
+    taken: set[str] = set()
+    names = []
+    for file in files:
+        stem = "annotated" if file == STANDARD_INPUT else file.stem
+        name, number = stem, 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.lower())
+        names.append(folder / f"{name}.png")
+    return names
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What a file is the same by under any of its names; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _annotate(source: Path | bytes, reading: Reading, output: Path) -> None:
     from .annotation import annotated
     from .files import write_whole
 
-    if file or not output.suffix:
-        output = output / f"{file.stem if file else 'annotated'}.png"
     png = io.BytesIO()
     annotated(source, reading).save(png, "PNG")
     try:
@@ -448,6 +504,8 @@ def export(options: argparse.Namespace) -> None:
     from .reader import MODEL
 
     run = checkpoint.load(options.run)
+    if not run.result:
+        raise CheckpointError(f"the run at {options.run} is not finished: go on with it first")
     output = options.output or (options.run if options.run.is_dir() else options.run.parent) / MODEL
     digits, _ = load_mnist(options.data)
     _, validation = split_validation(digits)
@@ -520,7 +578,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="folder of a run, or its model.safetensors; for pictures, of an exported one "
         "(the model that comes with the package)",
     )
-    command.add_argument("--output", type=Path, help="folder for the figures (that of the run)")
+    command.add_argument(
+        "--output",
+        type=Path,
+        help="folder for the figures (that of the run; with --pictures the current one)",
+    )
     command.add_argument(
         "--pictures",
         type=Path,
@@ -539,7 +601,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         help="write a copy with boxes and answers here (a .png, or a folder for several)",
     )
-    command.add_argument("--threads", type=_positive, help="of the CPU (all cores)")
+    command.add_argument("--threads", type=_positive, help="CPU threads to use (all cores)")
 
     command = _add_command(commands, app)
     command.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
@@ -633,7 +695,7 @@ def _shown(value: object) -> str:
 
 def _add_common_flags(command: Parser, figures: bool = True) -> None:
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    command.add_argument("--threads", type=_positive, help="of the CPU (all cores)")
+    command.add_argument("--threads", type=_positive, help="CPU threads to use (all cores)")
     command.add_argument("--data", type=Path, help="folder of the MNIST files (the user's cache)")
     command.add_argument(
         "--download", action="store_true", help="fetch missing files instead of unpacking ours"

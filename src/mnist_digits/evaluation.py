@@ -165,10 +165,10 @@ def summary(on_train: Evaluation, on_test: Evaluation) -> dict[str, Any]:
 
 
 def details(evaluation: Evaluation) -> dict[str, Any]:
-    """Precision and recall of each digit and the confusion matrix, as JSON has them."""
+    """Precision and recall of each digit, None of no images, and the confusion matrix, for JSON."""
     return {
-        "precision": evaluation.precision.tolist(),
-        "recall": evaluation.recall.tolist(),
+        "precision": [None if math.isnan(p) else p for p in evaluation.precision.tolist()],
+        "recall": [None if math.isnan(r) else r for r in evaluation.recall.tolist()],
         "confusion": evaluation.confusion.tolist(),
     }
 

@@ -31,6 +31,9 @@ from .training import Run
 # Of the answers marked sure at most one in a thousand may be wrong. Chosen at that very limit, a
 # threshold would miss it on new digits every other time: a quarter is left to chance.
 SURE_ERRORS = 0.00075
+# The share of the recipe's negatives that are not to be sure. Any answer to them is wrong, but
+# there are as many of them as digits here; in use there are few.
+DOUBTED_NEGATIVES = 0.99
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +54,8 @@ def calibrate(model: nn.Module, recipe: Recipe, held_out: Digits) -> Calibration
     """Fit temperature and threshold on digits that the network was not trained on.
 
     The temperature is the one of the least cross-entropy. The threshold is the lowest at which
-    at most SURE_ERRORS of the sure answers are wrong, on the digits as they are, and on
-    these together with the recipe's negatives, where every sure answer is wrong.
+    at most SURE_ERRORS of the sure answers to the digits are wrong, and at most one in a hundred
+    of the recipe's negatives is sure; but never higher than 0.9999.
     """
     logits = _logits(model, held_out.images)
     temperatures = torch.logspace(-1.5, 1, 400)
@@ -67,8 +70,7 @@ def calibrate(model: nn.Module, recipe: Recipe, held_out: Digits) -> Calibration
         other = augment(negatives(held_out.images, held_out.labels), moved)
     doubtful = (_logits(model, other) / temperature).softmax(dim=1).amax(dim=1)
     at_digits = _threshold(confidence, wrong)
-    # There are as many negatives as digits here; in use there are few.
-    at_negatives = float(doubtful.quantile(0.99))
+    at_negatives = float(doubtful.quantile(DOUBTED_NEGATIVES))
     return Calibration(temperature, round(min(max(at_digits, at_negatives), 0.9999), 4))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import PictureError
-from .picture import SUFFIXES
+from .picture import is_picture_name
 from .reader import Reader, Reading
 
 LABELS = "labels.csv"
@@ -48,10 +49,10 @@ def find_labelled(folder: Path) -> list[Labelled]:
     Raises:
         PictureError: there is no such folder, or no labelled pictures in it.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise PictureError(f"there is no folder {folder}")
     table = folder / LABELS
-    found = _from_table(table) if table.is_file() else _from_folders(folder)
+    found = _from_table(table) if os.path.isfile(table) else _from_folders(folder)
     if not found:
         raise PictureError(
             f"{folder} has no labelled pictures: bring a {LABELS} with file,label, or one "
@@ -82,7 +83,7 @@ def _from_folders(folder: Path) -> list[Labelled]:
     return [
         Labelled(path, path.parent.name, "all")
         for path in sorted(folder.glob("*/*"))
-        if path.suffix.lower() in SUFFIXES and path.is_file()
+        if is_picture_name(path) and os.path.isfile(path)
     ]
 
 

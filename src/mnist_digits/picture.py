@@ -10,34 +10,39 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from .errors import PictureError
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[np.generic]"
+Source: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | Image.Image | NDArray[np.generic]"
 
 # The longer side, in pixels, that pictures are reduced to: a digit a hundredth as high as
 # the page still has 16.
 WORKING_SIZE = 1600
-# Beyond it a picture is refused by its header: decoding takes up to 8 bytes a pixel. A JPEG may
-# have 64 times as many, as it is decoded at an eighth of its size.
+# Beyond it a picture is refused by its header: decoding takes up to 14 bytes a pixel, 700 MB.
 MAXIMUM_PIXELS = 50_000_000
+# Of a JPEG that is decoded at a half of its size or less: phones take photos of 200 million.
+MAXIMUM_REDUCED = 250_000_000
 # Of a file; 50 million pixels of three bytes have 150,000,000 where nothing is compressed.
 MAXIMUM_BYTES = 200_000_000
 # What may be tried on a file: Pillow knows more, and would run another program for some (EPS).
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF", "HEIF")
 # fmt: off
 SUFFIXES = frozenset({
-    ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp",
-    ".pgm", ".ppm", ".pbm", ".heic", ".heif",
+    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".tif", ".tiff",
+    ".webp", ".pbm", ".pgm", ".ppm", ".pnm", ".pfm", ".avif", ".avifs",
+    ".heic", ".heics", ".heif", ".heifs", ".hif",
 })
 # fmt: on
 
@@ -72,28 +77,44 @@ def open_picture(source: Source) -> Picture:
         PictureError: there is no picture that can be read.
     """
     if isinstance(source, np.ndarray):
-        return _prepare(_from_array(source))
+        values = _from_array(source)
+        with _explained("the array"):
+            return _decode(Image.fromarray(values))
     if isinstance(source, Image.Image):
-        return _decode(source.copy())
-    if isinstance(source, bytes):
-        content, name = source, "the picture"
-        if len(content) > MAXIMUM_BYTES:
-            raise PictureError(f"{name} has more than {MAXIMUM_BYTES:,} bytes")
-    else:
-        content, name = _file_content(Path(source)), str(source)
+        image = source
+        with _explained("the picture"):
+            return _unwarned(lambda: _decode(image.copy()))
+    content, name = _content(source)
     if not content:
         raise PictureError(f"{name} is empty: 0 bytes")
+    if len(content) > MAXIMUM_BYTES:
+        raise PictureError(f"{name} has more than {MAXIMUM_BYTES:,} bytes")
+    with _explained(name):
+        return _unwarned(lambda: _decode_file(content))
+
+
+# Python's warning filters are those of all threads.
+FILTERS = Lock()
+
+
+def _unwarned(decode: Callable[[], Picture]) -> Picture:
+    """Whatever is odd about a file is either no matter or an exception.
+
+    Warnings are left to the program; but one that raises them still gets its picture.
+    """
     try:
-        with warnings.catch_warnings():
-            # Whatever is odd about a file is either no matter or an exception.
+        return decode()
+    except Warning:
+        with FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content), formats=_formats()) as image:
-                return _decode(image)
-    except UnidentifiedImageError as error:
-        reason = "is not a picture in a format that can be read here"
-        if content[4:8] == b"ftyp":
-            reason += "; for HEIC photos: pip install 'mnist-digit-classification[heic]'"
-        raise PictureError(f"{name} {reason}") from error
+            return decode()
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Whatever goes wrong becomes a PictureError that says with which picture."""
+    try:
+        yield
     except PictureError as error:
         raise PictureError(f"{name} {error}") from error
     except Image.DecompressionBombError as error:
@@ -105,20 +126,47 @@ def open_picture(source: Source) -> Picture:
         raise PictureError(f"{name} is damaged and cannot be decoded: {error}") from error
 
 
+def _content(source: object) -> tuple[bytes, str]:
+    """The bytes of a picture, and what to call it."""
+    if isinstance(source, bytes | bytearray):
+        return bytes(source), "the picture"
+    if isinstance(source, str | os.PathLike):
+        return _file_content(Path(source)), str(source)
+    raise PictureError(
+        f"a {type(source).__name__} is no picture: bring a path, bytes, a PIL image or an array"
+    )
+
+
+def _decode_file(content: bytes) -> Picture:
+    with _opened(content) as image:
+        return _decode(image)
+
+
+def _opened(content: bytes) -> Image.Image:
+    file = io.BytesIO(content)
+    if content.startswith(b"\xff\xd8\xff"):
+        # Past Image.open, which warns of large ones, and refuses those that phones take.
+        return JpegImageFile(file)
+    try:
+        return Image.open(file, formats=_formats())
+    except UnidentifiedImageError as error:
+        reason = "is not a picture in a format that can be read here"
+        if content[4:8] == b"ftyp":
+            reason += "; for HEIC photos: pip install 'mnist-digit-classification[heic]'"
+        raise PictureError(reason) from error
+
+
 def _file_content(path: Path) -> bytes:
-    if path.is_dir():
+    if os.path.isdir(path):
         raise PictureError(f"{path} is a folder, not a picture")
     try:
         with path.open("rb") as file:
-            content = read_bounded(file)
+            return read_bounded(file)
     except FileNotFoundError as error:
         raise PictureError(f"there is no file {path}") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise PictureError(f"cannot read {path}: {reason}") from error
-    if len(content) > MAXIMUM_BYTES:
-        raise PictureError(f"{path} has more than {MAXIMUM_BYTES:,} bytes")
-    return content
 
 
 def read_bounded(file: BinaryIO) -> bytes:
@@ -138,13 +186,7 @@ def _formats() -> list[str]:
 
 
 def _decode(image: Image.Image) -> Picture:
-    width, height = image.size
-    # JPEG decodes at an eighth, a quarter or a half of the size for a fraction of the time.
-    image.draft("RGB", (WORKING_SIZE, WORKING_SIZE))
-    if image.width * image.height > MAXIMUM_PIXELS:
-        raise PictureError(
-            f"has {width} × {height} pixels, more than {MAXIMUM_PIXELS:,}: make it smaller"
-        )
+    width, height = _load(image)
     turn = _turn(image)
     image = _eight_bits(image)
     if max(image.size) > WORKING_SIZE:
@@ -154,6 +196,23 @@ def _decode(image: Image.Image) -> Picture:
     if turn in SIDEWAYS:
         width, height = height, width
     return Picture(_opaque(image), width, height)
+
+
+def _load(image: Image.Image) -> tuple[int, int]:
+    """Decode the pixels, if there are not too many; gives width and height before reduction."""
+    width, height = image.size
+    # JPEG decodes at an eighth, a quarter or a half of the size for a fraction of the time.
+    drafted = image.draft("RGB", (WORKING_SIZE, WORKING_SIZE))
+    pixels = image.width * image.height
+    if image.info.get("progressive"):  # of these the decoder keeps all of the full size
+        pixels = width * height
+    for count, limit in ((pixels, MAXIMUM_PIXELS), (width * height, MAXIMUM_REDUCED)):
+        if count > limit:
+            size = f"{width} × {height} pixels, more than {limit:,}"
+            raise PictureError(f"has {size}: make it smaller")
+    image.load()
+    # Pillow turns a TIFF upright when it loads it, and some versions tell its sides only then.
+    return (width, height) if drafted else image.size
 
 
 # What a photo's EXIF orientation asks for.
@@ -173,6 +232,8 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
     """How the picture must be turned to stand upright; damaged EXIF data turns nothing."""
     try:
         return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Warning:  # of a program that raises them
+        raise
     except Exception:  # whatever Pillow's parser meets in a damaged block
         return None
 
@@ -224,10 +285,6 @@ def _from_array(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     return numbers.round().astype(np.uint8)
 
 
-def _prepare(values: NDArray[np.uint8]) -> Picture:
-    return _decode(Image.fromarray(values))
-
-
 def _opaque(image: Image.Image) -> NDArray[np.uint8]:
     """RGB pixels; what is transparent becomes a colour that stands out from what is not.
 
@@ -262,6 +319,11 @@ def _ground_under(solid: NDArray[np.uint8]) -> NDArray[np.float32]:
     return white if np.median(brightness) < 128 else white * 0
 
 
+def is_picture_name(path: Path) -> bool:
+    """Whether a file is called like a picture; hidden ones, such as macOS's `._7.png`, are not."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
 def find_pictures(paths: list[Path]) -> list[Path]:
     """The paths, with each folder replaced by the pictures in it and in its folders.
 
@@ -270,10 +332,12 @@ def find_pictures(paths: list[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
-        if not path.is_dir():
+        if not os.path.isdir(path):
             found.append(path)
             continue
-        inside = [file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]
+        inside = [
+            file for file in path.rglob("*") if is_picture_name(file) and os.path.isfile(file)
+        ]
         if not inside:
             raise PictureError(f"there are no pictures in the folder {path}")
         found += sorted(inside)

@@ -417,7 +417,8 @@ def picture_mistakes(outcomes: Sequence[Outcome], columns: int = 6) -> Figure:
     pairs = grid(figure, rows, columns * 2).reshape(-1, 2)
     for outcome, (picture, frames) in zip(shown, pairs, strict=False):
         label, reading = outcome.picture.label, outcome.reading
-        picture.set_title(label, color=INK, fontsize=10, pad=3)
+        # The label is the user's: what looks like a formula is none.
+        picture.set_title(label, color=INK, fontsize=10, pad=3, parse_math=False)
         if reading is None:
             frames.set_title("cannot be opened", color=ORANGE, fontsize=8, pad=3)
             continue

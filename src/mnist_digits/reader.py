@@ -146,9 +146,9 @@ class Reader:
         if path is None:
             file, remedy = SHIPPED / MODEL, "install the package again"
         else:
-            file = Path(path) / MODEL if Path(path).is_dir() else Path(path)
+            file = Path(path) / MODEL if os.path.isdir(path) else Path(path)
             remedy = "`mnist-digits export RUN` writes such files"
-        if not file.is_file():
+        if not os.path.isfile(file):
             raise CheckpointError(
                 f"there is no {file}: `mnist-digits export RUN` makes it from a trained run"
             )

@@ -52,7 +52,8 @@ class Recipe:
     blocks: int = setting(0, "residual blocks in each stage", 0, 32)
     contrast: str = setting(
         "dataset",
-        "how pixels are normalised: by MNIST's mean and deviation, or each frame by its own",
+        "how pixels are normalised: dataset (by MNIST's mean and deviation) or frame (each by its "
+        "own)",
         choices=("dataset", "frame"),
     )
 

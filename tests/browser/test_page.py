@@ -180,6 +180,39 @@ def test_why_is_shown_for_the_digit_that_is_chosen(page: Page) -> None:
     expect(page.locator("#stage-1-caption")).to_contain_text("160 maps of 4")
 
 
+def test_the_keyboard_keeps_its_place_and_the_browser_its_keys(page: Page) -> None:
+    for place, digit in enumerate((4, 8)):
+        write(page, HANDS["round"][digit], left=0.2 + 0.6 * place, top=0.25, height=0.5)
+    assert answer(page) == "48"
+    page.evaluate(
+        """document.addEventListener("keydown", (event) => {
+          document.body.dataset.taken = event.defaultPrevented;
+        })"""
+    )
+    eight, four = page.get_by_role("radio", name="8"), page.get_by_role("radio", name="4")
+    eight.focus()
+    for keys in ("Alt+ArrowDown", "Control+ArrowLeft", "Meta+ArrowUp", "Shift+ArrowLeft"):
+        page.keyboard.press(keys)
+        expect(page.locator("body")).to_have_attribute("data-taken", "false")
+        expect(eight).to_be_checked()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("body")).to_have_attribute("data-taken", "true")
+    page.keyboard.press("Control+z")
+    assert answer(page) == "4"
+    expect(four).to_be_focused()
+    page.keyboard.press("Control+z")
+    assert answer(page) == "Nothing yet"
+    expect(page.locator("#text")).to_be_focused()
+
+
+def test_a_network_that_was_not_measured(page: Page) -> None:
+    """Exported before its end by a program, it has no result."""
+    facts = {"recipe": {"name": "mine"}, "result": {}, "bytes": 2_000_000}
+    page.route("**/api/model", lambda route: route.fulfill(json=facts))
+    page.reload()
+    expect(page.locator("#facts")).to_contain_text("recipe mine, 2.0 MB. It runs on")
+
+
 def pixels(page: Page, name: str) -> str:
     """What a canvas shows."""
     return str(page.evaluate("name => document.getElementById(name).toDataURL()", name))
@@ -237,6 +270,40 @@ def test_a_picture_is_pasted_and_dropped(page: Page) -> None:
             [kind, name, 7 if kind == "paste" else 2],
         )
         assert answer(page) == ("7" if kind == "paste" else "2")
+
+
+def test_a_folder_is_told_as_such(page: Page, tmp_path: Path) -> None:
+    write(page, HANDS["school"][3], left=0.5, top=0.2, height=0.6)
+    assert answer(page) == "3"
+    (tmp_path / "scans").mkdir()
+    hand = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(tmp_path / "scans")], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        event = {"type": kind, "x": 300, "y": 300, "data": data}
+        hand.send("Input.dispatchDragEvent", event)
+    expect(page.locator("#notice")).to_have_text("scans cannot be read: is it a folder?")
+    assert answer(page) == "3"
+    page.keyboard.press("Control+z")
+    assert answer(page) == "Nothing yet"
+
+
+def test_a_file_that_goes_away_is_still_read(page: Page, tmp_path: Path) -> None:
+    frame = np.frombuffer(base64.b64decode(SAMPLES[7]["pixels"]), np.uint8).reshape(28, 28)
+    file = tmp_path / "seven.png"
+    Image.fromarray(paper([(frame, 150, 90, 120)])).save(file)
+    page.set_input_files("#file", file)
+    assert answer(page) == "7"
+    file.unlink()
+    # Asked again, as after a fault of the server.
+    page.evaluate("ask()")
+    assert answer(page) == "7"
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_a_file_that_is_too_large_is_not_sent(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "large.png").write_bytes(bytes(20_000_001))
+    page.set_input_files("#file", tmp_path / "large.png")
+    expect(page.locator("#notice")).to_have_text("large.png has more than 20 MB: make it smaller.")
 
 
 def test_test_digits_are_read_as_the_network_reads_them(page: Page) -> None:

@@ -18,6 +18,7 @@ import base64
 import json
 import os
 import socket
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
@@ -48,6 +49,7 @@ FILES = {
     "/draw.js": ("draw.js", "text/javascript"),
     "/samples.json": ("samples.json", "application/json"),
 }
+READING = ["GET", "HEAD"]
 HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -56,13 +58,15 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
-# A photo of 50 megapixels, the most that is decoded, has about so many bytes.
+# A photo of 50 megapixels has about so many bytes.
 MAXIMUM_BODY = 20_000_000
 # All bodies that are being received or wait to be read.
 MAXIMUM_HELD = 10 * MAXIMUM_BODY
 MAXIMUM_HEAD = 65_536
 # Below the 1,024 open files that most systems allow a process.
 MAXIMUM_CONNECTIONS = 900
+# Threads that read side by side; each may take 700 MB to decode a large picture.
+MAXIMUM_THREADS = 8
 # Requests that wait for a thread; 32 clients at once, twice.
 BACKLOG = 64
 # A slower sender is cut off: 20 MB at 8 Mbit/s.
@@ -71,10 +75,11 @@ LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Desk:
-    """Hands requests to the threads that read, as many as there are cores, and bounds the queue."""
+    """Hands requests to the threads that read, and bounds how many there are and how many wait."""
 
     def __init__(self) -> None:
-        self.threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="reading")
+        threads = min(MAXIMUM_THREADS, os.cpu_count() or 1)
+        self.threads = ThreadPoolExecutor(threads, thread_name_prefix="reading")
         self.waiting = 0
         self.held = 0
 
@@ -159,7 +164,7 @@ def create_app(reader: Reader, hosts: frozenset[str] | None = None) -> ASGIApp:
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
     for path, (name, media_type) in FILES.items():
-        app.add_api_route(path, _file(name, media_type), methods=["GET", "HEAD"])
+        app.add_api_route(path, _file(name, media_type), methods=READING)
 
     @app.post("/api/read")
     async def read(request: Request, single: bool = False, details: bool = False) -> Response:
@@ -173,13 +178,13 @@ def create_app(reader: Reader, hosts: frozenset[str] | None = None) -> ASGIApp:
             content, _ = await upload.picture()
             return await desk.answer(_explain, reader, content)
 
-    @app.get("/api/model")
+    @app.api_route("/api/model", methods=READING)
     async def model() -> Response:
         return JSONResponse(
             {**reader.information, "sure_above": reader.sure_above, "bytes": reader.size}
         )
 
-    @app.get("/healthz")
+    @app.api_route("/healthz", methods=READING)
     async def health() -> Response:
         return JSONResponse({"status": "ok"})
 
@@ -361,7 +366,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
+    # A name that is none, such as a..b, is a UnicodeError.
+    except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ServerError(
             f"cannot listen at {host}, port {port}: {reason}; choose another with --port"
@@ -372,6 +378,8 @@ def create_server(reader: Reader, host: str) -> uvicorn.Server:
     """The server, to be run with `server.run([listen(host, port)])`."""
     # Requests are read side by side; threads within one would only get in their way.
     cv2.setNumThreads(1)
+    # Whatever is odd about a picture is either no matter or an error that is answered.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     hosts = LOCAL | {host.lower()} if _is_local(host) else None
     return uvicorn.Server(
         uvicorn.Config(

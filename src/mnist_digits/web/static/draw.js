@@ -11,6 +11,9 @@ const HEIGHT = 667;
 const SCALE = 0.3;
 const MARGIN = 40;
 
+// Bytes of a picture that the server takes.
+const LARGEST = 20_000_000;
+
 // Between a digit and its box.
 const GAP = 4;
 
@@ -162,9 +165,24 @@ function showPicture(next) {
   update();
 }
 
-function bring(files) {
-  const blob = [...(files ?? [])].find((file) => file.size);
-  if (blob) showPicture({ blob, single: false });
+let brought = 0; // how many files, of which only the last one is wanted
+
+// A file is copied at once: once it is removed or changed, or where it is a folder, sending it
+// would fail as if there were no server.
+async function bring(files) {
+  const all = [...(files ?? [])];
+  const file = all.find((one) => one.size) ?? all[0];
+  if (!file) return;
+  if (file.size > LARGEST) return notice(`${file.name} has more than ${LARGEST / 1e6} MB: make it smaller.`);
+  const number = ++brought;
+  byId("answer").ariaBusy = "true";
+  try {
+    const blob = new Blob([await file.arrayBuffer()], { type: file.type });
+    if (number === brought) showPicture({ blob, single: false });
+  } catch {
+    notice(`${file.name} cannot be read: is it a folder?`);
+    work(); // no longer busy, unless with something else
+  }
 }
 
 // Where what is read lies on the page's sheet, and how large a pixel of it is there.
@@ -300,10 +318,13 @@ const bytes = (base64) => Uint8Array.from(atob(base64), (character) => character
 // --- Showing ------------------------------------------------------------------------------
 
 function show(answer) {
+  const focused = byId("text").contains(document.activeElement);
   reading = answer;
   chosen = Math.max(0, Math.min(followed(), (answer?.digits.length ?? 0) - 1));
   showText();
   choose(chosen);
+  // The buttons are new ones: who has come here with the keyboard stays here.
+  if (focused) (byId("text").querySelectorAll("button")[chosen] ?? byId("text")).focus({ preventScroll: true });
   speak();
 }
 
@@ -549,13 +570,18 @@ function sampleButton({ index, label, pixels }) {
 
 async function showFacts() {
   const { recipe, result, bytes: size } = await (await fetch("/api/model")).json();
-  const accuracy = (100 * result.test_accuracy).toFixed(2);
+  // Of a network that was exported before it was measured there is none.
+  const accuracy = result?.test_accuracy;
+  const right = accuracy && `, ${(100 * accuracy).toFixed(2)}% of MNIST’s 10,000 test digits right`;
   byId("facts").textContent =
-    `The network: recipe ${recipe.name}, ${(size / 1e6).toFixed(1)} MB, ${accuracy}% of MNIST’s 10,000 test digits right. ` +
+    `The network: recipe ${recipe.name}, ${(size / 1e6).toFixed(1)} MB${right ?? ""}. ` +
     "It runs on the computer that serves this page; nothing leaves it.";
 }
 
 // --- Events -------------------------------------------------------------------------------
+
+// Such keys are the browser's own: Alt and an arrow goes back.
+const modified = (event) => event.altKey || event.ctrlKey || event.metaKey || event.shiftKey;
 
 function keyPressed(event) {
   if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z") {
@@ -563,7 +589,7 @@ function keyPressed(event) {
     undo();
   } else if (event.key === "Escape") {
     clear();
-  } else if (event.key.startsWith("Arrow") && event.target.type !== "range") {
+  } else if (event.key.startsWith("Arrow") && event.target.type !== "range" && !modified(event)) {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     const buttons = byId("text").querySelectorAll("button");
     const inText = byId("text").contains(event.target);
