@@ -278,7 +278,9 @@ class Reader:
         self, image: Pixels, probabilities: NDArray[np.float32], box: tuple[int, int, int, int]
     ) -> Digit:
         confidence = float(probabilities.max())
-        sure = confidence >= self.sure_above
+        # Of MNIST's 70,000 digits five are wider; digits that a line joins are.
+        possible = box[2] - box[0] <= 2 * (box[3] - box[1])
+        sure = confidence >= self.sure_above and possible
         return Digit(int(probabilities.argmax()), confidence, probabilities, box, image, sure)
 
     def _apart(self, glyphs: list[Glyph]) -> list[list[Digit]]:
