@@ -67,6 +67,47 @@ def is_covered(pixels: NDArray[np.uint8], ink: Floats) -> bool:
     return bool((standing & ~around).sum() <= 0.1 * standing.sum())
 
 
+def find_sheets(pixels: NDArray[np.uint8]) -> list[tuple[NDArray[np.uint8], int, int]]:
+    """The light sheet on a darker table that (H, W, 3) may show, and the dark one on a lighter.
+
+    Each alone, with where its left upper corner lies: x, y. What is not sheet is painted over.
+    """
+    small = _reduced(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), 400)
+    # A median over twice the width of a stroke leaves out the writing, which has a third level.
+    window = max(3, min(small.shape) // 12) | 1
+    _, light = cv2.threshold(cv2.medianBlur(small, window), 0, 1, cv2.THRESH_OTSU)
+    shapes = [shape for shape in (_sheet(light), _sheet(1 - light)) if shape is not None]
+    sheets = []
+    for shape in shapes:
+        sheet = cv2.resize(shape, pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        x, y, wide, high = cv2.boundingRect(sheet)
+        place = np.s_[y : y + high, x : x + wide]
+        inside, part = sheet[place] > 0, pixels[place].copy()
+        part[~inside] = np.median(part[inside], axis=0)
+        sheets.append((part, x, y))
+    return sheets
+
+
+def _sheet(mask: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """The largest piece of the mask (H, W), without its rim, if it is a sheet on a table.
+
+    It is convex, covers a sixth of the picture at least, and around it is hardly any of the mask.
+    """
+    edges, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    edge = max(edges, key=cv2.contourArea, default=None)
+    if edge is None:
+        return None
+    hull = cv2.convexHull(edge)
+    sheet = cv2.fillConvexPoly(np.zeros_like(mask), hull, 1)
+    table = sheet == 0
+    full = cv2.contourArea(edge) > 0.9 * cv2.contourArea(hull) and sheet.mean() > 0.15
+    if not full or table.mean() < 0.1 or mask[table].mean() > 0.1:
+        return None
+    # The edge is not sharp, and lies a pixel off where it was reduced.
+    rim = 1 + 2 * max(2, min(mask.shape) // 80)
+    return cv2.erode(sheet, np.ones((rim, rim), np.uint8))
+
+
 def _grown(strong: Mask, weak: Mask) -> Mask:
     """The pieces of the weak mask that hold a place of the strong one (Canny's hysteresis)."""
     _, labels = cv2.connectedComponents((strong | weak).astype(np.uint8))

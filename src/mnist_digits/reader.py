@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .errors import CheckpointError, PictureError
 from .framing import BOX, FRAME, as_framed, frame
-from .ink import is_plain
+from .ink import find_sheets, is_plain
 from .picture import Picture, Source, open_picture
 from .segmentation import Glyph, find_rows, find_single, halves
 
@@ -183,17 +183,17 @@ class Reader:
         return self._read(picture, self._read_single)
 
     def _read(self, picture: Picture, read: Callable[..., Reading]) -> Reading:
-        """Read a frame as it is, a drawing by its plain ground; if that is not sure, search."""
+        """Read a frame as it is; else search, and if that is not sure, also on a sheet alone."""
         pixels = picture.pixels
         reading = self._read_framed(pixels)
-        if not reading.rows and is_plain(pixels):
-            reading = read(pixels, plain=True)
-            if not reading.sure:
-                reading = max(reading, read(pixels), key=_conviction)
-        elif not reading.rows:
-            reading = read(pixels)
         if not reading.rows:
-            reading = read(pixels, inverted=True)
+            reading = _searched(pixels, read)
+            if not reading.sure and min(pixels.shape[:2]) > 2 * FRAME:
+                parts = [_moved(_searched(part, read), x, y) for part, x, y in find_sheets(pixels)]
+                # The fewer digits, the higher the least confidence: that alone makes none better.
+                most = len(reading.digits)
+                parts = [part for part in parts if part.sure or len(part.digits) >= most]
+                reading = max([reading, *parts], key=_merit)
         if reading.sure and pixels.shape[:2] == (FRAME, FRAME):
             reading = self._seconded(reading, pixels)
         rows = [[_in_place(digit, picture.reduction) for digit in row] for row in reading.rows]
@@ -278,7 +278,9 @@ class Reader:
         self, image: Pixels, probabilities: NDArray[np.float32], box: tuple[int, int, int, int]
     ) -> Digit:
         confidence = float(probabilities.max())
-        sure = confidence >= self.sure_above
+        # Of MNIST's 70,000 digits five are wider; digits that a line joins are.
+        possible = box[2] - box[0] <= 2 * (box[3] - box[1])
+        sure = confidence >= self.sure_above and possible
         return Digit(int(probabilities.argmax()), confidence, probabilities, box, image, sure)
 
     def _apart(self, glyphs: list[Glyph]) -> list[list[Digit]]:
@@ -342,13 +344,33 @@ def _may_touch(glyph: Glyph, answer: Digit) -> bool:
     return wide and answer.confidence < TOUCHING_CONFIDENCE
 
 
-def _conviction(reading: Reading) -> float:
-    """How far a reading is to be relied on: its least confidence, 0 without any digit."""
-    return min((digit.confidence for digit in reading.digits), default=0.0)
+def _searched(pixels: Pixels, read: Callable[..., Reading]) -> Reading:
+    """A drawing read by its plain ground; if that is not sure, and of photos, what stands out."""
+    reading = Reading([])
+    if is_plain(pixels):
+        reading = read(pixels, plain=True)
+    if not reading.sure:
+        reading = max(reading, read(pixels), key=_merit)
+    return reading if reading.rows else read(pixels, inverted=True)
+
+
+def _merit(reading: Reading) -> tuple[bool, float]:
+    """How far a reading is to be relied on: if it is sure, and its least confidence."""
+    return reading.sure, min((digit.confidence for digit in reading.digits), default=0.0)
 
 
 def _height(digit: Digit) -> int:
     return digit.box[3] - digit.box[1]
+
+
+def _moved(reading: Reading, x: int, y: int) -> Reading:
+    """The reading of a part of a picture, with its boxes in the whole."""
+
+    def moved(digit: Digit) -> Digit:
+        x0, y0, x1, y1 = digit.box
+        return replace(digit, box=(x0 + x, y0 + y, x1 + x, y1 + y))
+
+    return Reading([[moved(digit) for digit in row] for row in reading.rows], reading.complete)
 
 
 def _in_place(digit: Digit, reduction: float) -> Digit:

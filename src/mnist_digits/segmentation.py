@@ -76,11 +76,13 @@ def find_rows(
     """The digits in uint8 pixels (H, W, 3): rows from top to bottom, each from left to right.
 
     Blank paper gives no rows. `inverted` and `plain` are as `find_ink` takes them. Also tells
-    whether all that there is was looked at: of solid things only the edges are.
+    whether all that there is was looked at: of solid things only the edges are, and of marks
+    much smaller than the rest nothing.
     """
-    ink, labels, marks, complete = _find_marks(pixels, inverted, plain)
-    rows = [[_glyph(mark, ink, labels) for mark in row] for row in _rows(_joined(marks))]
-    return rows, complete
+    ink, labels, marks, written, complete = _find_marks(pixels, inverted, plain)
+    wholes = _joined(marks)
+    rows = [[_glyph(mark, ink, labels) for mark in row] for row in _rows(wholes)]
+    return rows, complete and not _passed_over(written, wholes, labels > 0)
 
 
 def find_single(
@@ -89,9 +91,10 @@ def find_single(
     """What the one digit in uint8 pixels (H, W, 3) may consist of: the likeliest first.
 
     The largest piece of ink and what clearly belongs to it; that and all that lies around.
-    The same twice is left out; blank paper gives nothing. Also tells what `find_rows` tells.
+    The same twice is left out; blank paper gives nothing. Also tells whether all that there is
+    was looked at, but for marks that are too small to be the digit.
     """
-    ink, labels, marks, complete = _find_marks(pixels, inverted, plain)
+    ink, labels, marks, _, complete = _find_marks(pixels, inverted, plain)
     if not marks:
         return [], complete
     wholes = [max(_joined(marks) or marks, key=lambda mark: mark.area)]
@@ -103,10 +106,18 @@ def find_single(
 
 def _find_marks(
     pixels: NDArray[np.uint8], inverted: bool, plain: bool
-) -> tuple[Floats, NDArray[np.int32], list[Mark], bool]:
+) -> tuple[Floats, NDArray[np.int32], list[Mark], list[Mark], bool]:
+    """The ink, the map of marks, those that may be digits, all that are written, and whether
+    nothing else may be a digit."""
     ink, mask = find_ink(pixels, inverted, plain)
     marks, labels = _marks(mask)
-    return ink, labels, _without_dirt(marks, mask), plain or is_covered(pixels, ink)
+    frames = _frames(marks, labels)
+    inner = [mark for mark in marks if mark not in frames]
+    # A stroke in a ring is a 1 with a circle around it, or a 0 that is crossed out.
+    clear = not any(_holds_a_stroke(mark, inner, labels) for mark in frames)
+    written = _without_bars(inner)
+    complete = clear and (plain or is_covered(pixels, ink))
+    return ink, labels, _without_dirt(written, mask), written, complete
 
 
 def _marks(mask: Mask) -> tuple[list[Mark], NDArray[np.int32]]:
@@ -118,6 +129,51 @@ def _marks(mask: Mask) -> tuple[list[Mark], NDArray[np.int32]]:
         x, y, wide, high, area = stats[number].tolist()
         marks.append(Mark(x, y, x + wide, y + high, [number], area))
     return marks, labels
+
+
+def _frames(marks: list[Mark], labels: NDArray[np.int32]) -> list[Mark]:
+    """The marks drawn around others: circles and boxes, and the lines of a form.
+
+    What lies in one is 0.35 of its height in all, not counting specks; a dot in a 0 is a quarter.
+    """
+    sides = np.array([[m.x0, m.y0, -m.x1, -m.y1] for m in marks]).reshape(-1, 4)
+    heights = np.array([mark.height for mark in marks])
+    held = (sides[:, None] < sides).all(axis=2) & (heights >= 0.1 * heights[:, None])
+    full = np.flatnonzero(held @ heights >= 0.35 * heights)
+    return [marks[place] for place in full if _is_convex(marks[place], labels)]
+
+
+def _is_convex(mark: Mark, labels: NDArray[np.int32]) -> bool:
+    """Whether its outer edge bulges everywhere, as that of a ring or a box does.
+
+    It fills 0.92 of its hull: of MNIST's zeros 99% do, drawn in outline of sixes and nines 1%.
+    """
+    part = (labels[mark.y0 : mark.y1, mark.x0 : mark.x1] == mark.labels[0]).astype(np.uint8)
+    edges, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    area = cv2.contourArea(edges[0])
+    return area > 0.92 * cv2.contourArea(cv2.convexHull(edges[0]))
+
+
+def _holds_a_stroke(frame: Mark, marks: list[Mark], labels: NDArray[np.int32]) -> bool:
+    """Whether what lies in the frame is one straight stroke: a third as wide as long."""
+    held = [mark for mark in marks if _gap(mark, frame) == 0 and mark.height >= 0.1 * frame.height]
+    if len(held) != 1:
+        return False
+    (mark,) = held
+    places = np.argwhere(labels[mark.y0 : mark.y1, mark.x0 : mark.x1] == mark.labels[0])
+    sides = cv2.minAreaRect(places.astype(np.float32))[1]
+    return min(sides) < max(sides) / 3
+
+
+def _without_bars(marks: list[Mark]) -> list[Mark]:
+    """The marks without lines under digits, or between them, as in sums and fractions.
+
+    They are flat, and longer than the digits are high, as the bar of a 5 or the foot of a 1 is not.
+    """
+    flat = [mark for mark in marks if mark.width > 6 * mark.height]
+    size = _typical_height([mark for mark in marks if mark.width < 3 * mark.height])
+    bars = [mark for mark in flat if mark.width > size > 2 * mark.height]
+    return [mark for mark in marks if mark not in bars]
 
 
 def _without_dirt(marks: list[Mark], mask: Mask) -> list[Mark]:
@@ -141,6 +197,22 @@ def _without_dirt(marks: list[Mark], mask: Mask) -> list[Mark]:
         and any(_gap(mark, other) < 0.15 * size for other in large)
     ]
     return large + small
+
+
+def _passed_over(written: list[Mark], wholes: list[Mark], mask: Mask) -> bool:
+    """Whether a mark that is in none of the wholes may be a digit, if a small one.
+
+    As an exponent is, or a row in smaller writing; a decimal point has a tenth of the height.
+    """
+    least = max(12, 0.15 * _typical_height(wholes))
+    looked_at = {label for whole in wholes for label in whole.labels}
+    return any(
+        mark.height >= max(least, mark.width / 3)
+        and not looked_at.issuperset(mark.labels)
+        and not _touches(mark, mask.shape)
+        and not _is_solid(mark, mask)
+        for mark in written
+    )
 
 
 def _is_edge(mark: Mark, shape: tuple[int, ...]) -> bool:
