@@ -272,8 +272,13 @@ def test_what_a_jpeg_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
     large = Image.new("RGB", (700, 700), "white")
     picture = open_picture(encoded(large, "JPEG"))
     assert (picture.width, picture.height) == (700, 700)
-    with pytest.raises(PictureError, match="700 × 700 pixels, more than 10,000: make it smaller"):
-        open_picture(encoded(large, "JPEG", progressive=True))
+    for kind in ("L", "CMYK"):
+        assert open_picture(encoded(large.convert(kind), "JPEG")).width == 700
+    # The second has the colours one after the other, as its head says.
+    scans = encoded(large, "JPEG").replace(b"\xff\xda\0\x0c\x03", b"\xff\xda\0\x0c\x01")
+    for whole in (encoded(large, "JPEG", progressive=True), scans):
+        with pytest.raises(PictureError, match="700 × 700 pixels, more than 10,000: make it"):
+            open_picture(whole)
     with pytest.raises(PictureError, match="more than 500,000: make it smaller"):
         open_picture(encoded(large.resize((800, 800)), "JPEG"))
     with pytest.raises(PictureError, match="150 × 100 pixels, more than 10,000"):

@@ -202,10 +202,9 @@ def _load(image: Image.Image) -> tuple[int, int]:
     """Decode the pixels, if there are not too many; gives width and height before reduction."""
     width, height = image.size
     # JPEG decodes at an eighth, a quarter or a half of the size for a fraction of the time.
+    kept_whole = isinstance(image, JpegImageFile) and _is_kept_whole(image)
     drafted = image.draft("RGB", (WORKING_SIZE, WORKING_SIZE))
-    pixels = image.width * image.height
-    if image.info.get("progressive"):  # of these the decoder keeps all of the full size
-        pixels = width * height
+    pixels = width * height if kept_whole else image.width * image.height
     for count, limit in ((pixels, MAXIMUM_PIXELS), (width * height, MAXIMUM_REDUCED)):
         if count > limit:
             size = f"{width} × {height} pixels, more than {limit:,}"
@@ -213,6 +212,17 @@ def _load(image: Image.Image) -> tuple[int, int]:
     image.load()
     # Pillow turns a TIFF upright when it loads it, and some versions tell its sides only then.
     return (width, height) if drafted else image.size
+
+
+def _is_kept_whole(image: JpegImageFile) -> bool:
+    """Whether libjpeg keeps all of a JPEG in memory: it is progressive, or in several scans."""
+    colours = len(image.getbands())
+    size = 6 + 2 * colours
+    # What was read last is the head of the first scan: its length, and of how many colours it is.
+    assert image.fp  # open, as nothing is decoded yet
+    image.fp.seek(-size, os.SEEK_CUR)
+    head = image.fp.read(size)
+    return "progressive" in image.info or head[:3] != bytes([0, size, colours])
 
 
 # What a photo's EXIF orientation asks for.
