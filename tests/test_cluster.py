@@ -21,11 +21,22 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_digits import FAST, ClusterError, Digits, Reader, Run, load, load_mnist, train
+from mnist_digits import (
+    ENSEMBLE,
+    FAST,
+    ClusterError,
+    Digits,
+    Reader,
+    RecipeError,
+    Run,
+    load,
+    load_mnist,
+    train,
+)
 from mnist_digits.bulk import find_parts, read_source
 from mnist_digits.cluster import begin, connected
 from mnist_digits.recipe import Recipe
-from mnist_digits.study import Study, run_study, sign_flips, student, verdict
+from mnist_digits.study import Study, independent, run_study, sign_flips, student, verdict
 from mnist_digits.sweep import importance, read_space, run_sweep
 
 # Read when Ray is imported, as `cluster.connected` has it: nodes listen to this machine only.
@@ -79,7 +90,20 @@ def test_sign_flips_count_what_chance_could_do() -> None:
     assert sign_flips([1.0, -1.0]) == 1
     assert sign_flips([0.1] * 10) == 2 / 1024
     assert sign_flips(list(np.random.default_rng(0).normal(0, 1, 30))) > 0.05
-    assert sign_flips([1.0] * 20) < 0.001
+    assert sign_flips([1.0] * 30) == 1 / 100_001  # never 0: what was seen is one of the choices
+
+
+def test_ensembles_of_a_study_have_no_member_in_common() -> None:
+    trained = [independent(dataclasses.replace(ENSEMBLE, seed=seed)) for seed in range(4)]
+    members = [recipe.seed + number for recipe in trained for number in range(recipe.members)]
+    assert members == list(range(12))
+    assert independent(dataclasses.replace(FAST, seed=7)).seed == 7
+
+
+def test_a_seed_too_large_for_an_ensemble_is_refused_before_the_study(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="seed must be"):
+        run_study([ENSEMBLE], [2**32 - 1], tmp_path / "study", tell=quiet)
+    assert not (tmp_path / "study").exists()
 
 
 def study_of(name: str, accuracies: list[float]) -> Study:

@@ -5,6 +5,9 @@
         robust/seed-7/       a run, as `train` writes it
         result.json          the figures
 
+The members of an ensemble of three have the seeds 21, 22 and 23 in `seed-7`: no two ensembles of a
+study have one in common.
+
 A run that is there is not made again: a study that was stopped goes on where it was.
 """
 
@@ -98,7 +101,8 @@ def sign_flips(differences: Sequence[float]) -> float:
     """How probable it is that the mean differs so much from 0 by chance: p, two-sided.
 
     If there were no difference, each of them could as well have the other sign (Fisher, "The
-    Design of Experiments", 1935). All 2^N choices of signs are counted, or 100,000 drawn.
+    Design of Experiments", 1935). All 2^N choices of signs are counted, or 100,000 drawn and the
+    one that was seen counted with them, so that p is never 0 (Phipson and Smyth, 2010).
     """
     values = np.asarray(differences)
     count = len(values)
@@ -107,7 +111,8 @@ def sign_flips(differences: Sequence[float]) -> float:
     else:
         signs = np.random.default_rng(0).choice((-1, 1), (100_000, count))
     means = np.abs((signs * values).mean(axis=1))
-    return float((means >= abs(values.mean()) - 1e-12).mean())
+    hits = means >= abs(values.mean()) - 1e-12
+    return float(hits.mean()) if count <= COUNTED else float((hits.sum() + 1) / (len(hits) + 1))
 
 
 def verdict(one: Study, other: Study) -> str:
@@ -147,13 +152,16 @@ def run_study(
     Raises:
         ClusterError: the folder is another study's, Ray is missing or does not answer, or no run
             of a recipe came to its end.
+        RecipeError: a seed is too large for an ensemble.
     """
     names = [recipe.name for recipe in recipes]
     if len(set(names)) < len(names):
         raise ClusterError("two recipes of one name: give one of them another, with --name")
     job = {"study": [as_dict(recipe) for recipe in recipes], "held_out": held_out, "cpus": cpus}
-    begin(directory, job, resume=True)
     wanted = [replace(recipe, seed=seed) for recipe in recipes for seed in seeds]
+    for recipe in wanted:
+        independent(recipe)  # a seed that is too large is refused before anything begins
+    begin(directory, job, resume=True)
     missing = [recipe for recipe in wanted if not (_folder(directory, recipe) / RESULT).is_file()]
     if len(missing) < len(wanted):
         tell(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there already")
@@ -180,7 +188,7 @@ def _trained(
 
     # A node that dies takes its runs along: they are made again elsewhere.
     task = ray.remote(train_here).options(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
-    waiting = {task.remote(recipe, held_out, cpus): recipe for recipe in recipes}
+    waiting = {task.remote(independent(r), held_out, cpus): r for r in recipes}
     while waiting:
         (ready,), _ = ray.wait(list(waiting))
         recipe = waiting.pop(ready)
@@ -188,6 +196,14 @@ def _trained(
             yield recipe, ray.get(ready)
         except ray.exceptions.RayError as error:
             yield recipe, str(getattr(error, "cause", None) or error).strip().splitlines()[-1]
+
+
+def independent(recipe: Recipe) -> Recipe:
+    """As a study trains it: ensembles of neighbouring seeds would have members in common.
+
+    Their accuracies would not be independent, which deviation, interval and comparison need.
+    """
+    return replace(recipe, seed=recipe.seed * recipe.members)
 
 
 def _folder(directory: Path, recipe: Recipe) -> Path:
