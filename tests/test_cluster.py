@@ -13,6 +13,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,29 @@ def test_a_search_space_may_vary_widths(tmp_path: Path) -> None:
         read_space(tmp_path / "none.json", FAST)
 
 
+def test_two_recipes_of_a_study_have_two_names(tmp_path: Path) -> None:
+    other = dataclasses.replace(FAST, epochs=2)
+    with pytest.raises(ClusterError, match="two recipes are called fast: change `name` in one"):
+        run_study([FAST, other], [0], tmp_path / "study", tell=quiet)
+
+
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study whose runs have ended as soon as they are asked for."""
+    files = {"result.json": b'{"test_accuracy": 0.99, "training_seconds": 1.0}'}
+    monkeypatch.setattr("mnist_digits.study.connected", lambda *_: nullcontext())
+    monkeypatch.setattr("mnist_digits.study._trained", lambda runs, *_: [(r, files) for r in runs])
+
+
+@pytest.mark.usefixtures("no_ray")
+@pytest.mark.parametrize("name", ["result.json", "_job.json", "distribution.png"])
+def test_no_name_of_a_recipe_meets_a_file_of_the_study(name: str, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(FAST, name=name)
+    (study,) = run_study([recipe], [0], tmp_path, tell=quiet)
+    assert json.loads((tmp_path / "result.json").read_text())[name]["mean"] == study.mean
+    assert not (tmp_path / "distribution.png").exists()
+
+
 def test_a_folder_belongs_to_one_job(tmp_path: Path) -> None:
     begin(tmp_path / "a", {"read": "x"}, resume=False)
     begin(tmp_path / "a", {"read": "x"}, resume=True)
@@ -243,7 +267,7 @@ class cluster:  # noqa: N801
 def test_a_study_is_what_train_makes(running: str, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     run_study([TINY], [0, 1], folder, address=running, tell=quiet)
-    assert torch.equal(weights(folder / "tiny" / "seed-1"), trained_alone(seed=1))
+    assert torch.equal(weights(folder / "runs" / "tiny" / "seed-1"), trained_alone(seed=1))
 
     said: list[str] = []
     (study,) = run_study([TINY], [0, 1, 2], folder, address=running, tell=said.append)
@@ -275,6 +299,7 @@ def test_a_sweep_finds_a_recipe_to_train_by(running: str, tmp_path: Path) -> Non
     best = Recipe.from_json((folder / "best.json").read_text())
     assert best.learning_rate == trials[0].values["learning_rate"]
     assert best.hidden == 8
+    assert best.name == "tiny-best"
     assert sum(importance(trials, space).values()) == pytest.approx(1)
     assert len(json.loads((folder / "leaderboard.json").read_text())) == 5
     with pytest.raises(ClusterError, match="another job"):
@@ -320,7 +345,9 @@ def test_nodes_die_and_nothing_is_lost_or_counted_twice(archive: Path, tmp_path:
     assert counts == {"pictures": 501, "errors": 1}
     files = parquet.read_table(tmp_path / "out").column("file").to_pylist()
     assert len(set(files)) == len(files) == 501
-    assert torch.equal(weights(tmp_path / "study" / "tiny" / "seed-2"), trained_alone(seed=2))
+    assert torch.equal(
+        weights(tmp_path / "study" / "runs" / "tiny" / "seed-2"), trained_alone(seed=2)
+    )
     assert study.failed == {}
 
 

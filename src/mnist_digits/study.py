@@ -1,9 +1,9 @@
 """One recipe over many seeds, side by side on Ray: mean, deviation, interval, and comparison.
 
     study/
-        _job.json            what it is a study of
-        robust/seed-7/       a run, as `train` writes it
-        result.json          the figures
+        _job.json             what it is a study of
+        runs/robust/seed-7/   a run, as `train` writes it
+        result.json           the figures
 
 The members of an ensemble of three have the seeds 21, 22 and 23 in `seed-7`: no two ensembles of a
 study have one in common.
@@ -156,7 +156,9 @@ def run_study(
     """
     names = [recipe.name for recipe in recipes]
     if len(set(names)) < len(names):
-        raise ClusterError("two recipes of one name: give one of them another, with --name")
+        raise ClusterError(
+            f"two recipes are called {names[0]}: change `name` in one of their files"
+        )
     job = {"study": [as_dict(recipe) for recipe in recipes], "held_out": held_out, "cpus": cpus}
     wanted = [replace(recipe, seed=seed) for recipe in recipes for seed in seeds]
     for recipe in wanted:
@@ -207,7 +209,8 @@ def independent(recipe: Recipe) -> Recipe:
 
 
 def _folder(directory: Path, recipe: Recipe) -> Path:
-    return directory / recipe.name / f"seed-{recipe.seed}"
+    # In a folder of their own, so that no name meets that of another file of the study.
+    return directory / "runs" / recipe.name / f"seed-{recipe.seed}"
 
 
 def _keep(folder: Path, files: dict[str, bytes]) -> None:

@@ -125,7 +125,8 @@ def run_sweep(
     order = sorted(found, key=lambda trial: -(trial.accuracy or 0.0))
     if not order or order[0].accuracy is None:
         raise ClusterError(f"no trial came to an end: {order[0].error if order else 'none began'}")
-    best = replace(recipe, **_values(order[0].values))
+    # Under a name of its own, so that a study can compare it with what the sweep began with.
+    best = replace(recipe, **(_values(order[0].values) | {"name": f"{recipe.name[:59]}-best"}))
     board = [dataclasses.asdict(trial) for trial in order]
     write_whole(directory / "leaderboard.json", (json.dumps(board, indent=2) + "\n").encode())
     write_whole(directory / "best.json", (best.to_json() + "\n").encode())
