@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ import torch
 from PIL import Image
 
 from mnist_digits import (
+    BALANCED,
     ENSEMBLE,
     FAST,
     ClusterError,
@@ -32,18 +34,32 @@ from mnist_digits import (
     Run,
     load,
     load_mnist,
+    surveys,
     train,
 )
 from mnist_digits.bulk import find_parts, read_source
 from mnist_digits.cluster import begin, connected
 from mnist_digits.recipe import Recipe
 from mnist_digits.study import Study, independent, run_study, sign_flips, student, verdict
-from mnist_digits.sweep import importance, read_space, run_sweep
+from mnist_digits.sweep import (
+    DEFAULT_SPACE,
+    METRIC,
+    Trial,
+    _distribution,
+    _run_trial,
+    _scheduler,
+    _teller,
+    _trial,
+    importance,
+    read_space,
+    run_sweep,
+)
 
 # Read when Ray is imported, as `cluster.connected` has it: nodes listen to this machine only.
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 pyarrow = pytest.importorskip("pyarrow")
+optuna = pytest.importorskip("optuna")
 pytest.importorskip("ray")
 from pyarrow import parquet  # noqa: E402
 
@@ -178,9 +194,10 @@ def test_no_name_of_a_recipe_meets_a_file_of_the_study(name: str, tmp_path: Path
 def test_a_folder_belongs_to_one_job(tmp_path: Path) -> None:
     begin(tmp_path / "a", {"read": "x"}, resume=False)
     begin(tmp_path / "a", {"read": "x"}, resume=True)
-    for job, resume in (({"read": "y"}, True), ({"read": "x"}, False)):
-        with pytest.raises(ClusterError, match="is the folder of another job"):
-            begin(tmp_path / "a", job, resume)
+    with pytest.raises(ClusterError, match="is the folder of another job"):
+        begin(tmp_path / "a", {"read": "y"}, resume=True)
+    with pytest.raises(ClusterError, match="is there already: go on with --resume, or choose"):
+        begin(tmp_path / "a", {"read": "x"}, resume=False)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "photo.png").touch()
     with pytest.raises(ClusterError, match="has other things in it"):
@@ -225,6 +242,78 @@ def test_sources_are_cut_into_parts(archive: Path) -> None:
         find_parts(__file__)
     with pytest.raises(ClusterError, match=r"has the columns id, image: name the one"):
         find_parts(str(archive / "digits.parquet"), "id")
+
+
+def test_only_a_sweep_that_was_begun_is_resumed(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match=r"there is no sweep at .*mistyped: begin one, without"):
+        run_sweep(FAST, 4, tmp_path / "mistyped", DEFAULT_SPACE, resume=True, tell=quiet)
+    assert not (tmp_path / "mistyped").exists()
+
+
+def test_a_field_is_searched_in_the_numbers_that_it_may_be() -> None:
+    shift = _distribution("shift", {"low": 0, "high": 2})
+    assert isinstance(shift, optuna.distributions.FloatDistribution)
+    hidden = _distribution("hidden", {"low": 8, "high": 64, "log": True})
+    assert isinstance(hidden, optuna.distributions.IntDistribution)
+
+
+@pytest.mark.parametrize(
+    ("space", "most", "compared"),
+    [
+        ({}, 7, [2, 4, 8]),
+        ({"epochs": {"low": 5, "high": 20}}, 20, [6, 12]),
+        ({"epochs": {"choices": [9, 3]}, "members": {"low": 1, "high": 3}}, 27, [9, 18]),
+    ],
+)
+def test_trials_are_stopped_by_the_longest_of_them(
+    space: Any, most: int, compared: list[int]
+) -> None:
+    scheduler = _scheduler(BALANCED, space)
+    assert scheduler._max_t > most
+    assert sorted(epoch for epoch, _ in scheduler._brackets[0]._rungs) == compared
+
+
+def test_a_trial_is_whole_by_its_own_recipe() -> None:
+    trials = [
+        trial_of({"config": {"epochs": epochs}, "epoch": reached, METRIC: 0.9})
+        for epochs, reached in ((5, 5), (20, 20), (20, 6))
+    ]
+    assert [trial.planned for trial in trials] == [5, 20, 20]
+    (axes,) = surveys.sweep_trials(trials).axes
+    points = {str(line.get_label()): len(np.array(line.get_xdata())) for line in axes.lines}
+    assert points == {"best so far": 3, "to the end": 2, "stopped early": 1}
+
+
+def trial_of(metrics: dict[str, Any]) -> Trial:
+    return _trial(0, SimpleNamespace(metrics=metrics, config=metrics["config"], error=None), FAST)
+
+
+def test_a_loss_that_becomes_infinite_ends_a_trial_which_is_not_tried_again(
+    mnist: tuple[Digits, Digits],  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reports: list[dict[str, Any]] = []
+    monkeypatch.setattr("ray.tune.get_checkpoint", lambda: None)
+    monkeypatch.setattr("ray.tune.report", lambda values, **_: reports.append(values))
+    _run_trial(dataclasses.replace(TINY, learning_rate=1000.0, weight_decay=10.0), 1)
+    (report,) = reports
+    trial = trial_of({"config": {}, **report})
+    assert trial.accuracy is None
+    assert "choose a lower one" in trial.error
+
+
+def test_what_ended_before_a_sweep_was_resumed_is_counted() -> None:
+    said: list[str] = []
+    ended, latest, running = (
+        SimpleNamespace(is_finished=lambda end=end: end, config={}, last_result={METRIC: 0.9})
+        for end in (True, False, False)
+    )
+    teller = _teller(said.append, 3)
+    teller.on_trial_complete(iteration=1, trials=[ended, latest, running], trial=latest)
+    latest.last_result["error"] = "the loss became inf"
+    teller.on_trial_complete(iteration=1, trials=[ended, latest, running], trial=latest)
+    assert said[0].split()[:4] == ["2", "of", "3", "90.00%"]
+    assert said[1].split()[:4] == ["2", "of", "3", "failed"]
 
 
 # What runs on Ray
@@ -302,8 +391,33 @@ def test_a_sweep_finds_a_recipe_to_train_by(running: str, tmp_path: Path) -> Non
     assert best.name == "tiny-best"
     assert sum(importance(trials, space).values()) == pytest.approx(1)
     assert len(json.loads((folder / "leaderboard.json").read_text())) == 5
-    with pytest.raises(ClusterError, match="another job"):
+    with pytest.raises(ClusterError, match="is there already"):
         run_sweep(recipe, 5, folder, space, address=running, tell=quiet)
+
+
+def test_a_sweep_is_stopped_by_ctrl_c_and_goes_on(cache: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    (tmp_path / "tiny.json").write_text(TINY.to_json())
+    (tmp_path / "space.json").write_text('{"hidden": {"low": 8, "high": 16}}')
+    command = [*COMMAND, "sweep", "tiny.json", "--trials", "3", "--name", "x"]
+    command += ["--search", "space.json"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert process.stdout is not None
+    assert "1 of 3" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "stopped; go on with the same command and --name x --resume" in said
+    assert not (tmp_path / "sweeps" / "x" / "best.json").exists()
+
+    done = subprocess.run(
+        [*command, "--resume"], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    lines = [line for line in done.stdout.splitlines() if " of 3 " in line]
+    assert len(lines) < 3
+    assert "3 of 3" in lines[-1]
+    assert len(json.loads((tmp_path / "sweeps" / "x" / "leaderboard.json").read_text())) == 3
 
 
 @pytest.mark.parametrize("source", ["pictures", "digits.parquet", "digits.tar"])

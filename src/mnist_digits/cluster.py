@@ -150,7 +150,11 @@ def begin(directory: Path, job: dict[str, Any], resume: bool) -> None:
     text = json.dumps(job, indent=2, sort_keys=True) + "\n"
     try:
         if file.is_file():
-            if not resume or file.read_text() != text:
+            if not resume:
+                raise ClusterError(
+                    f"{directory} is there already: go on with --resume, or choose another name"
+                )
+            if file.read_text() != text:
                 raise ClusterError(f"{directory} is the folder of another job: choose a new one")
         elif directory.exists() and any(directory.iterdir()):
             raise ClusterError(f"{directory} has other things in it: choose a new folder")
@@ -158,6 +162,23 @@ def begin(directory: Path, job: dict[str, Any], resume: bool) -> None:
         write_whole(file, text.encode())
     except OSError as error:
         raise ClusterError(f"cannot write to {directory}: {error.strerror}") from error
+
+
+def write_json(file: Path, value: object) -> None:
+    """Write one of a job's results, whole or not at all.
+
+    Raises:
+        ClusterError: it cannot be written.
+    """
+    try:
+        write_whole(file, (json.dumps(value, indent=2) + "\n").encode())
+    except OSError as error:
+        raise ClusterError(f"cannot write {file}: {error.strerror}") from error
+
+
+def last_line(error: BaseException) -> str:
+    """What an error says, without the traceback that Ray puts before it."""
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]
 
 
 def as_dict(recipe: Recipe) -> dict[str, Any]:
