@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import io
 import json
+import lzma
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +20,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -27,6 +31,7 @@ from mnist_digits import (
     BALANCED,
     ENSEMBLE,
     FAST,
+    CheckpointError,
     ClusterError,
     Digits,
     Reader,
@@ -37,8 +42,10 @@ from mnist_digits import (
     surveys,
     train,
 )
-from mnist_digits.bulk import find_parts, read_source
-from mnist_digits.cluster import begin, connected
+from mnist_digits.bulk import Part, _counts, find_parts, read_batch, read_source, work_on
+from mnist_digits.cli import build_parser, main
+from mnist_digits.cluster import _see_that_it_fits, begin, connected, last_line, prepare
+from mnist_digits.reader import MODEL, SHIPPED, sealed
 from mnist_digits.recipe import Recipe
 from mnist_digits.study import Study, independent, run_study, sign_flips, student, verdict
 from mnist_digits.sweep import (
@@ -244,6 +251,157 @@ def test_sources_are_cut_into_parts(archive: Path) -> None:
         find_parts(str(archive / "digits.parquet"), "id")
 
 
+@pytest.mark.parametrize("devices", ["0", "-1"])
+def test_the_device_is_that_which_was_asked_for(
+    devices: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that of the environment, which Ray hands on where no GPU was asked for."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
+    monkeypatch.setattr("mnist_digits.training.pick_device", torch.device)
+    monkeypatch.setattr("torch.set_num_threads", lambda _: None)
+    assert prepare(1, 0).type == "cpu"
+    assert prepare(1, 0.5).type == "cuda"
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_runs_on_a_gpu_and_on_a_cpu_are_not_mixed(tmp_path: Path) -> None:
+    run_study([FAST], [0], tmp_path, tell=quiet)
+    with pytest.raises(ClusterError, match="another job"):
+        run_study([FAST], [0], tmp_path, gpus=1, tell=quiet)
+
+
+def test_what_no_machine_has_is_refused() -> None:
+    """Ray would wait for it."""
+    node = {"Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0}}
+    _see_that_it_fits([node], 2, 1)
+    _see_that_it_fits([{"Alive": True, "Resources": {}}, node], 1, 0.25)
+    with pytest.raises(ClusterError, match="no machine has 16 CPU cores for a run: ask for fewer"):
+        _see_that_it_fits([node], 16, 0)
+    with pytest.raises(ClusterError, match="no machine has a CPU core and 2 GPUs for a run"):
+        _see_that_it_fits([node], 1, 2)
+    with pytest.raises(ClusterError, match=r"no machine has a CPU core and 0\.5 of a GPU"):
+        _see_that_it_fits([{**node, "Alive": False}], 1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        *(("--gpus-per-run", value) for value in ("-1", "nan", "inf", "1.5", "one")),
+        *(("--seeds", value) for value in ("0-4294967295", "3-1", "0,0", "-1", "")),
+    ],
+)
+def test_numbers_that_are_none_are_refused_at_once(
+    flag: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["study", "fast", f"{flag}={value}"])
+    assert stopped.value.code == 2
+    assert f"argument {flag}: must be" in capsys.readouterr().err
+
+
+def test_gpus_are_parts_of_one_or_several() -> None:
+    for text, number in (("0", 0), ("0.25", 0.25), ("1", 1), ("4", 4)):
+        options = build_parser().parse_args(["study", "fast", "--gpus-per-run", text])
+        assert options.gpus_per_run == number
+
+
+def test_what_an_error_says_is_one_line() -> None:
+    assert last_line(MemoryError()) == "MemoryError"
+    assert last_line(ValueError("a traceback\nwhat it says\n")) == "what it says"
+
+
+def test_an_output_in_the_source_is_no_source(archive: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(archive / "pictures")
+    (archive / "pictures" / "out").mkdir()
+    (archive / "pictures" / "out" / "part-000000.parquet").write_bytes(b"an answer")
+    try:
+        assert sum(len(part.paths) for part in find_parts(".", directory=Path("out"))) == 501
+        assert find_parts("**/*", directory=Path("../pictures/out"))[-1].kind == "files"
+    finally:
+        shutil.rmtree(archive / "pictures" / "out")
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".xz"])
+@pytest.mark.parametrize("damage", ["header", "zeros", "content"])
+def test_a_damaged_archive_is_not_taken_for_a_shorter_one(
+    suffix: str, damage: str, tmp_path: Path
+) -> None:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for number in range(40):
+            member = tarfile.TarInfo(f"{number}.png")
+            member.size = 512
+            tar.addfile(member, io.BytesIO(np.random.default_rng(number).bytes(512)))
+    values = bytearray(content.getvalue())
+    if damage == "header":
+        values[20 * 1024 : 20 * 1024 + 8] = b"\xff" * 8
+    elif damage == "zeros":
+        values[20 * 1024 : 21 * 1024] = bytes(1024)
+    pack: Any = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}[suffix]
+    packed = bytearray(pack(bytes(values)))
+    if damage == "content":
+        middle = len(packed) // 2 if suffix else 20 * 1024
+        packed[middle : middle + 64] = b"\xff" * 64
+    file = tmp_path / f"damaged.tar{suffix}"
+    file.write_bytes(packed)
+    with pytest.raises(ClusterError, match="is not a tar file that can be read"):
+        find_parts(str(file))
+    file.write_bytes(pack(content.getvalue()))
+    assert sum(part.count for part in find_parts(str(file))) == 40
+
+
+def test_a_name_that_is_not_text_is_read(archive: Path, tmp_path: Path) -> None:
+    strange = tmp_path / os.fsdecode(b"\xff.png")
+    shutil.copy(archive / "pictures" / "0000.png", strange)
+    (part,) = find_parts(str(tmp_path))
+    table = pyarrow.Table.from_pylist([work_on(part, tmp_path, None)])
+    assert read_batch(table.to_pydict()) == {"pictures": [1]}
+    (row,) = parquet.read_table(tmp_path / part.name).to_pylist()
+    assert row["file"] == f"{tmp_path}/\\xff.png"
+    assert row["error"] is None
+
+
+def test_a_model_that_is_none_is_refused_before_the_reading(archive: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"there is no .*nowhere\.onnx"):
+        read_source(str(archive / "pictures"), tmp_path / "out", model=tmp_path / "nowhere.onnx")
+    assert not (tmp_path / "out").exists()
+
+
+def begin_reading(archive: Path, out: Path, model: Path | None = None) -> None:
+    """Stopped before the first part."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mnist_digits.bulk.connected", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            read_source(str(archive / "pictures"), out, model=model, tell=quiet)
+
+
+def test_a_reading_goes_on_with_the_same_model_only(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(SHIPPED / MODEL, "mine.onnx")
+    begin_reading(archive, tmp_path / "out", Path("mine.onnx"))
+    job = json.loads((tmp_path / "out" / "_job.json").read_text())
+    assert job["model"]["path"] == str(tmp_path / "mine.onnx")
+    begin_reading(archive, tmp_path / "out", Path("mine.onnx"))
+    changed = Path("mine.onnx").read_bytes().replace(b'"members": 1', b'"members": 2')
+    Path("mine.onnx").write_bytes(sealed(changed))
+    with pytest.raises(ClusterError, match="another job"):
+        read_source(str(archive / "pictures"), tmp_path / "out", model=Path("mine.onnx"))
+
+
+def test_a_part_that_is_damaged_is_named(tmp_path: Path) -> None:
+    (tmp_path / "part-000000.parquet").write_bytes(b"no Parquet")
+    with pytest.raises(ClusterError, match=r"cannot read .*part-000000\.parquet .*: remove it"):
+        _counts(tmp_path, [Part(0, "files", [])])
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_a_result_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match=r"cannot write .*result\.json: Is a directory"):
+        run_study([FAST], [0], tmp_path, tell=lambda _: (tmp_path / "result.json").mkdir())
+
+
 def test_only_a_sweep_that_was_begun_is_resumed(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match=r"there is no sweep at .*mistyped: begin one, without"):
         run_sweep(FAST, 4, tmp_path / "mistyped", DEFAULT_SPACE, resume=True, tell=quiet)
@@ -295,7 +453,7 @@ def test_a_loss_that_becomes_infinite_ends_a_trial_which_is_not_tried_again(
     reports: list[dict[str, Any]] = []
     monkeypatch.setattr("ray.tune.get_checkpoint", lambda: None)
     monkeypatch.setattr("ray.tune.report", lambda values, **_: reports.append(values))
-    _run_trial(dataclasses.replace(TINY, learning_rate=1000.0, weight_decay=10.0), 1)
+    _run_trial(dataclasses.replace(TINY, learning_rate=1000.0, weight_decay=10.0), 1, 0)
     (report,) = reports
     trial = trial_of({"config": {}, **report})
     assert trial.accuracy is None
@@ -434,6 +592,18 @@ def test_all_sources_are_read_as_the_reader_reads(
         assert rows[number]["sure"] == reading.sure
         assert rows[number]["digits"][0]["box"] == list(reading.digits[0].box)
     assert [row["file"] for row in rows if row["error"]] == [rows[500]["file"]]
+
+
+def test_a_part_that_cannot_be_written_ends_the_reading_in_a_line(
+    archive: Path, running: str, tmp_path: Path
+) -> None:
+    begin_reading(archive, tmp_path / "out")
+    (tmp_path / "out" / "part-000001.parquet").mkdir()
+    with pytest.raises(ClusterError, match=r"a part could not be read \(.*[Ii]s a directory"):
+        read_source(str(archive / "pictures"), tmp_path / "out", address=running, tell=quiet)
+    (tmp_path / "out" / "part-000001.parquet").rmdir()
+    counts = read_source(str(archive / "pictures"), tmp_path / "out", address=running, tell=quiet)
+    assert counts == {"pictures": 501, "errors": 1}
 
 
 def order(row: dict[str, Any]) -> tuple[int, str]:

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from .cluster import RETRIES, as_dict, begin, connected, train_here
+from .cluster import RETRIES, as_dict, begin, connected, last_line, train_here, write_json
 from .errors import ClusterError
 from .files import write_whole
 from .recipe import Recipe
@@ -160,6 +160,8 @@ def run_study(
             f"two recipes are called {names[0]}: change `name` in one of their files"
         )
     job = {"study": [as_dict(recipe) for recipe in recipes], "held_out": held_out, "cpus": cpus}
+    # Runs on a GPU are not those of a CPU, to the bit: they are not mixed.
+    job["gpus"] = gpus > 0
     wanted = [replace(recipe, seed=seed) for recipe in recipes for seed in seeds]
     for recipe in wanted:
         independent(recipe)  # a seed that is too large is refused before anything begins
@@ -169,7 +171,7 @@ def run_study(
         tell(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there already")
     failed: dict[tuple[str, int], str] = {}
     if missing:
-        with connected(address):
+        with connected(address, cpus, gpus):
             for recipe, files in _trained(missing, held_out, cpus, gpus):
                 if isinstance(files, str):
                     failed[recipe.name, recipe.seed] = files
@@ -178,7 +180,7 @@ def run_study(
                 tell(_line(directory, recipe, files, held_out))
     studies = [_sum_up(directory, recipe, seeds, held_out, failed) for recipe in recipes]
     told = {study.recipe.name: study.to_dict() for study in studies}
-    write_whole(directory / RESULT, (json.dumps(told, indent=2) + "\n").encode())
+    write_json(directory / RESULT, told)
     return studies
 
 
@@ -190,14 +192,14 @@ def _trained(
 
     # A node that dies takes its runs along: they are made again elsewhere.
     task = ray.remote(train_here).options(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
-    waiting = {task.remote(independent(r), held_out, cpus): r for r in recipes}
+    waiting = {task.remote(independent(r), held_out, cpus, gpus): r for r in recipes}
     while waiting:
         (ready,), _ = ray.wait(list(waiting))
         recipe = waiting.pop(ready)
         try:
             yield recipe, ray.get(ready)
         except ray.exceptions.RayError as error:
-            yield recipe, str(getattr(error, "cause", None) or error).strip().splitlines()[-1]
+            yield recipe, last_line(getattr(error, "cause", None) or error)
 
 
 def independent(recipe: Recipe) -> Recipe:

@@ -133,9 +133,9 @@ def run_sweep(
     """
     if resume and not (directory / JOB).is_file():
         raise ClusterError(f"there is no sweep at {directory}: begin one, without --resume")
-    job = {"sweep": as_dict(recipe), "space": space, "trials": trials}
+    job = {"sweep": as_dict(recipe), "space": space, "trials": trials, "gpus": gpus > 0}
     begin(directory, job, resume)
-    with connected(address):
+    with connected(address, cpus, gpus):
         results = _tuner(recipe, trials, directory, space, resume, cpus, gpus, tell).fit()
         if _ended(directory) < trials:
             again = f"--name {directory.name} --resume"
@@ -164,7 +164,7 @@ def _tuner(
     from ray import tune
 
     def trial(values: dict[str, Any]) -> None:
-        _run_trial(replace(recipe, **_values(values)), cpus)
+        _run_trial(replace(recipe, **_values(values)), cpus, gpus)
 
     trainable = tune.with_resources(trial, {"cpu": cpus, "gpu": gpus})
     state = directory.absolute() / "trials"
@@ -265,7 +265,7 @@ def _values(values: dict[str, Any]) -> dict[str, Any]:
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
 
 
-def _run_trial(recipe: Recipe, threads: int) -> None:
+def _run_trial(recipe: Recipe, threads: int, gpus: float) -> None:
     """Train in a process of Ray's, reporting and keeping every epoch; go on where one is kept."""
     from ray import tune
 
@@ -285,7 +285,7 @@ def _run_trial(recipe: Recipe, threads: int) -> None:
             tune.report(dict(reached), checkpoint=tune.Checkpoint.from_directory(folder))
 
     try:
-        device = prepare(threads)
+        device = prepare(threads, gpus)
         kept, validation = (part.to(device) for part in split_validation(digits()[0]))
         training.train(recipe, kept, validation, resume=begun, on_epoch=on_epoch)
     except TrainingError as error:
