@@ -199,7 +199,9 @@ def test_no_name_of_a_recipe_meets_a_file_of_the_study(name: str, tmp_path: Path
 
 
 def test_a_folder_belongs_to_one_job(tmp_path: Path) -> None:
+    begin(tmp_path / "a", {"read": "none"}, resume=False)  # of which nothing is done
     begin(tmp_path / "a", {"read": "x"}, resume=False)
+    (tmp_path / "a" / "part").touch()
     begin(tmp_path / "a", {"read": "x"}, resume=True)
     with pytest.raises(ClusterError, match="is the folder of another job"):
         begin(tmp_path / "a", {"read": "y"}, resume=True)
@@ -381,6 +383,7 @@ def test_a_reading_goes_on_with_the_same_model_only(
     monkeypatch.chdir(tmp_path)
     shutil.copy(SHIPPED / MODEL, "mine.onnx")
     begin_reading(archive, tmp_path / "out", Path("mine.onnx"))
+    (tmp_path / "out" / "part-000000.parquet").touch()
     job = json.loads((tmp_path / "out" / "_job.json").read_text())
     assert job["model"]["path"] == str(tmp_path / "mine.onnx")
     begin_reading(archive, tmp_path / "out", Path("mine.onnx"))

@@ -165,14 +165,16 @@ def begin(directory: Path, job: dict[str, Any], resume: bool) -> None:
     file = directory / JOB
     text = json.dumps(job, indent=2, sort_keys=True) + "\n"
     try:
-        if file.is_file():
+        # Where nothing but the description is, none of it was done: the folder is still free.
+        used = directory.exists() and any(path != file for path in directory.iterdir())
+        if used and file.is_file():
             if not resume:
                 raise ClusterError(
                     f"{directory} is there already: go on with --resume, or choose another name"
                 )
             if file.read_text() != text:
                 raise ClusterError(f"{directory} is the folder of another job: choose a new one")
-        elif directory.exists() and any(directory.iterdir()):
+        elif used:
             raise ClusterError(f"{directory} has other things in it: choose a new folder")
         directory.mkdir(parents=True, exist_ok=True)
         write_whole(file, text.encode())
