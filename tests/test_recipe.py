@@ -12,7 +12,7 @@ from mnist_digits.recipe import named
 
 recipes = st.builds(
     Recipe,
-    name=st.from_regex(r"[a-zA-Z0-9._-]{1,64}", fullmatch=True),
+    name=st.from_regex(r"[a-zA-Z0-9_][a-zA-Z0-9_-]{0,30}(\.[a-zA-Z0-9_-]{1,32})?", fullmatch=True),
     seed=st.integers(0, 2**32 - 1),
     widths=st.tuples(st.integers(1, 1024), st.integers(1, 1024)),
     blocks=st.integers(0, 32),
@@ -58,6 +58,14 @@ def test_a_recipe_round_trips_through_json(recipe: Recipe) -> None:
         ("precision", 16),
         ("name", ""),
         ("name", "../escape"),
+        ("name", "."),
+        ("name", ".."),
+        ("name", "a..b"),
+        ("name", "a."),
+        ("name", ".hidden"),
+        ("name", "--flag"),
+        ("name", "a\n"),
+        ("name", "a" * 65),
         ("name", 3),
     ],
 )

@@ -13,16 +13,21 @@ twice, because a machine died, is counted once.
 from __future__ import annotations
 
 import glob
+import hashlib
 import io
+import json
 import logging
+import lzma
+import os
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
-from .cluster import begin, connected
+from .cluster import begin, connected, last_line
 from .errors import ClusterError, PictureError
 from .files import write_whole
 from .picture import SUFFIXES, Source
@@ -78,10 +83,14 @@ def read_source(
         How many pictures were read, and of these how many with an error.
 
     Raises:
-        ClusterError: there are no pictures, the folder is another job's, or Ray is not there.
+        ClusterError: there are no pictures, the folder is another job's, Ray is not there, or a
+            part cannot be read or written.
+        CheckpointError: the model cannot be used.
     """
-    parts = find_parts(source, column)
-    job = {"read": source, "parts": [asdict(part) for part in parts], "model": str(model or "")}
+    model = model.absolute() if model else None  # the processes of Ray are in other folders
+    identity = {"path": str(model or ""), "sha256": _checksum(model)}
+    parts = find_parts(source, column, directory)
+    job = {"read": source, "parts": [asdict(part) for part in parts], "model": identity}
     begin(directory, job, resume=True)
     missing = [part for part in parts if not (directory / part.name).is_file()]
     if len(missing) < len(parts):
@@ -92,6 +101,15 @@ def read_source(
     return _counts(directory, parts)
 
 
+def _checksum(model: Path | None) -> str:
+    """Of the model's file, once it is seen to be one: a path may come to hold another model."""
+    from .reader import MODEL, SHIPPED, Reader
+
+    Reader.load(model, threads=1)
+    path = model or SHIPPED
+    return hashlib.sha256((path / MODEL if path.is_dir() else path).read_bytes()).hexdigest()
+
+
 def _read_parts(
     parts: list[Part], directory: Path, model: Path | None, tell: Callable[[str], None]
 ) -> None:
@@ -100,36 +118,46 @@ def _read_parts(
     # Progress is told here, a line a part; Ray's own would be drawn over it.
     ray.data.DataContext.get_current().enable_progress_bars = False
     ray.data.DataContext.get_current().print_on_execution_start = False
-    work = {"directory": str(directory.absolute()), "model": str(model or "")}
-    items = [{**work, "part": asdict(part)} for part in parts]
+    items = [work_on(part, directory, model) for part in parts]
     rows = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
         read_batch, batch_size=1, num_cpus=1
     )
     for logger in ("ray.data", "ray.data._internal.execution.streaming_executor"):
-        logging.getLogger(logger).setLevel(logging.ERROR)
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
     pictures = 0
-    for done, row in enumerate(rows.iter_rows(), start=1):
-        pictures += row["pictures"]
-        tell(f"{done} of {len(parts)} parts, {pictures:,} pictures")
+    try:
+        for done, row in enumerate(rows.iter_rows(), start=1):
+            pictures += row["pictures"]
+            tell(f"{done} of {len(parts)} parts, {pictures:,} pictures")
+    except ray.exceptions.RayError as error:
+        raise ClusterError(
+            f"a part could not be read ({last_line(error)}): mend that, and give the same command "
+            f"again; what is there is kept"
+        ) from error
+
+
+def work_on(part: Part, directory: Path, model: Path | None) -> dict[str, str]:
+    """What `read_batch` is told, as JSON: Ray's tables bear no file names that are not text."""
+    values = {"part": asdict(part), "directory": str(directory.absolute()), "model": model}
+    return {"work": json.dumps(values, default=str)}
 
 
 def read_batch(batch: dict[str, Any]) -> dict[str, list[int]]:
     """In one of Ray's processes: read the part of a batch of one; gives its number of pictures."""
-    part, directory = Part(**batch["part"][0]), Path(str(batch["directory"][0]))
-    # A list that went through Ray comes back as an array.
-    part = replace(part, paths=[str(path) for path in part.paths])
-    return {"pictures": [read_part(_reader(str(batch["model"][0])), part, directory)]}
+    work = json.loads(str(batch["work"][0]))
+    part, directory = Part(**work["part"]), Path(work["directory"])
+    return {"pictures": [read_part(_reader(work["model"]), part, directory)]}
 
 
 @cache
-def _reader(model: str) -> Reader:
+def _reader(model: str | None) -> Reader:
     """One for each of Ray's processes, with one thread."""
     import cv2
 
     from .reader import Reader
 
     cv2.setNumThreads(1)
-    return Reader.load(model or None, threads=1)
+    return Reader.load(model, threads=1)
 
 
 def read_part(reader: Reader, part: Part, directory: Path) -> int:
@@ -154,6 +182,8 @@ def schema() -> pa.Schema:
 
 
 def _row(reader: Reader, name: str, content: Source) -> dict[str, Any]:
+    # Parquet has text only: bytes of a name that are none are shown as \xff.
+    name = os.fsencode(name).decode(errors="backslashreplace")
     try:
         return {"file": name, **reader.read(content).to_dict(), "error": None}
     except PictureError as error:
@@ -208,8 +238,11 @@ def _rows(part: Part) -> Iterator[tuple[str, Source]]:
                 return
 
 
-def find_parts(source: str, column: str | None = None) -> list[Part]:
+def find_parts(source: str, column: str | None = None, directory: Path | None = None) -> list[Part]:
     """Cut a source into parts.
+
+    Args:
+        directory: the output's: what is there is no source, though it may lie in one.
 
     Raises:
         ClusterError: there is no such source, or no picture in it.
@@ -223,6 +256,9 @@ def find_parts(source: str, column: str | None = None) -> list[Part]:
         found = sorted(str(Path(name).absolute()) for name in glob.glob(source, recursive=True))
     if not found:
         raise ClusterError(f"there is nothing at {source}: name a folder, a glob or a file")
+    if directory:
+        own = os.path.join(os.path.abspath(directory), "")
+        found = [name for name in found if not os.path.abspath(name).startswith(own)]
     pictures = [name for name in found if Path(name).suffix.lower() in SUFFIXES]
     parts = [
         ("files", pictures[start : start + FILES], 0, 0, "")
@@ -274,18 +310,36 @@ def _tar_parts(name: str) -> list[tuple[str, list[str], int, int, str]]:
     try:
         with tarfile.open(name) as archive:
             count = sum(map(_is_picture, archive))
-    except (OSError, tarfile.TarError, EOFError) as error:
+            _see_that_it_ends(archive)
+    except (OSError, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise ClusterError(f"{name} is not a tar file that can be read: {error}") from error
     step = ROWS if name.endswith(".tar") else max(count, 1)  # compressed: from the start each time
     return [("tar", [name], first, min(step, count - first), "") for first in range(0, count, step)]
 
 
+def _see_that_it_ends(archive: tarfile.TarFile) -> None:
+    """After the last member there are zeros only: a damaged header looks like the end, too."""
+    rest = cast(IO[bytes], archive.fileobj)
+    rest.seek(archive.offset)
+    while block := rest.read(2**20):
+        if any(block):
+            raise tarfile.ReadError(f"it is damaged after byte {archive.offset:,}")
+
+
 def _counts(directory: Path, parts: list[Part]) -> dict[str, int]:
+    import pyarrow as pa
     from pyarrow import parquet
 
     pictures = errors = 0
     for part in parts:
-        column = parquet.read_table(directory / part.name, columns=["error"]).column(0)
+        file = directory / part.name
+        try:
+            column = parquet.read_table(file, columns=["error"]).column(0)
+        except (OSError, pa.ArrowException) as error:
+            raise ClusterError(
+                f"cannot read {file} ({last_line(error)}): remove it, and give the same command "
+                f"again"
+            ) from error
         pictures += len(column)
         errors += len(column) - column.null_count
     return {"pictures": pictures, "errors": errors}

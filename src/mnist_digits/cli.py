@@ -616,7 +616,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     command = _add_command(commands, sweep)
     command.add_argument("recipe", help="name of a recipe, or a JSON file")
-    command.add_argument("--trials", type=_positive, default=16, help="how many (16)")
+    command.add_argument("--trials", type=_positive, default=16, help="number of trials (16)")
     command.add_argument("--search", type=Path, help="search space, a JSON file (a default one)")
     command.add_argument("--name", help="of the folder, sweeps/NAME (time and recipe)")
     command.add_argument("--resume", action="store_true", help="go on with the sweep of this name")
@@ -624,7 +624,12 @@ def build_parser() -> argparse.ArgumentParser:
 
     command = _add_command(commands, study)
     command.add_argument("recipe", help="name of a recipe, or a JSON file")
-    command.add_argument("--seeds", type=_seeds, default=list(range(10)), help="such as 0-29 (0-9)")
+    command.add_argument(
+        "--seeds",
+        type=_seeds,
+        default=list(range(10)),
+        help="seeds, such as 0-29 or 0,3,7 (0-9); an ensemble of three has three times the seed",
+    )
     command.add_argument("--against", metavar="RECIPE", help="another one, to compare with")
     command.add_argument(
         "--validation", action="store_true", help="hold out the validation slice, and measure on it"
@@ -715,16 +720,43 @@ ADDRESS_HELP = "host:port of a Ray cluster, or auto (Ray starts here)"
 
 def _add_cluster_flags(command: Parser) -> None:
     command.add_argument("--address", help=ADDRESS_HELP)
-    command.add_argument("--cpus-per-run", type=_positive, default=1, help="and its threads (1)")
-    command.add_argument("--gpus-per-run", type=float, default=0.0, help="a part shares one (0)")
+    command.add_argument(
+        "--cpus-per-run", type=_positive, default=1, help="cores, and threads, of each run (1)"
+    )
+    command.add_argument(
+        "--gpus-per-run",
+        type=_gpus,
+        default=0.0,
+        help="GPUs of each run; 0.25 lets four runs share one (0)",
+    )
+
+
+def _gpus(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    # Ray shares one, but gives no run one and a half. Neither inf nor nan passes.
+    if not (0 <= number <= 1 or (number <= 1024 and number.is_integer() and number > 0)):
+        raise argparse.ArgumentTypeError(
+            f"must be a fraction from 0 to 1, or a whole number, not {text!r}"
+        )
+    return number
+
+
+MOST_SEEDS = 100_000
 
 
 def _seeds(text: str) -> list[int]:
     parts = [part.partition("-") for part in text.split(",")]
     try:
-        seeds = [n for low, _, high in parts for n in range(int(low), int(high or low) + 1)]
+        ranges = [range(int(low), int(high or low) + 1) for low, _, high in parts]
     except ValueError:
-        seeds = []
+        ranges = []
+    # Bounded before they are written out: there are four billion.
+    if sum(max(0, part.stop - part.start) for part in ranges) > MOST_SEEDS:
+        raise argparse.ArgumentTypeError(f"must be {MOST_SEEDS:,} seeds at most, not {text}")
+    seeds = [seed for part in ranges for seed in part]
     if not seeds or len(set(seeds)) < len(seeds):
         raise argparse.ArgumentTypeError(f"must be like 0-29 or 0,3,7, not {text!r}")
     return seeds

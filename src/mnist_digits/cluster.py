@@ -37,15 +37,16 @@ RETRIES = 3
 
 
 @contextmanager
-def connected(address: str | None = None) -> Iterator[None]:
+def connected(address: str | None = None, cpus: int = 1, gpus: float = 0) -> Iterator[None]:
     """Within it Ray is there: of the cluster at this address, or started here for so long.
 
     Args:
         address: `host:port` of a cluster's head, or `auto` for the one that this machine is part
             of; without one, Ray starts in this process, for all its cores.
+        cpus: cores of each run; some machine must have them, and the GPUs.
 
     Raises:
-        ClusterError: Ray is not installed, or nothing answers at the address.
+        ClusterError: Ray is not installed, nothing answers at the address, or no run fits there.
     """
     # All of these are read when Ray is imported.
     if address is None:
@@ -73,9 +74,21 @@ def connected(address: str | None = None) -> Iterator[None]:
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ClusterError(f"no Ray cluster at {address or 'this machine'}: {error}") from error
     try:
+        _see_that_it_fits(ray.nodes(), cpus, gpus)
         yield
     finally:
         ray.shutdown()
+
+
+def _see_that_it_fits(nodes: list[dict[str, Any]], cpus: int, gpus: float) -> None:
+    """Refuse what Ray would wait for without an end, in case such a machine is added."""
+    for node in nodes:
+        has = node["Resources"]
+        if node["Alive"] and has.get("CPU", 0) >= cpus and has.get("GPU", 0) >= gpus:
+            return
+    wanted = f"{cpus} CPU cores" if cpus > 1 else "a CPU core"
+    wanted += f" and {gpus:g} of a GPU" if 0 < gpus < 1 else f" and {gpus:g} GPUs" if gpus else ""
+    raise ClusterError(f"no machine has {wanted} for a run: ask for fewer")
 
 
 def _see_that_it_answers(address: str) -> None:
@@ -101,17 +114,20 @@ def digits() -> tuple[Digits, Digits]:
     return load_mnist()
 
 
-def prepare(threads: int) -> torch.device:
-    """Set a process of Ray's up for a run: its threads, and the device that Ray has given it."""
+def prepare(threads: int, gpus: float) -> torch.device:
+    """Set a process of Ray's up for a run: its threads, and its device, a GPU if it asked for one.
+
+    The environment does not tell: where none was asked for, Ray leaves in it what it finds.
+    """
     import torch
 
     from .training import pick_device
 
     torch.set_num_threads(threads)
-    return pick_device("cuda" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu")
+    return pick_device("cuda" if gpus else "cpu")
 
 
-def train_here(recipe: Recipe, held_out: bool, threads: int) -> dict[str, bytes]:
+def train_here(recipe: Recipe, held_out: bool, threads: int, gpus: float) -> dict[str, bytes]:
     """One run, as `mnist-digits train` makes it, in a process of Ray's: its files by name.
 
     Files, because the machine may share no folder with the one that asked.
@@ -122,7 +138,7 @@ def train_here(recipe: Recipe, held_out: bool, threads: int) -> dict[str, bytes]
     from . import checkpoint, evaluation, training
     from .dataset import split_validation
 
-    device = prepare(threads)
+    device = prepare(threads, gpus)
     train, test = (part.to(device) for part in digits())
     kept, validation = split_validation(train) if held_out else (train, None)
     run = training.train(recipe, kept, validation)
@@ -149,15 +165,38 @@ def begin(directory: Path, job: dict[str, Any], resume: bool) -> None:
     file = directory / JOB
     text = json.dumps(job, indent=2, sort_keys=True) + "\n"
     try:
-        if file.is_file():
-            if not resume or file.read_text() != text:
+        # Where nothing but the description is, none of it was done: the folder is still free.
+        used = directory.exists() and any(path != file for path in directory.iterdir())
+        if used and file.is_file():
+            if not resume:
+                raise ClusterError(
+                    f"{directory} is there already: go on with --resume, or choose another name"
+                )
+            if file.read_text() != text:
                 raise ClusterError(f"{directory} is the folder of another job: choose a new one")
-        elif directory.exists() and any(directory.iterdir()):
+        elif used:
             raise ClusterError(f"{directory} has other things in it: choose a new folder")
         directory.mkdir(parents=True, exist_ok=True)
         write_whole(file, text.encode())
     except OSError as error:
         raise ClusterError(f"cannot write to {directory}: {error.strerror}") from error
+
+
+def write_json(file: Path, value: object) -> None:
+    """Write one of a job's results, whole or not at all.
+
+    Raises:
+        ClusterError: it cannot be written.
+    """
+    try:
+        write_whole(file, (json.dumps(value, indent=2) + "\n").encode())
+    except OSError as error:
+        raise ClusterError(f"cannot write {file}: {error.strerror}") from error
+
+
+def last_line(error: BaseException) -> str:
+    """What an error says, without the traceback that Ray puts before it."""
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]
 
 
 def as_dict(recipe: Recipe) -> dict[str, Any]:

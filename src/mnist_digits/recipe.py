@@ -98,9 +98,11 @@ class Recipe:
         for field in dataclasses.fields(self):
             value = _checked(field, getattr(self, field.name))
             object.__setattr__(self, field.name, value)
-        if not re.fullmatch(r"[\w.-]{1,64}", self.name):
+        # Folders are called by it: no name may lead out of the one that it is in, as `..` does.
+        if len(self.name) > 64 or not re.fullmatch(r"\w[\w-]*(\.[\w-]+)*", self.name):
             raise RecipeError(
-                f"name must be 1 to 64 letters, digits, dots and dashes, not {self.name!r}"
+                f"name must be 1 to 64 letters, digits and dashes, with single dots between them, "
+                f"not {self.name!r}"
             )
         if len(self.widths) != 2:
             raise RecipeError(f"widths must be two numbers, not {len(self.widths)}: {self.widths}")

@@ -1,9 +1,12 @@
 """One recipe over many seeds, side by side on Ray: mean, deviation, interval, and comparison.
 
     study/
-        _job.json            what it is a study of
-        robust/seed-7/       a run, as `train` writes it
-        result.json          the figures
+        _job.json             what it is a study of
+        runs/robust/seed-7/   a run, as `train` writes it
+        result.json           the figures
+
+The members of an ensemble of three have the seeds 21, 22 and 23 in `seed-7`: no two ensembles of a
+study have one in common.
 
 A run that is there is not made again: a study that was stopped goes on where it was.
 """
@@ -21,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from .cluster import RETRIES, as_dict, begin, connected, train_here
+from .cluster import RETRIES, as_dict, begin, connected, last_line, train_here, write_json
 from .errors import ClusterError
 from .files import write_whole
 from .recipe import Recipe
@@ -98,7 +101,8 @@ def sign_flips(differences: Sequence[float]) -> float:
     """How probable it is that the mean differs so much from 0 by chance: p, two-sided.
 
     If there were no difference, each of them could as well have the other sign (Fisher, "The
-    Design of Experiments", 1935). All 2^N choices of signs are counted, or 100,000 drawn.
+    Design of Experiments", 1935). All 2^N choices of signs are counted, or 100,000 drawn and the
+    one that was seen counted with them, so that p is never 0 (Phipson and Smyth, 2010).
     """
     values = np.asarray(differences)
     count = len(values)
@@ -107,7 +111,8 @@ def sign_flips(differences: Sequence[float]) -> float:
     else:
         signs = np.random.default_rng(0).choice((-1, 1), (100_000, count))
     means = np.abs((signs * values).mean(axis=1))
-    return float((means >= abs(values.mean()) - 1e-12).mean())
+    hits = means >= abs(values.mean()) - 1e-12
+    return float(hits.mean()) if count <= COUNTED else float((hits.sum() + 1) / (len(hits) + 1))
 
 
 def verdict(one: Study, other: Study) -> str:
@@ -147,19 +152,26 @@ def run_study(
     Raises:
         ClusterError: the folder is another study's, Ray is missing or does not answer, or no run
             of a recipe came to its end.
+        RecipeError: a seed is too large for an ensemble.
     """
     names = [recipe.name for recipe in recipes]
     if len(set(names)) < len(names):
-        raise ClusterError("two recipes of one name: give one of them another, with --name")
+        raise ClusterError(
+            f"two recipes are called {names[0]}: change `name` in one of their files"
+        )
     job = {"study": [as_dict(recipe) for recipe in recipes], "held_out": held_out, "cpus": cpus}
-    begin(directory, job, resume=True)
+    # Runs on a GPU are not those of a CPU, to the bit: they are not mixed.
+    job["gpus"] = gpus > 0
     wanted = [replace(recipe, seed=seed) for recipe in recipes for seed in seeds]
+    for recipe in wanted:
+        independent(recipe)  # a seed that is too large is refused before anything begins
+    begin(directory, job, resume=True)
     missing = [recipe for recipe in wanted if not (_folder(directory, recipe) / RESULT).is_file()]
     if len(missing) < len(wanted):
         tell(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there already")
     failed: dict[tuple[str, int], str] = {}
     if missing:
-        with connected(address):
+        with connected(address, cpus, gpus):
             for recipe, files in _trained(missing, held_out, cpus, gpus):
                 if isinstance(files, str):
                     failed[recipe.name, recipe.seed] = files
@@ -168,7 +180,7 @@ def run_study(
                 tell(_line(directory, recipe, files, held_out))
     studies = [_sum_up(directory, recipe, seeds, held_out, failed) for recipe in recipes]
     told = {study.recipe.name: study.to_dict() for study in studies}
-    write_whole(directory / RESULT, (json.dumps(told, indent=2) + "\n").encode())
+    write_json(directory / RESULT, told)
     return studies
 
 
@@ -180,18 +192,27 @@ def _trained(
 
     # A node that dies takes its runs along: they are made again elsewhere.
     task = ray.remote(train_here).options(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
-    waiting = {task.remote(recipe, held_out, cpus): recipe for recipe in recipes}
+    waiting = {task.remote(independent(r), held_out, cpus, gpus): r for r in recipes}
     while waiting:
         (ready,), _ = ray.wait(list(waiting))
         recipe = waiting.pop(ready)
         try:
             yield recipe, ray.get(ready)
         except ray.exceptions.RayError as error:
-            yield recipe, str(getattr(error, "cause", None) or error).strip().splitlines()[-1]
+            yield recipe, last_line(getattr(error, "cause", None) or error)
+
+
+def independent(recipe: Recipe) -> Recipe:
+    """As a study trains it: ensembles of neighbouring seeds would have members in common.
+
+    Their accuracies would not be independent, which deviation, interval and comparison need.
+    """
+    return replace(recipe, seed=recipe.seed * recipe.members)
 
 
 def _folder(directory: Path, recipe: Recipe) -> Path:
-    return directory / recipe.name / f"seed-{recipe.seed}"
+    # In a folder of their own, so that no name meets that of another file of the study.
+    return directory / "runs" / recipe.name / f"seed-{recipe.seed}"
 
 
 def _keep(folder: Path, files: dict[str, bytes]) -> None:

@@ -23,7 +23,6 @@ def sweep_trials(trials: Sequence[Trial]) -> Figure:
     Filled points are trials that were trained to the end.
     """
     done = sorted((t for t in trials if t.accuracy is not None), key=lambda trial: trial.number)
-    most = max((trial.epochs for trial in done), default=0)
     figure = card(8, 3.6)
     axes = figure.subplots()
     accuracies = np.array([trial.accuracy for trial in done], float)
@@ -32,7 +31,7 @@ def sweep_trials(trials: Sequence[Trial]) -> Figure:
         numbers, np.maximum.accumulate(accuracies), where="post", color=ORANGE, label="best so far"
     )
     for whole in (True, False):
-        chosen = [(t.number, t.accuracy) for t in done if (t.epochs == most) == whole]
+        chosen = [(t.number, t.accuracy) for t in done if (t.epochs >= t.planned) == whole]
         if chosen:
             face = BLUE if whole else "white"
             label = "to the end" if whole else "stopped early"

@@ -19,12 +19,24 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from .cluster import RETRIES, as_dict, begin, connected, digits, prepare
-from .errors import ClusterError, RecipeError
-from .files import write_whole
-from .recipe import Recipe
+from .cluster import (
+    JOB,
+    RETRIES,
+    as_dict,
+    begin,
+    connected,
+    digits,
+    last_line,
+    prepare,
+    write_json,
+)
+from .errors import ClusterError, RecipeError, TrainingError
+from .recipe import FAST, Recipe
+
+if TYPE_CHECKING:
+    from .training import Run
 
 # field: {low, high, log} or {choices}. What is worth a search in nearly every recipe.
 DEFAULT_SPACE: dict[str, dict[str, Any]] = {
@@ -42,13 +54,14 @@ class Trial:
     """What came of one choice of values: `accuracy` is None where it failed.
 
     Attributes:
-        epochs: fewer than the recipe's where it was stopped early.
+        epochs: of all members; fewer than `planned`, its recipe's, where it was stopped early.
     """
 
     number: int
     values: dict[str, Any]
     accuracy: float | None
     epochs: int
+    planned: int
     seconds: float
     error: str = ""
 
@@ -116,19 +129,25 @@ def run_sweep(
 
     Raises:
         ClusterError: the folder is another sweep's, Ray is not there, or every trial failed.
+        KeyboardInterrupt: it was stopped before all trials had ended.
     """
-    job = {"sweep": as_dict(recipe), "space": space, "trials": trials}
+    if resume and not (directory / JOB).is_file():
+        raise ClusterError(f"there is no sweep at {directory}: begin one, without --resume")
+    job = {"sweep": as_dict(recipe), "space": space, "trials": trials, "gpus": gpus > 0}
     begin(directory, job, resume)
-    with connected(address):
+    with connected(address, cpus, gpus):
         results = _tuner(recipe, trials, directory, space, resume, cpus, gpus, tell).fit()
-        found = [_trial(number, result) for number, result in enumerate(results)]
+        if _ended(directory) < trials:
+            again = f"--name {directory.name} --resume"
+            raise KeyboardInterrupt(f"; go on with the same command and {again}")
+        found = [_trial(number, result, recipe) for number, result in enumerate(results)]
     order = sorted(found, key=lambda trial: -(trial.accuracy or 0.0))
     if not order or order[0].accuracy is None:
         raise ClusterError(f"no trial came to an end: {order[0].error if order else 'none began'}")
-    best = replace(recipe, **_values(order[0].values))
-    board = [dataclasses.asdict(trial) for trial in order]
-    write_whole(directory / "leaderboard.json", (json.dumps(board, indent=2) + "\n").encode())
-    write_whole(directory / "best.json", (best.to_json() + "\n").encode())
+    # Under a name of its own, so that a study can compare it with what the sweep began with.
+    best = replace(recipe, **(_values(order[0].values) | {"name": f"{recipe.name[:59]}-best"}))
+    write_json(directory / "leaderboard.json", [dataclasses.asdict(trial) for trial in order])
+    write_json(directory / "best.json", as_dict(best))
     return order
 
 
@@ -145,7 +164,7 @@ def _tuner(
     from ray import tune
 
     def trial(values: dict[str, Any]) -> None:
-        _run_trial(replace(recipe, **_values(values)), cpus)
+        _run_trial(replace(recipe, **_values(values)), cpus, gpus)
 
     trainable = tune.with_resources(trial, {"cpu": cpus, "gpu": gpus})
     state = directory.absolute() / "trials"
@@ -158,7 +177,7 @@ def _tuner(
             mode="max",
             num_samples=trials,
             search_alg=_search(space, recipe.seed),
-            scheduler=_scheduler(recipe),
+            scheduler=_scheduler(recipe, space),
         ),
         run_config=tune.RunConfig(
             name="trials",
@@ -176,27 +195,32 @@ def _search(space: dict[str, dict[str, Any]], seed: int) -> Any:
     from ray.tune.search.optuna import OptunaSearch
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    kinds = {name: _distribution(part) for name, part in space.items()}
+    kinds = {name: _distribution(name, part) for name, part in space.items()}
     return OptunaSearch(kinds, metric=METRIC, mode="max", seed=seed)
 
 
-def _distribution(part: dict[str, Any]) -> Any:
+def _distribution(name: str, part: dict[str, Any]) -> Any:
     from optuna import distributions
 
     if "choices" in part:
         # Tuples, because Optuna compares choices by their hash.
         several = [tuple(v) if isinstance(v, list) else v for v in part["choices"]]
         return distributions.CategoricalDistribution(cast(Any, several))
-    whole = isinstance(part["low"], int) and isinstance(part["high"], int)
+    # By the field, not by how its ends are written: a shift from 0 to 2 may be 0.7.
+    whole = isinstance(getattr(FAST, name), int)
     kind = distributions.IntDistribution if whole else distributions.FloatDistribution
     return kind(part["low"], part["high"], log=bool(part.get("log", False)))
 
 
-def _scheduler(recipe: Recipe) -> Any:
-    """Stops a trial that, after a third of the epochs, is not in the better half of all."""
+def _scheduler(recipe: Recipe, space: dict[str, dict[str, Any]]) -> Any:
+    """Stops trials that fall behind, where the longest of them has three epochs at least.
+
+    A trial is compared with those that came so far before it, when a third of the most epochs are
+    over, and each time that this number has doubled; it goes on if it is in the better half.
+    """
     from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 
-    epochs = recipe.epochs * recipe.members
+    epochs = _most("epochs", recipe, space) * _most("members", recipe, space)
     if epochs < 3:
         return FIFOScheduler()
     grace = max(1, epochs // 3)
@@ -205,25 +229,30 @@ def _scheduler(recipe: Recipe) -> Any:
     )
 
 
+def _most(name: str, recipe: Recipe, space: dict[str, dict[str, Any]]) -> int:
+    return max(_ends(name, space[name])) if name in space else int(getattr(recipe, name))
+
+
 def _teller(tell: Callable[[str], None], trials: int) -> Any:
     from ray import tune
 
     class Teller(cast(Any, tune.Callback)):  # type: ignore[misc]
         """Prints a line when a trial is over."""
 
-        done = 0
+        def on_trial_complete(self, *_: Any, trials: list[Any], trial: Any, **__: Any) -> None:
+            failed = "error" in trial.last_result
+            outcome = "failed" if failed else f"{trial.last_result.get(METRIC, 0):.2%}"
+            self._tell(trials, trial, outcome)
 
-        def on_trial_complete(self, *_: Any, trial: Any, **__: Any) -> None:
-            self._tell(trial, f"{trial.last_result.get(METRIC, 0):.2%}")
+        def on_trial_error(self, *_: Any, trials: list[Any], trial: Any, **__: Any) -> None:
+            self._tell(trials, trial, "failed")
 
-        def on_trial_error(self, *_: Any, trial: Any, **__: Any) -> None:
-            self._tell(trial, "failed")
-
-        def _tell(self, trial: Any, outcome: str) -> None:
-            self.done += 1
+        def _tell(self, all_trials: list[Any], trial: Any, outcome: str) -> None:
+            # Those that had ended before the sweep was resumed are among them.
+            done = 1 + sum(other.is_finished() for other in all_trials if other is not trial)
             epoch = trial.last_result.get("epoch", 0)
             shown = "  ".join(f"{name} {_shown(value)}" for name, value in trial.config.items())
-            tell(f"{self.done:4} of {trials}  {outcome:>7}  epoch {epoch:<3}  {shown}")
+            tell(f"{done:4} of {trials}  {outcome:>7}  epoch {epoch:<3}  {shown}")
 
     return Teller()
 
@@ -236,39 +265,63 @@ def _values(values: dict[str, Any]) -> dict[str, Any]:
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
 
 
-def _run_trial(recipe: Recipe, threads: int) -> None:
+def _run_trial(recipe: Recipe, threads: int, gpus: float) -> None:
     """Train in a process of Ray's, reporting and keeping every epoch; go on where one is kept."""
     from ray import tune
 
     from . import checkpoint, training
     from .dataset import split_validation
 
-    device = prepare(threads)
-    kept, validation = (part.to(device) for part in split_validation(digits()[0]))
     begun = None
     if last := tune.get_checkpoint():
         with last.as_directory() as folder:
             begun = checkpoint.load_unfinished(Path(folder))
+    reached = _reached(begun)
 
     def on_epoch(run: training.Run) -> None:
-        epoch = run.history[-1]
-        values = {METRIC: epoch.validation_accuracy, "epoch": epoch.epoch, "spent": epoch.seconds}
+        reached.update(_reached(run))
         with tempfile.TemporaryDirectory() as folder:
             checkpoint.save(run, Path(folder))
-            tune.report(values, checkpoint=tune.Checkpoint.from_directory(folder))
+            tune.report(dict(reached), checkpoint=tune.Checkpoint.from_directory(folder))
 
-    training.train(recipe, kept, validation, resume=begun, on_epoch=on_epoch)
+    try:
+        device = prepare(threads, gpus)
+        kept, validation = (part.to(device) for part in split_validation(digits()[0]))
+        training.train(recipe, kept, validation, resume=begun, on_epoch=on_epoch)
+    except TrainingError as error:
+        # It would come out the same each time: an end with no accuracy, which is not tried again.
+        tune.report({**reached, METRIC: 0.0, "error": str(error)})
 
 
-def _trial(number: int, result: Any) -> Trial:
-    metrics = result.metrics or {}
-    accuracy = metrics.get(METRIC)
-    error = str(result.error).strip().splitlines()[-1] if result.error else ""
+def _reached(run: Run | None) -> dict[str, Any]:
+    """What a trial reports of its last epoch."""
+    if not (run and run.history):
+        return {METRIC: 0.0, "epoch": 0, "spent": 0.0}
+    last = run.history[-1]
+    return {METRIC: last.validation_accuracy, "epoch": last.epoch, "spent": last.seconds}
+
+
+def _ended(directory: Path) -> int:
+    """How many trials have ended, by what Tune has kept.
+
+    Ctrl-C is for it an end like any other, and its results do not tell the trials that it cut off.
+    """
+    from ray import tune
+
+    kept = tune.ExperimentAnalysis(str(directory.absolute() / "trials")).trials or []
+    return sum(trial.is_finished() for trial in kept)
+
+
+def _trial(number: int, result: Any, recipe: Recipe) -> Trial:
+    metrics, values = result.metrics or {}, dict(result.config or {})
+    error = last_line(result.error) if result.error else str(metrics.get("error", ""))
+    own = replace(recipe, **_values(values))
     return Trial(
         number=number,
-        values=dict(result.config or {}),
-        accuracy=None if result.error else accuracy,
+        values=values,
+        accuracy=None if error else metrics.get(METRIC),
         epochs=int(metrics.get("epoch", 0)),
+        planned=own.epochs * own.members,
         seconds=float(metrics.get("spent", 0.0)),
         error=error,
     )
@@ -289,7 +342,7 @@ def importance(trials: list[Trial], space: dict[str, dict[str, Any]]) -> dict[st
         return {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
-    kinds = {name: _distribution(part) for name, part in space.items()}
+    kinds = {name: _distribution(name, part) for name, part in space.items()}
     for trial in done:
         study.add_trial(
             optuna.trial.create_trial(
