@@ -127,13 +127,19 @@ def _read_parts(
     pictures = 0
     try:
         for done, row in enumerate(rows.iter_rows(), start=1):
+            if row["error"]:
+                raise _stopped(row["error"])
             pictures += row["pictures"]
             tell(f"{done} of {len(parts)} parts, {pictures:,} pictures")
     except ray.exceptions.RayError as error:
-        raise ClusterError(
-            f"a part could not be read ({last_line(error)}): mend that, and give the same command "
-            f"again; what is there is kept"
-        ) from error
+        raise _stopped(last_line(error)) from error
+
+
+def _stopped(reason: str) -> ClusterError:
+    return ClusterError(
+        f"a part could not be read or written ({reason}): mend that, and give the same command "
+        f"again; the parts that are there are kept"
+    )
 
 
 def work_on(part: Part, directory: Path, model: Path | None) -> dict[str, str]:
@@ -142,11 +148,18 @@ def work_on(part: Part, directory: Path, model: Path | None) -> dict[str, str]:
     return {"work": json.dumps(values, default=str)}
 
 
-def read_batch(batch: dict[str, Any]) -> dict[str, list[int]]:
-    """In one of Ray's processes: read the part of a batch of one; gives its number of pictures."""
+def read_batch(batch: dict[str, Any]) -> dict[str, list[Any]]:
+    """In one of Ray's processes: read the part of a batch of one; gives its number of pictures.
+
+    Or the error, whatever it is, as Ray would replace it by its own.
+    """
     work = json.loads(str(batch["work"][0]))
     part, directory = Part(**work["part"]), Path(work["directory"])
-    return {"pictures": [read_part(_reader(work["model"]), part, directory)]}
+    try:
+        count = read_part(_reader(work["model"]), part, directory)
+    except Exception as error:
+        return {"pictures": [0], "error": [last_line(error)]}
+    return {"pictures": [count], "error": [""]}
 
 
 @cache
