@@ -370,6 +370,9 @@ def _on_sheet(
     if reading.sure and inside:
         return reading
     alone = _searched(part, read, whole=False)
+    # Edges come in addition to digits: one digit for one is a shadow beside it, not a sheet.
+    if reading.sure and len(alone.digits) == len(reading.digits):
+        return reading
     rows = [[_moved(digit, x, y) for digit in row] for row in alone.rows]
     alone = Reading(rows, alone.complete)
     # The fewer digits, the higher the least confidence: that alone does not make it better.
