@@ -269,3 +269,161 @@ def test_bold_drawings_in_tight_crops_are_read(
         part = bold[ys.min() - 4 : ys.max() + 5, xs.min() - 4 : xs.max() + 5]
         right += reader.read(255 - 255 * part).text == str(label)
     assert right >= 54
+
+
+@pytest.fixture(scope="module")
+def drawn(images: Pixels, mnist: tuple[Digits, Digits]) -> dict[str, Pixels]:
+    """One image of each digit."""
+    labels = mnist[1].labels.tolist()
+    return {str(digit): images[labels.index(digit)] for digit in range(10)}
+
+
+def number(text: str, drawn: dict[str, Pixels], height: int = 60) -> Pixels:
+    """A page with the number, from x = 60 and y = 120, a digit every 70 pixels."""
+    return page([(drawn[digit], 60 + 70 * n, 120, height) for n, digit in enumerate(text)])
+
+
+def grainy(pixels: Pixels, strength: float) -> Pixels:
+    grain = np.random.default_rng(0).normal(0, strength, (*pixels.shape[:2], 1))
+    return (pixels + grain).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("grain", [0, 4])
+@pytest.mark.parametrize("digit", "0123456789")
+def test_what_is_drawn_around_a_digit_is_no_digit(
+    digit: str, grain: float, reader: Reader, drawn: dict[str, Pixels]
+) -> None:
+    plain = page([(drawn[digit], 180, 120, 60)])
+    for radius in (64, 75):
+        circled = grainy(cv2.circle(plain.copy(), (200, 150), radius, (20, 20, 60), 4), grain)
+        boxed = cv2.rectangle(
+            plain.copy(), (205 - radius, 95), (200 + radius, 205), (20, 20, 60), 3
+        )
+        for pixels in (circled, grainy(boxed, grain)):
+            for reading in (reader.read(pixels), reader.read_digit(pixels)):
+                assert reading.text == digit
+                # Who knows whether a stroke in a ring is not a 0 that is crossed out?
+                assert reading.sure == (digit != "1")
+
+
+@pytest.mark.parametrize("grain", [0, 4])
+def test_numbers_in_boxes(grain: float, reader: Reader, drawn: dict[str, Pixels]) -> None:
+    one, several = number("2026", drawn), number("2026", drawn, height=40)
+    cv2.rectangle(one, (40, 100), (350, 200), (20, 20, 60), 3)
+    for left in range(45, 325, 70):
+        cv2.rectangle(several, (left, 105), (left + 70, 180), (20, 20, 60), 3)
+    for pixels in (one, several):
+        reading = reader.read(grainy(pixels, grain))
+        assert reading.text == "2026"
+        assert reading.sure
+
+
+def test_what_lies_in_a_digit_does_not_take_it_away(
+    reader: Reader, images: Pixels, mnist: tuple[Digits, Digits]
+) -> None:
+    """Zeros with a dot in the middle, or crossed out; digits in outline."""
+    right = 0
+    for image, label in zip(images[:100], mnist[1].labels[:100].tolist(), strict=True):
+        large = cv2.resize(image, (280, 280), interpolation=cv2.INTER_CUBIC)
+        pixels = 255 - np.pad(large, 10)
+        if label == 0:
+            dotted = reader.read(cv2.circle(pixels.copy(), (150, 150), 15, 0, -1))
+            assert dotted.text == "0"
+            crossed = reader.read(cv2.line(pixels.copy(), (140, 185), (160, 115), 0, 8))
+            assert crossed.text == "0" or not crossed.sure
+        edges, _ = cv2.findContours(
+            (pixels < 195).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
+        )
+        outline = cv2.drawContours(np.full_like(pixels, 255), edges, -1, 0, 2)
+        right += reader.read(outline).text == str(label)
+    assert right >= 90
+
+
+@pytest.mark.parametrize("grain", [0, 4])
+@pytest.mark.parametrize("slope", [0, 6])
+@pytest.mark.parametrize("gap", [8, 14, 25])
+def test_underlined_numbers(
+    gap: int, slope: int, grain: float, reader: Reader, drawn: dict[str, Pixels]
+) -> None:
+    for thickness in (3, 6):
+        pixels, y = number("2026", drawn), 182 + gap
+        cv2.line(pixels, (50, y), (340, y + slope), (20, 20, 60), thickness)
+        reading = reader.read(grainy(pixels, grain))
+        assert reading.text == "2026"
+        assert reading.sure
+
+
+def test_digits_joined_by_a_line_are_not_surely_one(
+    reader: Reader, drawn: dict[str, Pixels]
+) -> None:
+    for y in (176, 179):
+        pixels = number("17", drawn)
+        pixels[y : y + 2, 20:360] = (20, 20, 60)
+        assert not reader.read(pixels).sure
+
+
+@pytest.mark.parametrize("grain", [0, 4])
+@pytest.mark.parametrize("gap", [6, 12, 20])
+def test_a_sum_in_columns(gap: int, grain: float, reader: Reader, drawn: dict[str, Pixels]) -> None:
+    digits = [("1", 120, 30), ("7", 170, 30), ("1", 120, 95), ("7", 170, 95)]
+    digits += [("3", 120, 170 + gap), ("4", 170, 170 + gap)]
+    pixels = page([(drawn[digit], x, y, 50) for digit, x, y in digits])
+    pixels[145 + gap : 149 + gap, 90:230] = (20, 20, 60)
+    reading = reader.read(grainy(pixels, grain))
+    assert reading.text == "17/17/34"
+    assert reading.sure
+
+
+def test_much_smaller_digits_are_not_passed_over_in_silence(
+    reader: Reader, drawn: dict[str, Pixels]
+) -> None:
+    row = [(drawn[digit], 40 + 50 * n, 220, 40) for n, digit in enumerate("12345")]
+    large = [(drawn["4"], 40, 20, 150), (drawn["2"], 160, 20, 150)]
+    power = [(drawn["2"], 100, 100, 140), (drawn["3"], 270, 70, 39)]
+    for digits in (large + row, power):
+        reading = reader.read(page(digits))
+        assert reading.text in ("42", "2")
+        assert not reading.sure
+    # Told that there is one digit, it passes over what is no larger than a note beside it.
+    assert reader.read_digit(page(power)).sure
+
+
+def test_a_decimal_point_is_no_small_digit(reader: Reader, drawn: dict[str, Pixels]) -> None:
+    pixels = page([(drawn["3"], 60, 100, 100), (drawn["5"], 180, 100, 100)])
+    reading = reader.read(cv2.circle(pixels, (158, 195), 6, (20, 20, 60), -1))
+    assert reading.text == "35"
+    assert reading.sure
+
+
+def on_a_table(sheet: Pixels, table: int, degrees: float, margin: int = 80) -> Pixels:
+    """The sheet in the middle of a table of one grey, turned."""
+    height, width = sheet.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
+    turn[:, 2] += margin
+    size = (width + 2 * margin, height + 2 * margin)
+    cover = cv2.warpAffine(np.ones((height, width), np.float32), turn, size)[:, :, None]
+    return (table * (1 - cover) + cv2.warpAffine(sheet, turn, size) * cover).astype(np.uint8)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("grain", [0, 4])
+@pytest.mark.parametrize("degrees", [0, 3, 8])
+@pytest.mark.parametrize("table", [0, 40, 80, 120])
+def test_a_sheet_on_a_table(
+    table: int, degrees: float, grain: float, dark: bool, reader: Reader, drawn: dict[str, Pixels]
+) -> None:
+    several, one = (
+        number("2026", drawn)[60:240, 20:380],
+        page([(drawn["7"], 80, 40, 100)], (180, 200)),
+    )
+    for sheet, text in ((several, "2026"), (one, "7")):
+        pixels = on_a_table(sheet, table, degrees)
+        reading = reader.read(grainy(255 - pixels if dark else pixels, grain))
+        assert reading.text == text
+        assert reading.sure
+        if degrees == 0:
+            ys, xs = np.nonzero(sheet[:, :, 1] < 200)
+            box = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]) + 80
+            boxes = np.array([digit.box for digit in reading.digits])
+            found = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+            np.testing.assert_allclose(found, box, atol=6)

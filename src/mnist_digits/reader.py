@@ -183,17 +183,11 @@ class Reader:
         return self._read(picture, self._read_single)
 
     def _read(self, picture: Picture, read: Callable[..., Reading]) -> Reading:
-        """Read a frame as it is; else search, and if that is not sure, also on a sheet alone."""
+        """Read a frame as it is; any other picture is searched."""
         pixels = picture.pixels
         reading = self._read_framed(pixels)
         if not reading.rows:
             reading = _searched(pixels, read)
-            if not reading.sure and min(pixels.shape[:2]) > 2 * FRAME:
-                parts = [_moved(_searched(part, read), x, y) for part, x, y in find_sheets(pixels)]
-                # The fewer digits, the higher the least confidence: that alone makes none better.
-                most = len(reading.digits)
-                parts = [part for part in parts if part.sure or len(part.digits) >= most]
-                reading = max([reading, *parts], key=_merit)
         if reading.sure and pixels.shape[:2] == (FRAME, FRAME):
             reading = self._seconded(reading, pixels)
         rows = [[_in_place(digit, picture.reduction) for digit in row] for row in reading.rows]
@@ -344,14 +338,46 @@ def _may_touch(glyph: Glyph, answer: Digit) -> bool:
     return wide and answer.confidence < TOUCHING_CONFIDENCE
 
 
-def _searched(pixels: Pixels, read: Callable[..., Reading]) -> Reading:
-    """A drawing read by its plain ground; if that is not sure, and of photos, what stands out."""
+def _searched(pixels: Pixels, read: Callable[..., Reading], whole: bool = True) -> Reading:
+    """A drawing read by its plain ground; if that is not sure, and of photos, what stands out.
+
+    Of a `whole` picture that may show a sheet on a table, also the sheet alone.
+    """
     reading = Reading([])
     if is_plain(pixels):
         reading = read(pixels, plain=True)
-    if not reading.sure:
-        reading = max(reading, read(pixels), key=_merit)
-    return reading if reading.rows else read(pixels, inverted=True)
+    if reading.sure:
+        return reading
+    reading = max(reading, read(pixels), key=_merit)
+    if not reading.rows:
+        reading = read(pixels, inverted=True)
+    if whole and min(pixels.shape[:2]) > 2 * FRAME:
+        for part, x, y in find_sheets(pixels):
+            reading = _on_sheet(reading, part, x, y, read)
+    return reading
+
+
+def _on_sheet(
+    reading: Reading, part: Pixels, x: int, y: int, read: Callable[..., Reading]
+) -> Reading:
+    """The better reading: of the whole picture, or of the sheet alone, whose corner is at x, y.
+
+    The edges of a sheet may look like ones: what reaches beyond it is not enough, however sure.
+    """
+    high, wide = part.shape[:2]
+    boxes = np.array([digit.box for digit in reading.digits]).reshape(-1, 4) - [x, y, x, y]
+    inside = (boxes >= 0).all() and (boxes <= [wide, high, wide, high]).all()
+    if reading.sure and inside:
+        return reading
+    alone = _searched(part, read, whole=False)
+    # Edges come in addition to digits: one digit for one is a shadow beside it, not a sheet.
+    if reading.sure and len(alone.digits) == len(reading.digits):
+        return reading
+    rows = [[_moved(digit, x, y) for digit in row] for row in alone.rows]
+    alone = Reading(rows, alone.complete)
+    # The fewer digits, the higher the least confidence: that alone does not make it better.
+    several = len(alone.digits) >= len(reading.digits) and _merit(alone) > _merit(reading)
+    return alone if alone.sure or several else reading
 
 
 def _merit(reading: Reading) -> tuple[bool, float]:
@@ -363,14 +389,10 @@ def _height(digit: Digit) -> int:
     return digit.box[3] - digit.box[1]
 
 
-def _moved(reading: Reading, x: int, y: int) -> Reading:
-    """The reading of a part of a picture, with its boxes in the whole."""
-
-    def moved(digit: Digit) -> Digit:
-        x0, y0, x1, y1 = digit.box
-        return replace(digit, box=(x0 + x, y0 + y, x1 + x, y1 + y))
-
-    return Reading([[moved(digit) for digit in row] for row in reading.rows], reading.complete)
+def _moved(digit: Digit, x: int, y: int) -> Digit:
+    """The digit of a part of a picture with its box in the whole."""
+    x0, y0, x1, y1 = digit.box
+    return replace(digit, box=(x0 + x, y0 + y, x1 + x, y1 + y))
 
 
 def _in_place(digit: Digit, reduction: float) -> Digit:

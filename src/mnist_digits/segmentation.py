@@ -82,7 +82,7 @@ def find_rows(
     ink, labels, marks, written, complete = _find_marks(pixels, inverted, plain)
     wholes = _joined(marks)
     rows = [[_glyph(mark, ink, labels) for mark in row] for row in _rows(wholes)]
-    return rows, complete and not _passed_over(written, wholes, labels > 0)
+    return rows, complete and not _passed_over(written, wholes, labels)
 
 
 def find_single(
@@ -136,6 +136,8 @@ def _frames(marks: list[Mark], labels: NDArray[np.int32]) -> list[Mark]:
 
     What lies in one is 0.35 of its height in all, not counting specks; a dot in a 0 is a quarter.
     """
+    if len(marks) < 2:
+        return []
     sides = np.array([[m.x0, m.y0, -m.x1, -m.y1] for m in marks]).reshape(-1, 4)
     heights = np.array([mark.height for mark in marks])
     held = (sides[:, None] < sides).all(axis=2) & (heights >= 0.1 * heights[:, None])
@@ -199,7 +201,7 @@ def _without_dirt(marks: list[Mark], mask: Mask) -> list[Mark]:
     return large + small
 
 
-def _passed_over(written: list[Mark], wholes: list[Mark], mask: Mask) -> bool:
+def _passed_over(written: list[Mark], wholes: list[Mark], labels: NDArray[np.int32]) -> bool:
     """Whether a mark that is in none of the wholes may be a digit, if a small one.
 
     As an exponent is, or a row in smaller writing; a decimal point has a tenth of the height.
@@ -209,8 +211,8 @@ def _passed_over(written: list[Mark], wholes: list[Mark], mask: Mask) -> bool:
     return any(
         mark.height >= max(least, mark.width / 3)
         and not looked_at.issuperset(mark.labels)
-        and not _touches(mark, mask.shape)
-        and not _is_solid(mark, mask)
+        and not _touches(mark, labels.shape)
+        and not _is_solid(mark, labels > 0)
         for mark in written
     )
 
