@@ -30,7 +30,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from .cluster import begin, connected, last_line
 from .errors import ClusterError, PictureError
 from .files import write_whole
-from .picture import SUFFIXES, Source
+from .picture import SUFFIXES, Source, is_picture_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -230,7 +230,7 @@ def _members(part: Part) -> Iterator[tuple[str, Source]]:
 
 
 def _is_picture(member: tarfile.TarInfo) -> bool:
-    return member.isfile() and Path(member.name).suffix.lower() in SUFFIXES
+    return member.isfile() and is_picture_name(Path(member.name))
 
 
 def _rows(part: Part) -> Iterator[tuple[str, Source]]:
@@ -272,7 +272,7 @@ def find_parts(source: str, column: str | None = None, directory: Path | None = 
     if directory:
         own = os.path.join(os.path.abspath(directory), "")
         found = [name for name in found if not os.path.abspath(name).startswith(own)]
-    pictures = [name for name in found if Path(name).suffix.lower() in SUFFIXES]
+    pictures = [name for name in found if is_picture_name(Path(name))]
     parts = [
         ("files", pictures[start : start + FILES], 0, 0, "")
         for start in range(0, len(pictures), FILES)
