@@ -1,7 +1,7 @@
 """The command `mnist-digits`: thin, one function for each subcommand.
 
 Torch and matplotlib are imported by the functions that need them: `--help` answers in a
-tenth of a second. The flags of `train` are the fields of Recipe, read from it.
+tenth of a second. What each may be given is in `flags.py`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from contextlib import suppress
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, TextIO
 
+from . import flags
 from .errors import (
     CheckpointError,
     ClusterError,
@@ -29,7 +30,7 @@ from .errors import (
     ServerError,
     TrainingError,
 )
-from .recipe import RECIPES, Recipe, named
+from .recipe import Recipe, named
 
 if TYPE_CHECKING:
     import torch
@@ -532,246 +533,30 @@ def write_figures(run: Run, test: Digits, on_test: Evaluation, directory: Path) 
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    parser = Parser(prog="mnist-digits", description="Read handwritten digits.")
+    parser = flags.Parser(prog="mnist-digits", description="Read handwritten digits.")
     version = metadata.version("mnist-digit-classification")
     parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    command = _add_command(commands, train)
-    command.add_argument("recipe", nargs="?", help=f"{' or '.join(RECIPES)} (without one: fast)")
-    command.add_argument(
-        "--recipe", dest="recipe_file", type=Path, metavar="FILE", help="a recipe as JSON"
-    )
-    _add_recipe_flags(command)
-    command.add_argument(
-        "--validation",
-        action="store_true",
-        help="train on 50,004 of the images and measure every epoch on the other 9,996",
-    )
-    command.add_argument(
-        "--deterministic",
-        action="store_true",
-        help="the same weights bit for bit each time on a GPU, too, if slower",
-    )
-    command.add_argument(
-        "--resume",
-        type=Path,
-        metavar="RUN",
-        help="go on with a run that was stopped, as if it had not been",
-    )
-    command.add_argument(
-        "--checkpoint-every",
-        type=_positive,
-        default=1,
-        metavar="N",
-        help="save what a run can be resumed from after every N epochs (1)",
-    )
-    command.add_argument("--output", type=Path, help="folder of the run (runs/<time>-<recipe>)")
-    command.add_argument("--example", type=Path, help="also write the sample predictions here")
-    _add_common_flags(command)
-
-    command = _add_command(commands, evaluate)
-    command.add_argument(
-        "run",
-        type=Path,
-        nargs="?",
-        help="folder of a run, or its model.safetensors; for pictures, of an exported one "
-        "(the model that comes with the package)",
-    )
-    command.add_argument(
-        "--output",
-        type=Path,
-        help="folder for the figures (that of the run; with --pictures the current one)",
-    )
-    command.add_argument(
-        "--pictures",
-        type=Path,
-        help="folder of labelled pictures: a labels.csv with file,label, or a folder a label",
-    )
-    command.add_argument("--single", action="store_true", help="each picture has just one digit")
-    _add_common_flags(command)
-
-    command = _add_command(commands, predict)
-    command.add_argument("pictures", nargs="+", type=Path, help="files, folders, - for stdin")
-    command.add_argument("--model", type=Path, help="an exported run (the model that we ship)")
-    command.add_argument("--single", action="store_true", help="each picture has just one digit")
-    command.add_argument("--json", action="store_true", help="print a JSON object a picture")
-    command.add_argument(
-        "--annotate",
-        type=Path,
-        help="write a copy with boxes and answers here (a .png, or a folder for several)",
-    )
-    command.add_argument("--threads", type=_positive, help="CPU threads to use (all cores)")
-
-    command = _add_command(commands, app)
-    command.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
-    command.add_argument("--port", type=_port, default=8000, help="0 takes a free one (8000)")
-    command.add_argument("--model", type=Path, help="an exported run (the model that we ship)")
-    command.add_argument(
-        "--browser",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="open the page in a browser",
-    )
-
-    command = _add_command(commands, sweep)
-    command.add_argument("recipe", help="name of a recipe, or a JSON file")
-    command.add_argument("--trials", type=_positive, default=16, help="number of trials (16)")
-    command.add_argument("--search", type=Path, help="search space, a JSON file (a default one)")
-    command.add_argument("--name", help="of the folder, sweeps/NAME (time and recipe)")
-    command.add_argument("--resume", action="store_true", help="go on with the sweep of this name")
-    _add_cluster_flags(command)
-
-    command = _add_command(commands, study)
-    command.add_argument("recipe", help="name of a recipe, or a JSON file")
-    command.add_argument(
-        "--seeds",
-        type=_seeds,
-        default=list(range(10)),
-        help="seeds, such as 0-29 or 0,3,7 (0-9); an ensemble of three has three times the seed",
-    )
-    command.add_argument("--against", metavar="RECIPE", help="another one, to compare with")
-    command.add_argument(
-        "--validation", action="store_true", help="hold out the validation slice, and measure on it"
-    )
-    command.add_argument("--name", help="of the folder, studies/NAME (the recipes)")
-    _add_cluster_flags(command)
-
-    command = _add_command(commands, read)
-    command.add_argument("source", help="a folder, a glob, a Parquet or a tar file")
-    command.add_argument("--out", type=Path, required=True, help="folder for the Parquet files")
-    command.add_argument("--column", help="of Parquet: the one with the images (the only one)")
-    command.add_argument("--model", type=Path, help="an exported run (the model that we ship)")
-    command.add_argument("--address", help=ADDRESS_HELP)
-
-    command = _add_command(commands, export)
-    command.add_argument("run", type=Path, help="folder of a run, or its model.safetensors")
-    command.add_argument("--output", type=Path, help="the file (model.onnx in the run's folder)")
-    command.add_argument("--data", type=Path, help="folder of the MNIST files (the user's cache)")
-
-    command = _add_command(commands, reproduce)
-    command.add_argument("run", type=Path, help="folder of a run, or its model.safetensors")
-    _add_common_flags(command, figures=False)
-
-    command = _add_command(commands, show)
-    command.add_argument("run", type=Path, help="folder of a run, or its model.safetensors")
-    command.add_argument("--json", action="store_true", help="print one JSON object")
+    for function, add_flags in COMMANDS.items():
+        summary = str(function.__doc__).splitlines()[0]
+        command = commands.add_parser(function.__name__, help=summary, description=summary)
+        add_flags(command)
+        command.set_defaults(function=function)
     return parser
 
 
-class Parser(argparse.ArgumentParser):
-    """Tells what is wrong on one line, and where to read on."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the line and exit with status 2."""
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
-
-
-def _add_command(
-    commands: argparse._SubParsersAction[Parser],
-    function: Callable[[argparse.Namespace], int | None],
-) -> Parser:
-    summary = str(function.__doc__).splitlines()[0]
-    command = commands.add_parser(function.__name__, help=summary, description=summary)
-    command.set_defaults(function=function)
-    return command
-
-
-def _add_recipe_flags(command: Parser) -> None:
-    """A flag for each field of Recipe; only those given are in the parsed options."""
-    group = command.add_argument_group("recipe", "each choice of the run, with its defaults")
-    for field in dataclasses.fields(Recipe):
-        defaults = ", ".join(
-            f"{name} {_shown(getattr(r, field.name))}" for name, r in RECIPES.items()
-        )
-        several = isinstance(field.default, tuple)
-        group.add_argument(
-            f"--{field.name.replace('_', '-')}",
-            type=int if several else type(field.default),
-            nargs="+" if several else None,
-            default=argparse.SUPPRESS,
-            help=f"{field.metadata['help']} ({defaults})".replace("%", "%%"),
-        )
-
-
-def _shown(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _add_common_flags(command: Parser, figures: bool = True) -> None:
-    command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    command.add_argument("--threads", type=_positive, help="CPU threads to use (all cores)")
-    command.add_argument("--data", type=Path, help="folder of the MNIST files (the user's cache)")
-    command.add_argument(
-        "--download", action="store_true", help="fetch missing files instead of unpacking ours"
-    )
-    if figures:
-        command.add_argument(
-            "--figures",
-            action=argparse.BooleanOptionalAction,
-            default=True,
-            help="write the figures as PNG",
-        )
-    command.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-ADDRESS_HELP = "host:port of a Ray cluster, or auto (Ray starts here)"
-
-
-def _add_cluster_flags(command: Parser) -> None:
-    command.add_argument("--address", help=ADDRESS_HELP)
-    command.add_argument(
-        "--cpus-per-run", type=_positive, default=1, help="cores, and threads, of each run (1)"
-    )
-    command.add_argument(
-        "--gpus-per-run",
-        type=_gpus,
-        default=0.0,
-        help="GPUs of each run; 0.25 lets four runs share one (0)",
-    )
-
-
-def _gpus(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    # Ray shares one, but gives no run one and a half. Neither inf nor nan passes.
-    if not (0 <= number <= 1 or (number <= 1024 and number.is_integer() and number > 0)):
-        raise argparse.ArgumentTypeError(
-            f"must be a fraction from 0 to 1, or a whole number, not {text!r}"
-        )
-    return number
-
-
-MOST_SEEDS = 100_000
-
-
-def _seeds(text: str) -> list[int]:
-    parts = [part.partition("-") for part in text.split(",")]
-    try:
-        ranges = [range(int(low), int(high or low) + 1) for low, _, high in parts]
-    except ValueError:
-        ranges = []
-    # Bounded before they are written out: there are four billion.
-    if sum(max(0, part.stop - part.start) for part in ranges) > MOST_SEEDS:
-        raise argparse.ArgumentTypeError(f"must be {MOST_SEEDS:,} seeds at most, not {text}")
-    seeds = [seed for part in ranges for seed in part]
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise argparse.ArgumentTypeError(f"must be like 0-29 or 0,3,7, not {text!r}")
-    return seeds
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1024:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 1024, not {text!r}")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 65535, not {text!r}")
-    return int(text)
+COMMANDS = {
+    train: flags.train,
+    evaluate: flags.evaluate,
+    predict: flags.predict,
+    app: flags.app,
+    sweep: flags.sweep,
+    study: flags.study,
+    read: flags.read,
+    export: flags.export,
+    reproduce: flags.reproduce,
+    show: flags.show,
+}
 
 
 def _prepare(options: argparse.Namespace) -> torch.device:
