@@ -246,9 +246,7 @@ def reproduce(options: argparse.Namespace) -> int:
     from . import checkpoint, report, reproduction, training
     from .dataset import split_validation
 
-    run = checkpoint.load(options.run)
-    if not run.result:
-        raise CheckpointError(f"the run at {options.run} is not finished: go on with it first")
+    run = _finished(options.run)
     recorded = run.result.get("device")
     if options.device == "auto":
         options.device = recorded if recorded in ("cpu", "mps") else "cuda"
@@ -499,14 +497,11 @@ def read(options: argparse.Namespace) -> None:
 
 def export(options: argparse.Namespace) -> None:
     """Turn a run into an ONNX model, with its confidence calibrated, to read pictures with."""
-    from . import checkpoint
     from .dataset import load_mnist, split_validation
     from .export import calibrate, export_run
     from .reader import MODEL
 
-    run = checkpoint.load(options.run)
-    if not run.result:
-        raise CheckpointError(f"the run at {options.run} is not finished: go on with it first")
+    run = _finished(options.run)
     output = options.output or (options.run if options.run.is_dir() else options.run.parent) / MODEL
     digits, _ = load_mnist(options.data)
     _, validation = split_validation(digits)
@@ -557,6 +552,15 @@ COMMANDS = {
     reproduce: flags.reproduce,
     show: flags.show,
 }
+
+
+def _finished(path: Path) -> Run:
+    from . import checkpoint
+
+    run = checkpoint.load(path)
+    if not run.result:
+        raise CheckpointError(f"the run at {path} is not finished: go on with it first")
+    return run
 
 
 def _prepare(options: argparse.Namespace) -> torch.device:

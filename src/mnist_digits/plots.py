@@ -25,7 +25,7 @@ from .evaluation import Evaluation, wilson_interval
 from .files import write_whole
 from .labelled import Outcome
 from .picture import Source, open_picture
-from .reader import Reading
+from .reader import Reading, percentage
 from .recipe import Recipe
 from .style import (
     BLUE,
@@ -401,9 +401,8 @@ def page_reading(source: Source, reading: Reading, columns: int = 10) -> Figure:
     for digit, small in zip(reading.digits, grid(lower, rows, columns).flat, strict=False):
         show_pixels(small, digit.frame)
         above = str(digit.digit) if digit.sure else f"{digit.digit}?"
-        # Rounded down, as `Reading` does: nothing is 100% sure.
-        below = f"{int(1000 * digit.confidence) / 10}%"
-        caption(small, above, below, BLUE if digit.sure else ORANGE)
+        colour = BLUE if digit.sure else ORANGE
+        caption(small, above, percentage(digit.confidence), colour)
     return figure
 
 

@@ -99,13 +99,17 @@ class Reading:
         if not self.rows:
             return "no digits found"
         least = min(digit.confidence for digit in self.digits)
-        # Rounded down: nothing is 100% sure.
-        return f"{self.text}  ({'sure' if self.sure else 'not sure'}, {int(1000 * least) / 10}%)"
+        return f"{self.text}  ({'sure' if self.sure else 'not sure'}, {percentage(least)})"
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON has of it: text, sure, digits."""
         digits = [digit.to_dict() for digit in self.digits]
         return {"text": self.text, "sure": self.sure, "digits": digits}
+
+
+def percentage(confidence: float) -> str:
+    """Rounded down to a tenth of a per cent: nothing is 100% sure."""
+    return f"{int(1000 * confidence) / 10}%"
 
 
 class Reader:

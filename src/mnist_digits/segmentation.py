@@ -8,6 +8,7 @@ Nothing here knows what a digit looks like: what belongs together is decided by 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -79,10 +80,10 @@ def find_rows(
     whether all that there is was looked at: of solid things only the edges are, and of marks
     much smaller than the rest nothing.
     """
-    ink, labels, marks, written, complete = _find_marks(pixels, inverted, plain)
-    wholes = _joined(marks)
-    rows = [[_glyph(mark, ink, labels) for mark in row] for row in _rows(wholes)]
-    return rows, complete and not _passed_over(written, wholes, labels)
+    found = _find_marks(pixels, inverted, plain)
+    wholes = _joined(found.marks)
+    rows = [[_glyph(mark, found.ink, found.labels) for mark in row] for row in _rows(wholes)]
+    return rows, found.complete and not _passed_over(found.written, wholes, found.labels)
 
 
 def find_single(
@@ -94,21 +95,36 @@ def find_single(
     The same twice is left out; blank paper gives nothing. Also tells whether all that there is
     was looked at, but for marks that are too small to be the digit.
     """
-    ink, labels, marks, _, complete = _find_marks(pixels, inverted, plain)
+    found = _find_marks(pixels, inverted, plain)
+    marks = found.marks
     if not marks:
-        return [], complete
+        return [], found.complete
     wholes = [max(_joined(marks) or marks, key=lambda mark: mark.area)]
     for reach in (0.1, 0.35):
         wholes.append(_cluster(marks, reach))
     different = {tuple(sorted(whole.labels)): whole for whole in reversed(wholes)}
-    return [_glyph(whole, ink, labels) for whole in reversed(different.values())], complete
+    glyphs = [_glyph(whole, found.ink, found.labels) for whole in reversed(different.values())]
+    return glyphs, found.complete
 
 
-def _find_marks(
-    pixels: NDArray[np.uint8], inverted: bool, plain: bool
-) -> tuple[Floats, NDArray[np.int32], list[Mark], list[Mark], bool]:
-    """The ink, the map of marks, those that may be digits, all that are written, and whether
-    nothing else may be a digit."""
+class _Found(NamedTuple):
+    """What a picture has of marks.
+
+    Attributes:
+        labels: the map of their numbers.
+        marks: those that may be digits.
+        written: these and the smaller ones, but no frames and no bars.
+        complete: whether nothing else may be a digit.
+    """
+
+    ink: Floats
+    labels: NDArray[np.int32]
+    marks: list[Mark]
+    written: list[Mark]
+    complete: bool
+
+
+def _find_marks(pixels: NDArray[np.uint8], inverted: bool, plain: bool) -> _Found:
     ink, mask = find_ink(pixels, inverted, plain)
     marks, labels = _marks(mask)
     frames = _frames(marks, labels)
@@ -117,7 +133,7 @@ def _find_marks(
     clear = not any(_holds_a_stroke(mark, inner, labels) for mark in frames)
     written = _without_bars(inner)
     complete = clear and (plain or is_covered(pixels, ink))
-    return ink, labels, _without_dirt(written, mask), written, complete
+    return _Found(ink, labels, _without_dirt(written, mask), written, complete)
 
 
 def _marks(mask: Mask) -> tuple[list[Mark], NDArray[np.int32]]:
@@ -138,7 +154,7 @@ def _frames(marks: list[Mark], labels: NDArray[np.int32]) -> list[Mark]:
     """
     if len(marks) < 2:
         return []
-    sides = np.array([[m.x0, m.y0, -m.x1, -m.y1] for m in marks]).reshape(-1, 4)
+    sides = np.array([[m.x0, m.y0, -m.x1, -m.y1] for m in marks])
     heights = np.array([mark.height for mark in marks])
     held = (sides[:, None] < sides).all(axis=2) & (heights >= 0.1 * heights[:, None])
     full = np.flatnonzero(held @ heights >= 0.35 * heights)
