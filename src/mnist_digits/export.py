@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,9 +23,11 @@ from .augmentation import augment
 from .dataset import Digits
 from .errors import CheckpointError
 from .files import write_whole
+from .finder_model import OFFSET_UNIT, SIZE_UNIT, FinderNet
+from .finder_training import FinderRun
 from .model import DigitNet, Ensemble
 from .negatives import negatives
-from .reader import FORMAT, sealed
+from .reader import FINDER_FORMAT, FORMAT, sealed
 from .recipe import Recipe
 from .training import Run
 
@@ -110,6 +113,22 @@ class _Exported(nn.Module):
         return (self.model.head(second) / self.temperature).softmax(dim=1), first, second
 
 
+class _ExportedFinder(nn.Module):
+    """uint8 pixels (N, 3, H, W) to ink from 0 to 1 and votes in pixels."""
+
+    outputs = ("ink", "votes")
+
+    def __init__(self, model: FinderNet) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        ink, votes = self.model(pixels)
+        # Sizes from 3 to 500 pixels: a vote far out of what was trained is no size.
+        sizes = SIZE_UNIT * votes[:, 2:].clamp(-2.5, 2.5).exp()
+        return ink.sigmoid()[:, 0], torch.cat([OFFSET_UNIT * votes[:, :2], sizes], dim=1)
+
+
 def export_run(
     run: Run, path: Path, calibration: Calibration, more: dict[str, Any] | None = None
 ) -> None:
@@ -118,44 +137,91 @@ def export_run(
     Raises:
         CheckpointError: the packages for it are missing, or the file cannot be written.
     """
+    # A copy: the run stays on its device, with its weights as they lie.
+    model = copy.deepcopy(run.model).cpu().to(memory_format=torch.contiguous_format)
+    network = _Exported(model, calibration.temperature).eval()
+    about = {
+        "recipe": dataclasses.asdict(run.recipe),
+        "result": run.result,
+        "calibration": dataclasses.asdict(calibration),
+        **(more or {}),
+    }
+    values = {
+        "format": FORMAT,
+        "sure_above": json.dumps(calibration.sure_above),
+        "information": json.dumps(about),
+    }
+    example = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
+    graph = _graph(network, {"frames": example}, network.outputs, {0: torch.export.Dim("N")})
+    _write(graph, values, path)
+
+
+def export_finder(run: FinderRun, path: Path) -> None:
+    """Write a finder as an ONNX file, its weights with half the bits: they are rounded to 0.1%.
+
+    Raises:
+        CheckpointError: the packages for it are missing, or the file cannot be written.
+    """
+    model = copy.deepcopy(run.model).cpu().to(memory_format=torch.contiguous_format)
+    network = _ExportedFinder(model).eval()
+    example = torch.zeros(2, 3, 96, 128, dtype=torch.uint8)
+    size = torch.export.Dim
+    dynamic = {0: size("N"), 2: 32 * size("high"), 3: 32 * size("wide")}
+    graph = _graph(network, {"pixels": example}, [*network.outputs], dynamic)
+    _halve(graph)
+    about = {"recipe": dataclasses.asdict(run.recipe), "history": run.history}
+    _write(graph, {"format": FINDER_FORMAT, "information": json.dumps(about)}, path)
+
+
+def _graph(
+    network: nn.Module, example: dict[str, Tensor], outputs: list[str], dynamic: dict[int, Any]
+) -> Any:
+    """The network as an ONNX graph, with one input of any size along the `dynamic` sides."""
     try:
-        import onnx
+        import onnx  # noqa: F401
         import onnxscript  # noqa: F401, what torch exports with
     except ImportError as error:
         raise CheckpointError(
             "exporting needs more packages: pip install 'mnist-digit-classification[export]'"
         ) from error
-    # A copy: the run stays on its device, with its weights as they lie.
-    model = copy.deepcopy(run.model).cpu().to(memory_format=torch.contiguous_format)
-    network = _Exported(model, calibration.temperature).eval()
-    example = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
+    ((name, value),) = example.items()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             network,
-            (example,),
+            (value,),
             dynamo=True,
             verbose=False,
-            input_names=["frames"],
-            output_names=network.outputs,
-            dynamic_shapes={"frames": {0: torch.export.Dim("N")}},
+            input_names=[name],
+            output_names=outputs,
+            dynamic_shapes={name: dynamic},
         )
-    graph = cast(Any, program).model_proto
-    values = {
-        "format": FORMAT,
-        "sure_above": json.dumps(calibration.sure_above),
-        "information": json.dumps(
-            {
-                "recipe": dataclasses.asdict(run.recipe),
-                "result": run.result,
-                "calibration": dataclasses.asdict(calibration),
-                **(more or {}),
-            }
-        ),
-        "sha256": "0" * 64,
-    }
-    onnx.helper.set_model_props(graph, values)
+    return cast(Any, program).model_proto
+
+
+def _halve(graph: Any) -> None:
+    """Keep the larger weights of a graph as float16; the runtime makes them float32 when it loads."""
+    import onnx
+
+    kept = list(graph.graph.initializer)
+    for tensor in kept:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < 64:
+            continue
+        name = tensor.name
+        small = onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.half")
+        graph.graph.initializer.remove(tensor)
+        graph.graph.initializer.append(small)
+        cast_up = onnx.helper.make_node("Cast", [small.name], [name], to=onnx.TensorProto.FLOAT)
+        graph.graph.node.insert(0, cast_up)
+
+
+def _write(graph: Any, values: dict[str, str], path: Path) -> None:
+    """Write an ONNX graph whole, with these values and a checksum as its metadata."""
+    import onnx
+
+    onnx.helper.set_model_props(graph, values | {"sha256": "0" * 64})
     for node in graph.graph.node:
         # Where in this machine's folders each operation was written down.
         del node.metadata_props[:]

@@ -164,13 +164,13 @@ def textures(digits: Tensor, _: Tensor) -> Tensor:
 
 def letters(digits: Tensor, _: Tensor) -> Tensor:
     """Printed letters; the augmentation makes their strokes less straight."""
-    bank = _letter_bank().to(digits.device)
+    bank = letter_bank().to(digits.device)
     picks = torch.randint(len(bank), (len(digits),), device=digits.device)
     return bank[picks].float()
 
 
 @cache
-def _letter_bank() -> Tensor:
+def letter_bank() -> Tensor:
     """Every letter in every font, framed as digits are: uint8 (L, 1, 28, 28)."""
     import matplotlib
     from PIL import Image, ImageDraw, ImageFont

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,17 +15,19 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from .errors import CheckpointError, PictureError
-from .framing import BOX, FRAME, as_framed, frame
-from .ink import find_sheets, is_plain
-from .picture import Picture, Source, open_picture
-from .segmentation import Glyph, find_rows, find_single, halves
+from .finder import Finder, Found, Glyph
+from .framing import FRAME, as_framed, frame
+from .layout import in_rows
+from .picture import Source, open_picture
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
 MODEL = "model.onnx"
 # The run that the package brings along.
 SHIPPED = Path(__file__).parent / "models" / "digits"
+FINDER = Path(__file__).parent / "models" / "finder.onnx"
 FORMAT = "mnist-digits model 1"
+FINDER_FORMAT = "mnist-digits finder 1"
 # How its checksum begins in a model file, in the words of protobuf: an entry of the metadata of
 # this name, with a value of 64 characters.
 CHECKSUM = b"\n\x06sha256\x12\x40"
@@ -33,13 +35,14 @@ CHECKSUM = b"\n\x06sha256\x12\x40"
 BATCH = 500
 # With less confidence ink is taken for something else than a digit: ten guesses have 0.1 each.
 NO_DIGIT = 0.3
-# Ink that is taken for a digit with less confidence than this, and is wider than this times its
-# height, may be several digits that touch.
-TOUCHING_CONFIDENCE, TOUCHING_WIDTH = 0.7, 0.85
 # An ensemble of a hundred networks like the shipped one has a fifth of it.
 MAXIMUM_BYTES = 1_000_000_000
 # More than this are not digits on a page but the weave of a carpet.
-MAXIMUM_DIGITS = 500
+MAXIMUM_DIGITS = 1000
+# Ink that belongs to no digit makes a reading incomplete if it is as much as this part of one's.
+MISSED = 0.25
+# Fewer digits that are not sure are not turned: a 6 is a 9 then.
+LEAST_TURNED = 2
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,14 @@ class Digit:
     digit: int
     confidence: float
     probabilities: NDArray[np.float32]
-    box: tuple[int, int, int, int]
+    box: tuple[float, float, float, float]
     frame: NDArray[np.uint8]
     sure: bool
+
+    def scaled(self, reduction: float) -> Digit:
+        """With its box in pixels of the picture as displayed."""
+        x0, y0, x1, y1 = (round(side * reduction) for side in self.box)
+        return replace(self, box=(x0, y0, x1, y1))
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON has of it."""
@@ -76,10 +84,14 @@ class Reading:
 
     Attributes:
         complete: whether nothing of a digit's size was passed over.
+        found: what the finder saw; None for a picture that is a frame of MNIST already.
+        turns: by how many quarters, against the clock, the picture was turned to be read.
     """
 
     rows: list[list[Digit]]
     complete: bool = True
+    found: Found | None = None
+    turns: int = 0
 
     @property
     def digits(self) -> list[Digit]:
@@ -100,6 +112,20 @@ class Reading:
             return "no digits found"
         least = min(digit.confidence for digit in self.digits)
         return f"{self.text}  ({'sure' if self.sure else 'not sure'}, {percentage(least)})"
+
+    def scaled(self, reduction: float) -> Reading:
+        """With its boxes in pixels of the picture as displayed."""
+        rows = [[digit.scaled(reduction) for digit in row] for row in self.rows]
+        found = self.found and self.found.scaled(reduction)
+        return replace(self, rows=rows, found=found)
+
+    def turned_back(self, turns: int, shape: tuple[int, ...]) -> Reading:
+        """What was read in a picture (H, W) that was turned, with its places in the picture."""
+        rows = [
+            [replace(d, box=turned_back(d.box, turns, shape)) for d in row] for row in self.rows
+        ]
+        found = self.found and self.found.turned_back(turns, shape)
+        return replace(self, rows=rows, found=found, turns=turns)
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON has of it: text, sure, digits."""
@@ -122,23 +148,17 @@ class Reader:
     """
 
     def __init__(self, model: bytes, threads: int | None = None) -> None:
-        # First of all: the runtime sees no file that has been damaged.
-        if sealed(model) != model:
-            raise ValueError("it is damaged: its checksum is not that of its content")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        options.intra_op_num_threads = threads or 0
-        # Waiting threads would otherwise keep a core busy between two pictures.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
-        )
-        values = self._session.get_modelmeta().custom_metadata_map
-        if values.get("format") != FORMAT:
-            raise ValueError("it does not say that it is a model of mnist-digits")
+        self._session, values = open_model(model, FORMAT, threads)
+        self._threads = threads
         self.size = len(model)
         self.sure_above = float(values["sure_above"])
         self.information: dict[str, Any] = json.loads(values["information"])
+
+    @cached_property
+    def _finder(self) -> Finder:
+        """The finder that the package ships, whatever the network that reads."""
+        session, _ = open_model(FINDER.read_bytes(), FINDER_FORMAT, self._threads)
+        return Finder(session)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None, threads: int | None = None) -> Reader:
@@ -169,13 +189,16 @@ class Reader:
         """Find and read the digits in a picture: a path, bytes, a PIL image or an array.
 
         Ink that looks like no digit at all is passed over; where it is as large as a digit, the
-        reading is not sure.
+        reading is not sure. A page that lies on its side or upside down is turned.
 
         Raises:
             PictureError: it cannot be opened or is not a picture.
         """
         picture = open_picture(source)
-        return self._read(picture, self._read_rows)
+        reading = self._read_framed(picture.pixels)
+        if not reading.rows:
+            reading = self._read_any_way_up(picture.pixels)
+        return reading.scaled(picture.reduction)
 
     def read_digit(self, source: Source) -> Reading:
         """Read a picture that holds exactly one digit; a blank one gives none.
@@ -184,18 +207,13 @@ class Reader:
             PictureError: it cannot be opened or is not a picture.
         """
         picture = open_picture(source)
-        return self._read(picture, self._read_single)
-
-    def _read(self, picture: Picture, read: Callable[..., Reading]) -> Reading:
-        """Read a frame as it is; any other picture is searched."""
-        pixels = picture.pixels
-        reading = self._read_framed(pixels)
+        reading = self._read_framed(picture.pixels)
         if not reading.rows:
-            reading = _searched(pixels, read)
-        if reading.sure and pixels.shape[:2] == (FRAME, FRAME):
-            reading = self._seconded(reading, pixels)
-        rows = [[_in_place(digit, picture.reduction) for digit in row] for row in reading.rows]
-        return Reading(rows, reading.complete)
+            reading = self._read_rows(picture.pixels)
+            best = max(reading.digits, key=_prominence, default=None)
+            alone = best is not None and len(reading.digits) == 1
+            reading = replace(reading, rows=[[best]] if best else [], complete=alone)
+        return reading.scaled(picture.reduction)
 
     def _read_framed(self, pixels: Pixels) -> Reading:
         """A picture of 28 × 28 pixels that is a frame of MNIST: as it is."""
@@ -206,37 +224,29 @@ class Reader:
         box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
         return Reading([[self._digit(image, self.classify(image[None])[0], box)]])
 
-    def _seconded(self, reading: Reading, pixels: Pixels) -> Reading:
-        """A picture as small as a frame, read also as it is: sure only if that agrees.
-
-        Not where the digit has room to move: the network expects it in the middle. But a thing
-        that fills the picture, and had to be shrunk to the size of a digit, looks more like one.
-        """
-        x0, y0, x1, y1 = zip(*(digit.box for digit in reading.digits), strict=True)
-        if max(max(x1) - min(x0), max(y1) - min(y0)) <= BOX + 2:
+    def _read_any_way_up(self, pixels: Pixels) -> Reading:
+        """As the picture is; if several digits are not sure, as it is turned if that is clearer."""
+        reading = self._read_rows(pixels)
+        if reading.sure or len(reading.digits) < LEAST_TURNED:
             return reading
-        grey = pixels.mean(axis=2).round().astype(np.uint8)
-        light = grey if np.median(grey) < 128 else 255 - grey
-        whole = self._digit(light, self.classify(light[None])[0], (0, 0, FRAME, FRAME))
-        agrees = len(reading.digits) == 1 and whole.sure and whole.digit == reading.digits[0].digit
-        return reading if agrees else Reading(reading.rows, complete=False)
+        best = reading
+        for turns in (1, 2, 3):
+            turned = self._read_rows(np.ascontiguousarray(np.rot90(pixels, turns)))
+            if _clarity(turned) > _clarity(best) + 0.5 * (best is reading):
+                best = turned.turned_back(turns, pixels.shape[:2])
+        return best
 
-    def _read_rows(self, pixels: Pixels, inverted: bool = False, plain: bool = False) -> Reading:
-        rows, covered = find_rows(pixels, inverted, plain)
-        if sum(map(len, rows)) > MAXIMUM_DIGITS:
-            return Reading([])
-        answers = iter(self._apart([glyph for row in rows for glyph in row]))
-        read = [[digit for _ in row for digit in next(answers)] for row in rows]
-        digits = [[digit for digit in row if digit.confidence >= NO_DIGIT] for row in read]
-        kept = [_height(digit) for row in digits for digit in row]
-        passed = [_height(d) for row in read for d in row if d.confidence < NO_DIGIT]
-        legible = not kept or max(passed, default=0) < 0.5 * float(np.median(kept))
-        return Reading([row for row in digits if row], covered and legible)
-
-    def _read_single(self, pixels: Pixels, inverted: bool = False, plain: bool = False) -> Reading:
-        glyphs, covered = find_single(pixels, inverted, plain)
-        best = max(self._answers(glyphs), key=lambda digit: digit.confidence, default=None)
-        return Reading([[best]] if best else [], covered)
+    def _read_rows(self, pixels: Pixels) -> Reading:
+        found = self._finder.find(pixels)
+        if len(found.glyphs) > MAXIMUM_DIGITS:
+            return Reading([], complete=False, found=found)
+        digits = self._answers(found.glyphs)
+        read = [digit for digit in digits if digit.confidence >= NO_DIGIT]
+        size = float(np.median([_height(digit) for digit in read])) if read else 0.0
+        doubtful = [d for d in digits if d.confidence < NO_DIGIT and _height(d) > 0.5 * size]
+        rows = in_rows(np.array([digit.box for digit in read], np.float64).reshape(-1, 4))
+        complete = not doubtful and found.missed < MISSED
+        return Reading([[read[number] for number in row] for row in rows], complete, found)
 
     def classify(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities (N, 10) of digits framed as in MNIST: uint8 (N, 28, 28), light on dark.
@@ -270,47 +280,43 @@ class Reader:
             return []
         frames = np.stack([frame(glyph.ink) for glyph in glyphs])
         answers = zip(frames, self.classify(frames), glyphs, strict=True)
-        return [self._digit(image, row, glyph.box) for image, row, glyph in answers]
+        return [self._digit(image, row, glyph.box, glyph.surely) for image, row, glyph in answers]
 
     def _digit(
-        self, image: Pixels, probabilities: NDArray[np.float32], box: tuple[int, int, int, int]
+        self,
+        image: Pixels,
+        probabilities: NDArray[np.float32],
+        box: tuple[float, float, float, float],
+        surely: float = 1.0,
     ) -> Digit:
-        confidence = float(probabilities.max())
+        confidence = float(probabilities.max()) * surely
         # Of MNIST's 70,000 digits five are wider; digits that a line joins are.
         possible = box[2] - box[0] <= 2 * (box[3] - box[1])
         sure = confidence >= self.sure_above and possible
         return Digit(int(probabilities.argmax()), confidence, probabilities, box, image, sure)
 
-    def _apart(self, glyphs: list[Glyph]) -> list[list[Digit]]:
-        """Each glyph as the digits that it holds: digits that touch are cut apart.
 
-        A wide glyph that the network doubts is cut at each of its thin places; the cut whose
-        worse half is the most convincing is taken, if it convinces more than the whole.
-        """
-        result = [[digit] for digit in self._answers(glyphs)]
-        for place, glyph in enumerate(glyphs):
-            whole = result[place][0]
-            if _may_touch(glyph, whole):
-                result[place] = self._cut(glyph, whole)
-        return result
+def open_model(
+    model: bytes, format: str, threads: int | None
+) -> tuple[onnxruntime.InferenceSession, dict[str, str]]:
+    """An ONNX file of this package, ready to run, and what it says of itself.
 
-    def _cut(self, glyph: Glyph, whole: Digit) -> list[Digit]:
-        cuts = halves(glyph)
-        answers = iter(self._answers([half for cut in cuts for half in cut]))
-        options = [(next(answers), next(answers), cut[1]) for cut in cuts]
-        # Of three digits or more, one is cut off; the rest is cut in its turn.
-        several = glyph.width > 2 * glyph.height
-
-        def conviction(option: tuple[Digit, Digit, Glyph]) -> float:
-            left, right, _ = option
-            return left.confidence if several else min(left.confidence, right.confidence)
-
-        if not options:
-            return [whole]
-        left, right, rest = max(options, key=conviction)
-        if conviction((left, right, rest)) <= max(whole.confidence, 0.5):
-            return [whole]
-        return [left, *(self._cut(rest, right) if _may_touch(rest, right) else [right])]
+    Raises:
+        ValueError: it is damaged, or is of another kind.
+    """
+    # First of all: the runtime sees no file that has been damaged.
+    if sealed(model) != model:
+        raise ValueError("it is damaged: its checksum is not that of its content")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads or 0
+    # Waiting threads would otherwise keep a core busy between two pictures.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    values = session.get_modelmeta().custom_metadata_map
+    if values.get("format") != format:
+        raise ValueError("it does not say that it is a model of mnist-digits")
+    return session, values
 
 
 def sealed(model: bytes) -> bytes:
@@ -336,70 +342,28 @@ def _checked(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return frames.reshape(-1, 1, FRAME, FRAME)
 
 
-def _may_touch(glyph: Glyph, answer: Digit) -> bool:
-    """Whether what was read as one digit may be several that touch."""
-    wide = TOUCHING_WIDTH * glyph.height < glyph.width < 15 * glyph.height
-    return wide and answer.confidence < TOUCHING_CONFIDENCE
+def turned_back(
+    box: tuple[float, float, float, float], turns: int, shape: tuple[int, ...]
+) -> tuple[float, float, float, float]:
+    """A box of a picture (H, W) that was turned by quarters against the clock, in the picture."""
+    high, wide = shape[:2]
+    x0, y0, x1, y1 = box
+    if turns == 1:
+        return wide - y1, x0, wide - y0, x1
+    if turns == 2:
+        return wide - x1, high - y1, wide - x0, high - y0
+    return y0, high - x1, y1, high - x0
 
 
-def _searched(pixels: Pixels, read: Callable[..., Reading], whole: bool = True) -> Reading:
-    """A drawing read by its plain ground; if that is not sure, and of photos, what stands out.
-
-    Of a `whole` picture that may show a sheet on a table, also the sheet alone.
-    """
-    reading = Reading([])
-    if is_plain(pixels):
-        reading = read(pixels, plain=True)
-    if reading.sure:
-        return reading
-    reading = max(reading, read(pixels), key=_merit)
-    if not reading.rows:
-        reading = read(pixels, inverted=True)
-    if whole and min(pixels.shape[:2]) > 2 * FRAME:
-        for part, x, y in find_sheets(pixels):
-            reading = _on_sheet(reading, part, x, y, read)
-    return reading
-
-
-def _on_sheet(
-    reading: Reading, part: Pixels, x: int, y: int, read: Callable[..., Reading]
-) -> Reading:
-    """The better reading: of the whole picture, or of the sheet alone, whose corner is at x, y.
-
-    The edges of a sheet may look like ones: what reaches beyond it is not enough, however sure.
-    """
-    high, wide = part.shape[:2]
-    boxes = np.array([digit.box for digit in reading.digits]).reshape(-1, 4) - [x, y, x, y]
-    inside = (boxes >= 0).all() and (boxes <= [wide, high, wide, high]).all()
-    if reading.sure and inside:
-        return reading
-    alone = _searched(part, read, whole=False)
-    # Edges come in addition to digits: one digit for one is a shadow beside it, not a sheet.
-    if reading.sure and len(alone.digits) == len(reading.digits):
-        return reading
-    rows = [[_moved(digit, x, y) for digit in row] for row in alone.rows]
-    alone = Reading(rows, alone.complete)
-    # The fewer digits, the higher the least confidence: that alone does not make it better.
-    several = len(alone.digits) >= len(reading.digits) and _merit(alone) > _merit(reading)
-    return alone if alone.sure or several else reading
-
-
-def _merit(reading: Reading) -> tuple[bool, float]:
-    """How far a reading is to be relied on: if it is sure, and its least confidence."""
-    return reading.sure, min((digit.confidence for digit in reading.digits), default=0.0)
-
-
-def _height(digit: Digit) -> int:
+def _height(digit: Digit) -> float:
     return digit.box[3] - digit.box[1]
 
 
-def _moved(digit: Digit, x: int, y: int) -> Digit:
-    """The digit of a part of a picture with its box in the whole."""
-    x0, y0, x1, y1 = digit.box
-    return replace(digit, box=(x0 + x, y0 + y, x1 + x, y1 + y))
+def _prominence(digit: Digit) -> float:
+    """How much a digit looks like the one that is meant: large, and clearly one."""
+    return _height(digit) * (0.2 + digit.confidence)
 
 
-def _in_place(digit: Digit, reduction: float) -> Digit:
-    """The digit with its box in pixels of the picture as displayed."""
-    x0, y0, x1, y1 = (round(side * reduction) for side in digit.box)
-    return replace(digit, box=(x0, y0, x1, y1))
+def _clarity(reading: Reading) -> float:
+    """How many digits are read, each as far as it is believed; 0 for a guess."""
+    return sum(digit.confidence - 0.5 for digit in reading.digits)

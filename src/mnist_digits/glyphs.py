@@ -1,0 +1,155 @@
+"""Digits and letters that can be drawn with any pen, at any size.
+
+A glyph is kept as the distance of each place to its skeleton: thresholded at a pen's radius, it is
+the glyph drawn with that pen. No torch here, but for digits that are drawn (`load_glyphs`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .dataset import Digits
+
+# Distances are kept at three times MNIST's resolution, where a digit is 60 pixels high, in
+# eighths of such a pixel.
+ZOOM, UNIT = 3, 8
+SIDE = 28 * ZOOM
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """What can be drawn.
+
+    Attributes:
+        distances: uint8 (N, 84, 84), to the skeleton, in eighths of a pixel.
+        images: uint8 (N, 28, 28), light on dark.
+        labels: int64 (N,); -1 for what is no digit.
+    """
+
+    distances: NDArray[np.uint8]
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Pen:
+    """How a glyph is drawn.
+
+    Attributes:
+        radius: half the breadth of a stroke, as a fraction of the height.
+        uneven: by which fraction the breadth changes along the strokes.
+        matrix: (2, 2), how the writing is turned, slanted and stretched.
+    """
+
+    radius: float
+    uneven: float
+    matrix: NDArray[np.float64]
+
+
+def load_glyphs(digits: Digits, drawn: int, seed: int = 0) -> Glyphs:
+    """The images as glyphs, followed by so many that are drawn (`handwriting`)."""
+    import torch
+
+    from . import handwriting
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        labels = torch.randint(0, 10, (drawn,))
+        extra = handwriting.draw(labels)[:, 0].clamp(0, 255).to(torch.uint8).numpy()
+    images = np.concatenate([digits.images[:, 0].numpy(), extra])
+    every = np.concatenate([digits.labels.numpy(), labels.numpy()])
+    return Glyphs(skeleton_distances(images), images, every)
+
+
+@cache
+def letters() -> Glyphs:
+    """Printed letters, none that some people write like a digit."""
+    from .negatives import letter_bank
+
+    images = letter_bank()[:, 0].numpy()
+    return Glyphs(skeleton_distances(images), images, np.full(len(images), -1, np.int64))
+
+
+def skeleton_distances(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """How far each place of images (N, 28, 28) is from the skeleton of the ink: (N, 84, 84)."""
+    result = np.empty((len(images), SIDE, SIDE), np.uint8)
+    for number, image in enumerate(images):
+        big = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+        bones = thinned((cv2.GaussianBlur(big, (0, 0), 1.2) > 110).astype(np.uint8))
+        distance = cv2.distanceTransform(1 - bones, cv2.DIST_L2, 5)
+        result[number] = np.clip(distance * UNIT, 0, 255)
+    return result
+
+
+def thinned(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The skeleton of a mask of 0 and 1: what is left when its rim is taken off again and again.
+
+    Zhang and Suen, "A Fast Parallel Algorithm for Thinning Digital Patterns", 1984.
+    """
+    while True:
+        before = int(ink.sum())
+        for table in _removable():
+            around = cv2.filter2D(ink, cv2.CV_8U, NEIGHBOURS, borderType=cv2.BORDER_CONSTANT)
+            ink = ink & ~table[around]
+        if int(ink.sum()) == before:
+            return ink
+
+
+# A bit for each of the eight neighbours, clockwise from the one above.
+NEIGHBOURS = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)
+
+
+@cache
+def _removable() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """For the two turns of a round: 1 where these neighbours allow a pixel to be taken off."""
+    bits = (np.arange(256)[:, None] >> np.arange(8)) & 1
+    above, right, below, left = bits[:, 0], bits[:, 2], bits[:, 4], bits[:, 6]
+    count = bits.sum(axis=1)
+    starts = ((bits == 0) & (np.roll(bits, -1, axis=1) == 1)).sum(axis=1)
+    simple = (count >= 2) & (count <= 6) & (starts == 1)
+    first = simple & (above * right * below == 0) & (right * below * left == 0)
+    second = simple & (above * right * left == 0) & (above * below * left == 0)
+    return first.astype(np.uint8), second.astype(np.uint8)
+
+
+def draw_glyph(
+    random: np.random.Generator, glyphs: Glyphs, number: int, height: float, pen: Pen
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """A glyph about `height` pixels high: how much ink each pixel has, and where there is any.
+
+    Both (n, n). Strokes finer than a pixel are faint, but count as ink in their whole length.
+    """
+    scale = height / (20 * ZOOM)
+    side = int(1.3 * SIDE * scale * np.abs(pen.matrix).sum(axis=1).max()) + 6
+    turn = pen.matrix * scale
+    matrix = np.column_stack([turn, side / 2 - turn @ [SIDE / 2, SIDE / 2]])
+    # Bent a little: nobody writes the same digit twice.
+    bent = _bent(random)
+    distances = cv2.remap(glyphs.distances[number], *bent, cv2.INTER_LINEAR, borderValue=255)
+    distance = cv2.warpAffine(distances, matrix, (side, side), borderValue=255).astype(np.float32)
+    distance *= scale / UNIT
+    radius = np.float32(max(pen.radius * height, 0.25))
+    breadth: Floats | np.float32 = radius
+    if pen.uneven:
+        knots = random.uniform(1 - pen.uneven, 1 + pen.uneven, (5, 5)).astype(np.float32)
+        breadth = radius * cv2.resize(knots, (side, side), interpolation=cv2.INTER_CUBIC)
+    ink = np.clip(breadth - distance + 0.5, 0, min(1.0, 2 * float(radius)))
+    return ink, distance <= np.maximum(breadth, 0.7)
+
+
+def _bent(random: np.random.Generator) -> tuple[Floats, Floats]:
+    """A map for `cv2.remap` of (84, 84) that moves places by up to some four pixels."""
+    knots = random.normal(0, 1.6, (4, 4, 2)).astype(np.float32)
+    moved = cv2.resize(knots, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+    return x + moved[:, :, 0], y + moved[:, :, 1]
