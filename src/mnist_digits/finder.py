@@ -94,6 +94,43 @@ class _Votes:
     sizes: Floats
     weights: Floats
 
+    def only(self, which: NDArray[np.bool_]) -> _Votes:
+        """Some of them."""
+        parts = (self.rows, self.columns, self.middles, self.sizes, self.weights)
+        return _Votes(*(part[which] for part in parts))
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Ink whose votes meet, in pixels of the picture that was looked at.
+
+    Attributes:
+        middles: float32 (G, 2), x and y.
+        sizes: float32 (G,).
+        boxes: float32 (G, 4), x0, y0, x1, y1 of the ink.
+    """
+
+    middles: Floats
+    sizes: Floats
+    boxes: Floats
+
+    def chosen(self, which: NDArray[np.bool_], scale: float = 1.0) -> _Groups:
+        """Some of them, in pixels of a picture that was scaled by so much to be looked at."""
+        parts = (self.middles, self.sizes, self.boxes)
+        return _Groups(*(part[which] / np.float32(scale) for part in parts))
+
+    def joined(self, other: _Groups) -> _Groups:
+        return _Groups(
+            np.concatenate([self.middles, other.middles]),
+            np.concatenate([self.sizes, other.sizes]),
+            np.concatenate([self.boxes, other.boxes]),
+        )
+
+
+NO_GROUPS = _Groups(
+    np.empty((0, 2), np.float32), np.empty(0, np.float32), np.empty((0, 4), np.float32)
+)
+
 
 class Finder:
     """Finds digits with the network of an ONNX session."""
@@ -102,22 +139,30 @@ class Finder:
         self._session = session
 
     def find(self, pixels: Pixels) -> Found:
-        """The digits in pixels (H, W, 3)."""
+        """The digits in pixels (H, W, 3).
+
+        Digits that are too small in a first look are looked for again where the picture is
+        reduced by half as much, down to its own pixels.
+        """
         longest = max(pixels.shape[:2])
         side = min(LOOK, max(longest, CLOSER))
+        kept, seen = NO_GROUPS, None
         while True:
             scale = side / longest
-            ink, votes, groups, numbers = self._first_look(pixels, scale)
-            size = min((group[2] for group in groups), default=0)
-            if side >= longest or size >= LEGIBLE:
+            ink, raw = self.look(resized(pixels, scale)[None])
+            votes = _votes(ink[0], raw[0])
+            groups = _grouped(votes)
+            seen = ink[0] if seen is None else seen
+            last = side >= longest
+            new = groups.chosen(
+                _is_new(groups, kept, scale) & ((groups.sizes >= LEGIBLE) | last), scale
+            )
+            kept = kept.joined(new)
+            if last or (len(kept.sizes) and (groups.sizes >= LEGIBLE).all()):
                 break
             side = min(2 * side, longest)
-        if not groups:
-            return Found([], _area(votes) / 400, ink, np.empty((0, 2), np.float32))
-        table = np.array([group[:3] for group in groups], np.float32)
-        table[:, :3] /= scale
-        glyphs = self._second_looks(pixels, table, [group[3] / scale for group in groups])
-        return Found([g for g in glyphs if g], self._missed(votes, numbers), ink, table[:, :2])
+        glyphs = self._second_looks(pixels, kept)
+        return Found([g for g in glyphs if g], _missed(votes, kept, scale), seen, kept.middles)
 
     def look(self, pixels: Pixels) -> tuple[Floats, Floats]:
         """What the network makes of pixels (N, H, W, 3).
@@ -133,36 +178,16 @@ class Finder:
         ink[:, :, (wide + 1) // 2 :] = 0
         return ink, votes
 
-    def _first_look(
-        self, pixels: Pixels, scale: float
-    ) -> tuple[Floats, _Votes, list[tuple[float, float, float, NDArray[Any]]], NDArray[np.int64]]:
-        ink, raw = self.look(resized(pixels, scale)[None])
-        votes = _votes(ink[0], raw[0])
-        groups, numbers = _grouped(votes)
-        return ink[0], votes, groups, numbers
-
-    def _missed(self, votes: _Votes, numbers: NDArray[np.int64]) -> float:
-        """The ink that points to no digit, in digits of the median ink."""
-        counts = np.bincount(numbers[numbers >= 0], votes.weights[numbers >= 0])
-        return float(votes.weights[numbers < 0].sum() / max(np.median(counts), 1))
-
-    def _second_looks(
-        self, pixels: Pixels, table: Floats, boxes: list[NDArray[Any]]
-    ) -> list[Glyph | None]:
-        """The digits of a first look, each seen alone.
-
-        Args:
-            table: (N, 3), their middles' x and y, and their sizes.
-            boxes: of each, x0, y0, x1, y1 of its ink.
-        """
-        views = [_view(pixels, box, size) for box, size in zip(boxes, table[:, 2], strict=True)]
+    def _second_looks(self, pixels: Pixels, groups: _Groups) -> list[Glyph | None]:
+        """The digits of a first look, each seen alone."""
+        views = [_view(pixels, *group) for group in zip(groups.boxes, groups.sizes, strict=True)]
         glyphs: list[Glyph | None] = []
         for start in range(0, len(views), 32):
             part = views[start : start + 32]
             inks, votes = self.look(np.stack([view[0] for view in part]))
             for place, (_, corner, scale) in enumerate(part):
                 seen = _votes(inks[place], votes[place])
-                own = _own(seen, corner, scale, table, start + place)
+                own = _own(seen, corner, scale, groups, start + place)
                 glyphs.append(_glyph(inks[place], seen, own, corner, scale))
         return glyphs
 
@@ -184,84 +209,99 @@ def _votes(ink: Floats, raw: Floats) -> _Votes:
     return _Votes(rows, columns, middles, sizes, strongest[rows, columns])
 
 
-def _area(votes: _Votes) -> float:
-    """Pixels of ink."""
-    return 16 * float(votes.weights.sum())
+def _is_new(groups: _Groups, kept: _Groups, scale: float) -> NDArray[np.bool_]:
+    """Which groups of a look are none of those that are known, nor a part of one."""
+    if not len(kept.sizes):
+        return np.ones(len(groups.sizes), bool)
+    offsets = groups.middles[:, None] / scale - kept.middles
+    distance = np.hypot(offsets[:, :, 0], offsets[:, :, 1])
+    # What is large in this look was legible in the one before.
+    return (distance > REACH * kept.sizes).all(axis=1) & (groups.sizes < 3 * LEGIBLE)
 
 
-def _grouped(
-    votes: _Votes,
-) -> tuple[list[tuple[float, float, float, NDArray[Any]]], NDArray[np.int64]]:
-    """Digits: the places where votes meet; and for each vote the number of its digit, or -1.
+def _missed(votes: _Votes, kept: _Groups, scale: float) -> float:
+    """How much ink lies outside of all the digits' boxes, in digits of the median ink."""
+    y, x = 4 * votes.rows + 2, 4 * votes.columns + 2
+    covered = np.zeros((y.max(initial=0) + 1, x.max(initial=0) + 1), np.uint8)
+    for x0, y0, x1, y1 in (kept.boxes * scale).round().astype(int):
+        covered[max(0, y0 - 2) : y1 + 2, max(0, x0 - 2) : x1 + 2] = 1
+    outside = covered[y, x] == 0
+    inked = votes.weights[~outside].sum() / max(1, len(kept.sizes))
+    # Where there is no digit, sixteen places are as much as one.
+    return float(votes.weights[outside].sum() / max(inked, 1 if len(kept.sizes) else 16))
 
-    Of each digit x and y of its middle, its size, and the box of its ink.
-    """
-    numbers = np.full(len(votes.sizes), -1)
-    if not len(numbers):
-        return [], numbers
+
+def _grouped(votes: _Votes) -> _Groups:
+    """Digits: the places where votes meet, with the ink that points there."""
+    if not len(votes.sizes):
+        return NO_GROUPS
     # Cells of a sixth of the smaller digits' size: the votes for one fall into a few of them.
     cell = max(1.0, float(np.percentile(votes.sizes, 10)) / 6)
-    places = np.maximum(votes.middles / cell, 0).astype(np.int64)
-    shape = (places[:, 1].max() + 3, places[:, 0].max() + 3)
-    flat = (places[:, 1] + 1) * shape[1] + places[:, 0] + 1
+    places = np.maximum(votes.middles / cell, 0).astype(np.int64) + 1
+    shape = (int(places[:, 1].max()) + 2, int(places[:, 0].max()) + 2)
+    flat = places[:, 1] * shape[1] + places[:, 0]
     mass = 16 * votes.weights / votes.sizes**2
     density = np.bincount(flat, mass, shape[0] * shape[1]).reshape(shape).astype(np.float32)
     density = cv2.GaussianBlur(density, (0, 0), 0.8)
     peaks = (density >= cv2.dilate(density, np.ones((3, 3), np.uint8))) & (density > 1e-4)
-    ys, xs = np.nonzero(peaks)
-    order = density[ys, xs].argsort()[::-1]
-    spots = np.column_stack([xs, ys])[order].astype(np.float32)
-    nearest = _nearest(spots, shape, flat)
-    # A first division; of each peak the mean vote and size, in pixels.
-    total = np.maximum(np.bincount(nearest, mass, len(spots)), 1e-9)
-    means = np.column_stack(
-        [
-            np.bincount(nearest, mass * values, len(spots)) / total
-            for values in (votes.middles[:, 0], votes.middles[:, 1], votes.sizes)
-        ]
-    )
-    kept = _apart(means, total)
-    offsets = votes.middles[:, None] - means[kept, :2]
-    distance = np.hypot(offsets[:, :, 0], offsets[:, :, 1]) / means[kept, 2]
-    closest = distance.argmin(axis=1)
-    belongs = distance[np.arange(len(closest)), closest] < REACH
-    groups = []
-    for number, peak in enumerate(kept):
-        own = belongs & (closest == number)
-        if mass[own].sum() < LEAST_INK or own.sum() < 2:
-            continue
-        rows, columns = votes.rows[own], votes.columns[own]
-        box = 4 * np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
-        numbers[own] = len(groups)
-        middle = np.average(votes.middles[own], axis=0, weights=votes.weights[own])
-        size = float(np.median(votes.sizes[own]))
-        groups.append((float(middle[0]), float(middle[1]), size, box))
-    return groups, numbers
+    means, masses = _means(votes, mass, _nearest(peaks, flat))
+    means = means[_apart(means, masses)]
+    grid = np.zeros(shape, bool)
+    spots = np.maximum(means[:, :2] / cell, 0).astype(np.int64) + 1
+    grid[np.minimum(spots[:, 1], shape[0] - 1), np.minimum(spots[:, 0], shape[1] - 1)] = True
+    numbers = _nearest(grid, flat)
+    means, masses = _means(votes, mass, numbers)
+    offsets = votes.middles - means[numbers, :2]
+    near = np.hypot(*offsets.T) < REACH * means[numbers, 2]
+    return _boxed(votes, mass, numbers, near)
 
 
-def _nearest(spots: Floats, shape: tuple[int, int], flat: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each cell in `flat` the number of the spot (N, 2) that is nearest."""
-    empty = np.ones(shape, np.uint8)
-    columns, rows = spots.T.astype(int)
-    empty[rows, columns] = 0
-    _, labels = cv2.distanceTransformWithLabels(
-        empty, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    number = np.zeros(int(labels.max()) + 1, np.int64)
-    number[labels[rows, columns]] = np.arange(len(spots))
-    return number[labels.ravel()[flat]]
+def _boxed(
+    votes: _Votes, mass: Floats, numbers: NDArray[np.int64], near: NDArray[np.bool_]
+) -> _Groups:
+    """The groups of those votes that are near, if they have enough ink."""
+    count = int(numbers.max()) + 1
+    enough = np.bincount(numbers[near], mass[near], count) >= LEAST_INK
+    near &= enough[numbers]
+    _, numbers = np.unique(numbers[near], return_inverse=True)
+    if not len(numbers):
+        return NO_GROUPS
+    means, _ = _means(votes.only(near), mass[near], numbers)
+    sides = np.empty((len(means), 4), np.float32)
+    for side, values in ((0, votes.columns), (1, votes.rows)):
+        low, high = np.full(len(means), 1 << 30), np.zeros(len(means), np.int64)
+        np.minimum.at(low, numbers, values[near])
+        np.maximum.at(high, numbers, values[near] + 1)
+        sides[:, side], sides[:, side + 2] = 4 * low, 4 * high
+    return _Groups(means[:, :2].astype(np.float32), means[:, 2].astype(np.float32), sides)
+
+
+def _means(
+    votes: _Votes, mass: Floats, numbers: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of each group the mean vote and size (G, 3), and its mass (G,)."""
+    total = np.maximum(np.bincount(numbers, mass), 1e-9)
+    values = (votes.middles[:, 0], votes.middles[:, 1], votes.sizes)
+    sums = [np.bincount(numbers, mass * value) / total for value in values]
+    return np.stack(sums, axis=1), total
+
+
+def _nearest(peaks: NDArray[np.bool_], flat: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each of the cells, counted row by row, the number of the peak that is nearest."""
+    empty = (~peaks).astype(np.uint8)
+    kind = cv2.DIST_LABEL_PIXEL
+    _, labels = cv2.distanceTransformWithLabels(empty, cv2.DIST_L2, 5, labelType=kind)
+    return np.unique(labels.ravel()[flat], return_inverse=True)[1]
 
 
 def _apart(means: NDArray[np.float64], mass: NDArray[np.float64]) -> list[int]:
     """The peaks that are digits of their own: none lies within a heavier one's inner part."""
     kept: list[int] = []
     for peak in mass.argsort()[::-1]:
-        if kept:
-            offsets = means[kept, :2] - means[peak, :2]
-            size = np.maximum(means[kept, 2], means[peak, 2])
-            if (np.hypot(*offsets.T) < 0.35 * size).any():
-                continue
-        kept.append(int(peak))
+        offsets = means[kept, :2] - means[peak, :2]
+        size = np.maximum(means[kept, 2], means[peak, 2])
+        if not (np.hypot(*offsets.T) < 0.35 * size).any():
+            kept.append(int(peak))
     return kept
 
 
@@ -283,20 +323,17 @@ def _view(pixels: Pixels, box: NDArray[Any], size: float) -> tuple[Pixels, tuple
 
 
 def _own(
-    seen: _Votes, corner: tuple[int, int], scale: float, table: Floats, number: int
+    seen: _Votes, corner: tuple[int, int], scale: float, groups: _Groups, number: int
 ) -> NDArray[np.bool_]:
     """Which votes of a second look are for the digit of this number, not for its neighbours."""
-    middles = seen.middles / scale + np.array(corner, np.float32)
-    near = np.flatnonzero(
-        np.hypot(*(table[:, :2] - table[number, :2]).T)
-        < 3 * np.maximum(table[:, 2], table[number, 2])
-    )
-    offsets = middles[:, None] - table[near, :2]
-    distance = np.hypot(offsets[:, :, 0], offsets[:, :, 1]) / table[near, 2]
-    if not len(distance):
-        return np.zeros(0, bool)
+    middles = seen.middles / np.float32(scale) + np.array(corner, np.float32)
+    far = np.hypot(*(groups.middles - groups.middles[number]).T)
+    near = np.flatnonzero(far < 3 * np.maximum(groups.sizes, groups.sizes[number]))
+    offsets = middles[:, None] - groups.middles[near]
+    distance = np.hypot(offsets[:, :, 0], offsets[:, :, 1]) / groups.sizes[near]
     place = int(np.flatnonzero(near == number)[0])
-    return (distance.argmin(axis=1) == place) & (distance[:, place] < 1.5 * REACH)
+    own = distance[:, place]
+    return (own <= distance.min(axis=1, initial=np.inf)) & (own < 1.5 * REACH)
 
 
 def _glyph(

@@ -48,6 +48,7 @@ FEATURES = {
     "enlarged": 0.12,  # from few pixels
     "inverted": 0.3,
     "plain": 0.2,  # paper of one colour, as in drawings
+    "cut": 0.1,  # right behind the digits; beyond, the last pixels are repeated
 }
 
 
@@ -109,7 +110,21 @@ def scene(
     page = _Page(random, glyphs, chosen | {layout})
     page.write(_places(random, layout, chosen))
     page.decorate()
-    return Scene(page.photographed(), page.owner, page.digits, page.features)
+    pixels = page.photographed()
+    if "cut" in chosen:
+        _cut(random, pixels, page.owner)
+    return Scene(pixels, page.owner, page.digits, page.features)
+
+
+def _cut(random: np.random.Generator, pixels: NDArray[np.uint8], owner: NDArray[np.int16]) -> None:
+    """End the picture behind its digits, below and at the right, as where sides are filled up."""
+    written = (owner != -1).any(axis=0), (owner != -1).any(axis=1)
+    for axis, places in enumerate(written):
+        last = int(np.flatnonzero(places)[-1]) if places.any() else SIDE // 2
+        end = last + 1 + int(_log(random, 1, 40))
+        if end < SIDE:
+            across, place = (pixels.swapaxes(0, 1), end) if axis == 0 else (pixels, end)
+            across[place:] = across[place - 1]
 
 
 def _log(random: np.random.Generator, low: float, high: float) -> float:
@@ -209,7 +224,7 @@ class _Page:
             slant = random.uniform(-0.6, 0.6)
         rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         matrix = rotation @ np.array([[random.uniform(0.75, 1.25), slant], [0, 1]])
-        radius = _log(random, 0.006, 0.075) if _chance(random, 0.8) else random.uniform(0.06, 0.12)
+        radius = _log(random, 0.002, 0.075) if _chance(random, 0.8) else random.uniform(0.06, 0.14)
         return Pen(radius, random.choice([0, 0.3]), matrix)
 
     # What is written.
