@@ -1,9 +1,10 @@
 """Digits drawn stroke by stroke, a batch at a time, on the device: also in forms that MNIST lacks.
 
-MNIST's writers were Americans. Elsewhere a one has a flag, which may reach down to the line, and
-a foot; a four is closed like the printed one, or drawn like a flash of lightning; a seven is
-crossed; a nine curls like a g or stands on a straight leg. Here every form is a curve through a
-few places, which are moved at random for each image.
+MNIST's writers were Americans of the 1990s. Elsewhere a one has a flag, which may reach down to
+the line, and a foot; a four is closed like the printed one, or drawn like a flash of lightning; a
+seven is crossed; a five's bar stands apart from its body; and in church books of the 1700s and
+1800s figures lean, wave and curl. Here every form is a curve through a few places, which are
+moved at random for each image.
 """
 
 from __future__ import annotations
@@ -16,70 +17,138 @@ from torch import Tensor
 
 from .augmentation import distance, stroke
 
-# digit: its forms. A form is written as the places that the pen passes, x and y from 0 to 9, y
-# downwards; `!` makes a corner of a place, `|` lifts the pen.
+# digit: kind: forms, with commas between, common ones first. A form is written as the places that
+# the pen passes, x and y from 0 to 9, y downwards; `!` makes a corner of a place, `|` lifts the
+# pen. Strokes that stay apart are 3 apart: between two pens 2 pixels and more of 20 are left.
 FORMS = {
-    0: ("50 22 06 29 59 87 94 72 50", "60 31 05 28 49 78 93 71 40 11"),
-    1: (
-        *("03 50! 59", "15 60! 69 | 39 99", "07 60! 59", "09 50! 69", "06 40! 49 89"),
-        *("08 50! 39 79", "14 50! 59 | 19 99", "07 70! 49", "04 80! 69", "05 90! 59"),
-    ),
-    2: ("12 50 82 55! 09! 99", "12 50 82 46 19 08 17 49 99"),
-    3: ("11 50 82 44! 85 69 08", "00! 90! 44! 85 69 09"),
-    4: (
-        *("60 06! 96! | 73 59", "60 06! 86! 69", "69 60! 06! 96", "59 70! 06! 96"),
-        *("20 05! 95 | 70 69", "60 05 17 86! 79", "40 06! 96 | 74 69", "70 05! 95! 59"),
-        *("50 14 06 56 95! 79", "80 71 25 07 96 | 73 59"),
-    ),
-    5: ("80 20! 14! 54 87 59 08", "90 30! 24 64 77 49 09"),
-    6: ("70 24 06 39 87 65 17", "50 13 07 49 87 54 17"),
-    7: (
-        *("00! 90! 39 | 25 85", "02 00! 90! 49 | 24 84", "00! 90! 39", "03 11 40 90! 49 | 25 85"),
-        "12 21 41 90! 19 | 15 85",
-    ),
-    8: ("71 40 12 45 87 59 18 45 82 71",),
-    9: (
-        *("82 50 12 45 82! 89", "82 50 12 45 82! 86 59 09", "72 40 11 34 72 85 69 09 08"),
-        *("82 50 22 44 82! 39", "71 30 12 34 71 86 69 09! 89", "82 50 12 45 82! 59"),
-        *(
-            "61 40 21 23 44 61! 74 87 69 09",
-            "71 50 31 33 54 63 71! 86 58 09",
-            "82 51 22 45 82! 77 58 38",
-        ),
-    ),
+    0: {
+        "closed": "50 22 06 29 59 87 94 72 50, 50 12 05 17 49 79 97 94 82 50, 60 23 16 39 67 83 60",
+        "overlapping": "60 31 05 28 49 78 93 71 40 11, 71 40 12 06 28 59 87 84 72 50 22",
+        "from the left": "21 50 83 86 59 18 04 12 41",
+        "pointed": "50! 14 06 29 59 77 84 50!",
+        "open": "41 13 06 28 59 87 94 82 70, 31 04 17 49 88 94 81 60",
+        "looped": "70 22 06 28 59 87 84 71 41 33 63",
+        "slashed": "50 22 06 29 59 87 94 72 50 | 81 18",
+        "dotted": "50 12 06 29 59 87 94 72 50 | 44 55",
+    },
+    1: {
+        "flag": "04 50! 59, 05 50! 49, 24 50! 59, 14 60! 49",
+        "flag and foot": "15 50! 59 | 19 89, 24 50! 59 | 29 79",
+        "flag to the line": "07 50! 49, 19 60! 59, 07 60! 59 | 39 89",
+        "long entry": "07 25 50! 49, 08 36 60! 49, 08 17 34 50! 49",
+        "exit": "06 40! 48 69, 09 50! 48 79",
+        "short flag": "32 50! 59, 43 60! 59",
+        "bare": "50 59, 60 39, 60 54 49",
+    },
+    2: {
+        "foot": "12 50 82 55! 09! 99, 03 20 70 82 19! 79, 12 50 82 55 19! 97",
+        "loop at the foot": "12 50 82 46 19 08 17 49 99, 12 40 71 64 28 09 07 27 59 98",
+        "loop at the head": "32 23 12 40 80 83 55 09! 99",
+        "loops": "33 12 40 81 64 28 09 07 38 69 98",
+        "swan": "23 21 50 71 65 18 09! 99, 13 21 50 82 56 18! 37 69 98",
+        "like a z": "02 20 80! 19! 99, 00! 90! 09! 99, 02 30 80! 09! 99 | 25 75",
+    },
+    3: {
+        "round": "11 50 82 44! 85 69 08, 11 50 82 54 45 86 59 08, 12 40 72 34! 76 88 59 07",
+        "flat top": "00! 90! 44! 85 69 09, 00! 80! 43! 74 97 69 08",
+        "apart": "11 50 81 72 42 | 45 75 87 59 08, 00! 80! 52 | 45 76 79 49 08",
+        "loop": "11 50 82 64 35 24 43 75 87 59 08",
+        "curls": "22 11 40 81 44! 86 59 17, 11 50 82 44! 85 69 18 27",
+    },
+    4: {
+        "closed": "60 06! 96 | 73 59, 69 60! 06! 96, 59 70! 06! 96, 40 06! 96 | 74 69",
+        "printed": "70 06! 96 | 70! 79",
+        "open": "20 05! 95 | 70 69, 00 05! 85 | 80 79, 10 04! 75 | 90 69, 10 03 25 64 | 80 79",
+        "apart": "20 05! 45 | 90 79, 21 06! 46 | 82 79",
+        "flash": "60 06! 86! 69, 70 05! 95! 59, 60 05! 84! 39",
+        "looped": "60 05 17 86! 79, 50 14 06 56 95! 79, 80 71 25 07 96 | 73 59",
+        "curl": "60 25 06 17 26 95 | 73 59",
+    },
+    5: {
+        "bar": "80 20! 14! 54 87 59 08, 90 30! 24 64 77 49 09, 80 30! 25 65 77 49 08",
+        "long bar": "20 14! 54 67 39 08 | 20 90, 10 90 | 30 24! 55 67 49 08",
+        "bar apart": "22 14! 55 87 59 08 | 40 90, 23 15! 55 87 59 08 | 30 90",
+        "short bar apart": "11 15! 54 87 59 08 | 61 91",
+        "flag apart": "23 15! 55 77 59 08 | 41 60 81 90",
+        "like an s": "80 30 12 24 64 87 59 08, 90 40 12 14 54 77 59 08",
+    },
+    6: {
+        "bowl": "70 24 06 39 87 65 17, 50 13 07 49 87 54 17, 81 60 22 06 29 69 87 64 25 17",
+        "straight": "60 26 17 39 78 75 45 17",
+        "ascender": "90 53 16 29 59 67 46 27, 80 43 16 29 59 76 55 27",
+        "curl": "91 70 32 06 29 69 86 55 16, 92 80 50 13 07 39 78 75 45 16",
+        "spiral": "70 24 06 29 69 87 74 45 37 57",
+        "open": "60 24 06 38 69 87 75 45",
+    },
+    7: {
+        "bar": "00! 90! 39 | 25 85, 00! 80! 69 | 35 95, 00! 90! 54 39 | 26 85",
+        "serif": "02 00! 90! 49 | 25 85, 02 00! 90! 54 39",
+        "plain": "00! 90! 39, 00! 90! 54 49, 00! 80 91 54 39",
+        "wave": "02 10 40 90! 49 | 26 85, 01 20 51 80! 49 | 25 75, 01 20 61 90! 49",
+    },
+    8: {
+        "from the right": "71 40 12 45 87 59 18 45 82 71, 60 31 34 65 77 49 17 45 82 60",
+        "from the left": "21 50 82 55 17 49 87 54 12 21",
+        "from the middle": "45 12 40 82 45 17 49 87 45",
+        "circles": "50 22 44 72 50 | 44 17 59 87 44, 40 12 44 72 40 | 54 27 59 87 54",
+        "open": "80 40 12 45 77 59 17 45 92, 40 12 45 87 59 18 45 82 71",
+        "closed s": "80 30 12 45 87 59 17 45 71",
+    },
+    9: {
+        "straight": "82 50 12 45 82! 89, 82 50 12 45 82! 59, 82 50 22 44 82! 39",
+        "curved": "82 50 12 45 82! 86 59 09, 72 40 11 34 72 85 69 09 08",
+        "curl": "71 30 12 34 71 86 69 09! 89, 71 40 12 34 63 71 86 69 28 17",
+        "tail": "71 40 12 34 63 71 66 39 09",
+        "open": "70 40 12 34 64 82! 69",
+        "like a g": "61 40 21 23 44 61! 74 87 69 09, 71 50 31 33 54 63 71! 86 58 09",
+        "descender": "82 51 22 45 82! 77 58 38, 71 40 21 33 63 71! 68 39 18",
+    },
 }
-# Straight pieces between two places: with fewer a bend looks broken.
+# Straight pieces between two places of a bend: with fewer it looks broken.
 PIECES = 3
-# How far places are moved, as a deviation, where the digit is 1 high.
-TREMBLE = 0.045
+# How far the steadiest hand and the shakiest move places, as a deviation, where the digit is 1
+# high.
+STEADY, SHAKY = 0.015, 0.06
+# Degrees that writing leans at most, either way; half of it leans an eighth of that or less.
+SLANT = 35
 
 
-def draw(labels: Tensor) -> Tensor:
+def draw(labels: Tensor, forms: Tensor | None = None) -> Tensor:
     """Drawn digits (N, 1, 28, 28), 0 to 255, framed about as in MNIST.
 
     Args:
-        labels: int64 (N,), which digits; the form of each is drawn at random.
+        labels: int64 (N,), which digits.
+        forms: int64 (N,), which of each digit's forms; drawn at random if not given.
     """
     places, starts, ends, counts = (table.to(labels.device) for table in _forms())
-    count, device = len(labels), labels.device
-    forms = (torch.rand(count, device=device) * counts[labels]).long()
+    draws = torch.rand(5, len(labels), device=labels.device)
+    if forms is None:
+        # The power makes the last of twelve forms a third as frequent as the first.
+        forms = (draws[0] ** 1.5 * counts[labels]).long()
     paths = places[labels, forms]
-    paths = paths + TREMBLE * torch.randn_like(paths)
-    start, end = starts[labels, forms] @ paths, ends[labels, forms] @ paths
-    pen = 0.6 + torch.rand(count, device=device)
+    tremble = STEADY + (SHAKY - STEADY) * draws[1].view(-1, 1, 1)
+    paths = paths + tremble * torch.randn_like(paths)
+    # Half as wide as the form is written to as wide; and leaning.
+    wide = 1 - draws[2] / 2
+    lean = torch.tan(torch.deg2rad(SLANT * (2 * draws[3] - 1) ** 3))
+    x, y = paths.unbind(2)
+    paths = torch.stack([wide[:, None] * x - lean[:, None] * y, y], dim=2)
+    return _inked(starts[labels, forms] @ paths, ends[labels, forms] @ paths, 0.6 + draws[4]) * 255
+
+
+def _inked(start: Tensor, end: Tensor, pen: Tensor) -> Tensor:
+    """Straight pieces (N, S, 2) each, and pens (N,), as ink (N, 1, 28, 28), 0 to 1."""
     both = torch.cat([start, end], dim=1)
     low, high = both.amin(dim=1, keepdim=True), both.amax(dim=1, keepdim=True)
-    # 20 pixels high with the pen; half as wide to as wide, some ones less.
-    tall = 20 - 2 * pen
-    share = 1 - torch.rand(count, device=device) * torch.where(labels == 1, 0.7, 0.5)
-    size = torch.stack([share * tall, tall], dim=1)[:, None] / (high - low)
-    # The centre of mass in the middle, as MNIST has it, as far as the frame allows.
-    weight = ((end - start) * size).norm(dim=2, keepdim=True)
+    # As in MNIST the longer side is 20 pixels, here with the pen,
+    size = (20 - 2 * pen).view(-1, 1, 1) / (high - low).amax(dim=2, keepdim=True)
+    # and the centre of mass in the middle, as far as the frame allows.
+    weight = (end - start).norm(dim=2, keepdim=True)
     middle = (weight * (start + end) / 2).sum(dim=1, keepdim=True) / weight.sum(dim=1, keepdim=True)
     corner = torch.minimum(((low - middle) * size + 14).clamp_min(2), 26 - (high - low) * size)
     start, end = (start - low) * size + corner, (end - low) * size + corner
     distances = distance(start.flatten(0, 1), end.flatten(0, 1)).view(*start.shape[:2], 28, 28)
-    return stroke(distances.amin(dim=1, keepdim=True), pen) * 255
+    return stroke(distances.amin(dim=1, keepdim=True), pen)
 
 
 @cache
@@ -89,8 +158,9 @@ def _forms() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     Of shapes (10, F, P, 2), (10, F, S, P), (10, F, S, P) and (10,); places that a form lacks
     are 0, and pieces that it lacks are points where its first one starts.
     """
-    parsed = {(d, f): _parse(text) for d, texts in FORMS.items() for f, text in enumerate(texts)}
-    forms = max(map(len, FORMS.values()))
+    texts = {digit: ", ".join(kinds.values()).split(", ") for digit, kinds in FORMS.items()}
+    parsed = {(d, f): _parse(text) for d in texts for f, text in enumerate(texts[d])}
+    forms = max(map(len, texts.values()))
     most = max(len(places) for places, _, _ in parsed.values())
     pieces = max(len(starts) for _, starts, _ in parsed.values())
     places = torch.zeros(10, forms, most, 2)
@@ -100,7 +170,7 @@ def _forms() -> tuple[Tensor, Tensor, Tensor, Tensor]:
         for table, rows in ((starts, first), (ends, last)):
             table[key][:, : len(points)] = first[0]
             table[key][: len(rows), : len(points)] = rows
-    return places, starts, ends, torch.tensor([len(FORMS[digit]) for digit in range(10)])
+    return places, starts, ends, torch.tensor([len(texts[digit]) for digit in range(10)])
 
 
 def _parse(text: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -125,7 +195,8 @@ def _curve(count: int, first: int, total: int) -> Tensor:
     Catmull and Rom, "A Class of Local Interpolating Splines", 1974.
     """
     matrix = torch.tensor([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
-    steps = torch.arange((count - 1) * PIECES + 1) / PIECES
+    pieces = PIECES if count > 2 else 1
+    steps = torch.arange((count - 1) * pieces + 1) / pieces
     result = torch.zeros(len(steps), total)
     for row, step in enumerate(steps.tolist()):
         span = min(int(step), count - 2)
