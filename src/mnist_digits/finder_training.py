@@ -37,12 +37,12 @@ class FinderRecipe:
 
     seed: int = 0
     widths: tuple[int, ...] = (16, 32, 48, 64, 80)
-    scenes: int = 400_000
-    batch_size: int = 32
-    learning_rate: float = 0.004
+    scenes: int = 360_000
+    batch_size: int = 16
+    learning_rate: float = 0.003
     warmup: float = 0.05
     weight_decay: float = 1e-4
-    average_decay: float = 0.998
+    average_decay: float = 0.999
     drawn: int = 20_000
 
 

@@ -48,11 +48,14 @@ class Pen:
     Attributes:
         radius: half the breadth of a stroke, as a fraction of the height.
         uneven: by which fraction the breadth changes along the strokes.
+        bend: how far places are moved, in pixels where a digit is 60 high: nobody writes the same
+            digit twice, but some draw with a ruler.
         matrix: (2, 2), how the writing is turned, slanted and stretched.
     """
 
     radius: float
     uneven: float
+    bend: float
     matrix: NDArray[np.float64]
 
 
@@ -133,9 +136,10 @@ def draw_glyph(
     side = int(1.3 * SIDE * scale * np.abs(pen.matrix).sum(axis=1).max()) + 6
     turn = pen.matrix * scale
     matrix = np.column_stack([turn, side / 2 - turn @ [SIDE / 2, SIDE / 2]])
-    # Bent a little: nobody writes the same digit twice.
-    bent = _bent(random)
-    distances = cv2.remap(glyphs.distances[number], *bent, cv2.INTER_LINEAR, borderValue=255)
+    distances = glyphs.distances[number]
+    if pen.bend:
+        bent = _bent(random, pen.bend)
+        distances = cv2.remap(distances, *bent, cv2.INTER_LINEAR, borderValue=255)
     distance = cv2.warpAffine(distances, matrix, (side, side), borderValue=255).astype(np.float32)
     distance *= scale / UNIT
     radius = np.float32(max(pen.radius * height, 0.25))
@@ -147,9 +151,9 @@ def draw_glyph(
     return ink, distance <= np.maximum(breadth, 0.7)
 
 
-def _bent(random: np.random.Generator) -> tuple[Floats, Floats]:
-    """A map for `cv2.remap` of (84, 84) that moves places by up to some four pixels."""
-    knots = random.normal(0, 1.6, (4, 4, 2)).astype(np.float32)
+def _bent(random: np.random.Generator, bend: float) -> tuple[Floats, Floats]:
+    """A map for `cv2.remap` of (84, 84) that moves places by about so many pixels."""
+    knots = random.normal(0, bend, (4, 4, 2)).astype(np.float32)
     moved = cv2.resize(knots, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
     y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
     return x + moved[:, :, 0], y + moved[:, :, 1]

@@ -27,10 +27,10 @@ FEATURES = {
     "tiny": 0.06,
     "touching": 0.12,
     "broken": 0.12,
-    "boxed": 0.06,
-    "circled": 0.06,
-    "underlined": 0.08,
-    "crossed": 0.06,  # a line through the digits
+    "boxed": 0.05,
+    "circled": 0.05,
+    "underlined": 0.05,
+    "crossed": 0.04,  # a line through the digits
     "deleted": 0.04,  # so that they count no more
     "letters": 0.18,
     "marks": 0.1,  # + - = , . ( ) and the like
@@ -45,10 +45,10 @@ FEATURES = {
     "faint": 0.15,
     "grain": 0.3,
     "blurred": 0.3,
-    "enlarged": 0.12,  # from few pixels
+    "enlarged": 0.2,  # from few pixels
     "inverted": 0.3,
     "plain": 0.2,  # paper of one colour, as in drawings
-    "cut": 0.1,  # right behind the digits; beyond, the last pixels are repeated
+    "cut": 0.12,  # close around the digits
 }
 
 
@@ -111,20 +111,30 @@ def scene(
     page.write(_places(random, layout, chosen))
     page.decorate()
     pixels = page.photographed()
-    if "cut" in chosen:
-        _cut(random, pixels, page.owner)
+    if "cut" in chosen and page.digits:
+        _cut(random, pixels, page.owner, page.digits)
     return Scene(pixels, page.owner, page.digits, page.features)
 
 
-def _cut(random: np.random.Generator, pixels: NDArray[np.uint8], owner: NDArray[np.int16]) -> None:
-    """End the picture behind its digits, below and at the right, as where sides are filled up."""
-    written = (owner != -1).any(axis=0), (owner != -1).any(axis=1)
-    for axis, places in enumerate(written):
-        last = int(np.flatnonzero(places)[-1]) if places.any() else SIDE // 2
-        end = last + 1 + int(_log(random, 1, 40))
-        if end < SIDE:
-            across, place = (pixels.swapaxes(0, 1), end) if axis == 0 else (pixels, end)
-            across[place:] = across[place - 1]
+def _cut(
+    random: np.random.Generator,
+    pixels: NDArray[np.uint8],
+    owner: NDArray[np.int16],
+    digits: list[Placed],
+) -> None:
+    """Cut the picture close around its digits; below and at the right its rim is repeated."""
+    ys, xs = np.nonzero(owner != -1)
+    if not len(ys):
+        return
+    left, top = (max(0, int(side.min()) - int(_log(random, 1, 40))) for side in (xs, ys))
+    right, bottom = (min(SIDE, int(side.max() + 1 + _log(random, 1, 40))) for side in (xs, ys))
+    fill = ((0, SIDE - bottom + top), (0, SIDE - right + left))
+    pixels[:] = np.pad(pixels[top:bottom, left:right], (*fill, (0, 0)), "edge")
+    owner[:] = np.pad(owner[top:bottom, left:right], fill, constant_values=-1)
+    for digit in digits:
+        digit.x, digit.y = digit.x - left, digit.y - top
+        x0, y0, x1, y1 = digit.box
+        digit.box = (x0 - left, y0 - top, x1 - left, y1 - top)
 
 
 def _log(random: np.random.Generator, low: float, high: float) -> float:
@@ -223,9 +233,13 @@ class _Page:
         if _chance(random, 0.12):
             slant = random.uniform(-0.6, 0.6)
         rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-        matrix = rotation @ np.array([[random.uniform(0.75, 1.25), slant], [0, 1]])
-        radius = _log(random, 0.002, 0.075) if _chance(random, 0.8) else random.uniform(0.06, 0.14)
-        return Pen(radius, random.choice([0, 0.3]), matrix)
+        matrix = rotation @ np.array([[_log(random, 0.65, 1.5), slant], [0, 1]])
+        fineness = random.random()
+        if fineness < 0.25:
+            radius = _log(random, 0.002, 0.015)
+        else:
+            radius = random.uniform(0.015, 0.075) if fineness < 0.8 else random.uniform(0.06, 0.14)
+        return Pen(radius, random.choice([0, 0.3]), random.choice([0, 0.8, 1.8]), matrix)
 
     # What is written.
 
@@ -636,6 +650,18 @@ class _Page:
             if _chance(random, 0.6):
                 alpha = cv2.GaussianBlur(alpha, (0, 0), _log(random, 0.5, 12))
             page *= 1 - alpha[:, :, None] * random.uniform(0, 0.5, 3).astype(np.float32)
+        if _chance(random, 0.5):
+            self._dust(page)
+
+    def _dust(self, page: Floats) -> None:
+        """Dots and hairs too small to be digits."""
+        random, dust = self.random, np.zeros((SIDE, SIDE), np.uint8)
+        for x, y in random.uniform(0, SIDE, (random.integers(2, 40), 2)):
+            end = np.array([x, y]) + random.normal(0, 2.5, 2) * _chance(random, 0.5)
+            self._line((x, y), end, int(random.integers(1, 4)), dust)
+        clear = cv2.dilate((self.ink > 0.2).astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
+        alpha = (dust * clear).astype(np.float32)[:, :, None] / 255
+        page *= 1 - alpha * np.float32(random.uniform(0.1, 0.9))
 
     def _blob(
         self, layer: Floats, middle: NDArray[np.float64], size: float, symmetric: bool = False
@@ -759,7 +785,7 @@ class _Page:
             page = page + _static(random)[:, :, None] * deviation
         picture = (np.clip(page, 0, 1) * 255).astype(np.uint8)
         sizes = [digit.size for digit in self.digits]
-        if self.has("enlarged") and min(sizes, default=100) > 60:
+        if self.has("enlarged") and min(sizes, default=100) > 40:
             picture = self._from_few_pixels(picture, min(sizes, default=100))
         if _chance(random, 0.3):
             picture = _jpeg(picture, int(random.integers(25, 92)))
