@@ -37,7 +37,7 @@ class FinderRecipe:
 
     seed: int = 0
     widths: tuple[int, ...] = (16, 32, 48, 64, 80)
-    scenes: int = 360_000
+    scenes: int = 320_000
     batch_size: int = 16
     learning_rate: float = 0.003
     warmup: float = 0.05

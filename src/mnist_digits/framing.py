@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .ink import Floats
+from .finder import Floats
 
 FRAME, BOX = 28, 20
 

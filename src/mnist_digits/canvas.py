@@ -1,0 +1,118 @@
+"""A scene in the making: layers of ink, and what is needed to draw on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .glyphs import Floats, Glyphs, Pen
+
+# Pixels along a side. The finder looks at pictures, and at parts of them, of about this size.
+SIDE = 256
+
+
+@dataclass
+class Placed:
+    """A digit in a scene: what it is, its middle and its size in pixels, and its row."""
+
+    label: int
+    x: float
+    y: float
+    size: float
+    row: int
+    box: tuple[int, int, int, int]
+
+
+class Canvas:
+    """A square of 256 pixels with what is written on it, in layers.
+
+    Attributes:
+        owner: int16 (256, 256), the number of the digit whose ink a pixel is, or -1.
+        ink: float32 (256, 256), 0 to 1, of the digits.
+        same, other: uint8 (256, 256), 0 to 255, what is no digit, of the digits' pen and of
+            another.
+        digits: by number.
+    """
+
+    def __init__(
+        self, random: np.random.Generator, glyphs: Glyphs, features: frozenset[str]
+    ) -> None:
+        self.random, self.glyphs, self.features = random, glyphs, features
+        self.owner = np.full((SIDE, SIDE), -1, np.int16)
+        self.ink = np.zeros((SIDE, SIDE), np.float32)  # of digits
+        self.same = np.zeros((SIDE, SIDE), np.uint8)  # of the same pen, but no digit
+        self.other = np.zeros((SIDE, SIDE), np.uint8)  # of another
+        self.digits: list[Placed] = []
+        self.pen = self.some_pen()
+
+    def has(self, feature: str) -> bool:
+        return feature in self.features
+
+    def some_pen(self) -> Pen:
+        random = self.random
+        turn, slant = np.deg2rad(random.normal(0, 5)), random.normal(0, 0.12)
+        if chance(random, 0.12):
+            slant = random.uniform(-0.6, 0.6)
+        rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        matrix = rotation @ np.array([[log_uniform(random, 0.65, 1.5), slant], [0, 1]])
+        fineness = random.random()
+        if fineness < 0.25:
+            radius = log_uniform(random, 0.002, 0.015)
+        else:
+            radius = random.uniform(0.015, 0.075) if fineness < 0.8 else random.uniform(0.06, 0.14)
+        return Pen(radius, random.choice([0, 0.3]), random.choice([0, 0.8, 1.8]), matrix)
+
+    def thickness(self, size: float, low: float, high: float) -> int:
+        """Of a line, in sixteenths of a pixel."""
+        return max(1, round(size * self.random.uniform(low, high)))
+
+    def line(
+        self,
+        start: Iterable[float],
+        end: Iterable[float],
+        thickness: int,
+        layer: NDArray[np.uint8] | None = None,
+    ) -> None:
+        cv2.line(
+            self.same if layer is None else layer,
+            *fixed_points(start, end),
+            255,
+            thickness,
+            cv2.LINE_AA,
+            4,
+        )
+
+    def polyline(self, points: NDArray[np.float64], thickness: int, closed: bool = False) -> None:
+        cv2.polylines(self.same, [fixed(points)], closed, 255, thickness, cv2.LINE_AA, 4)
+
+
+def log_uniform(random: np.random.Generator, low: float, high: float) -> float:
+    """A number from `low` to `high`, small ones as often as large ones."""
+    return float(np.exp(random.uniform(np.log(low), np.log(high))))
+
+
+def chance(random: np.random.Generator, share: float) -> bool:
+    return bool(random.random() < share)
+
+
+def fixed_points(*points: Iterable[float]) -> list[tuple[int, ...]]:
+    """In sixteenths of a pixel, as OpenCV takes them with a shift of 4."""
+    return [tuple(round(16 * float(value)) for value in point) for point in points]
+
+
+def fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
+    return np.round(16 * points).astype(np.int32)
+
+
+def paste(layer: NDArray[np.uint8], ink: Floats, x: float, y: float) -> None:
+    """Lay ink (h, w) on a layer, with its middle at x, y; what reaches beyond is cut off."""
+    high, wide = ink.shape
+    left, top = round(x - wide / 2), round(y - high / 2)
+    u0, v0, u1, v1 = max(0, left), max(0, top), min(SIDE, left + wide), min(SIDE, top + high)
+    if u0 < u1 and v0 < v1:
+        part = (ink[v0 - top : v1 - top, u0 - left : u1 - left] * 255).astype(np.uint8)
+        np.maximum(layer[v0:v1, u0:u1], part, out=layer[v0:v1, u0:u1])

@@ -1,0 +1,288 @@
+"""A page as a camera sees it: paper, inks, things that lie about, light, grain."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .canvas import SIDE, Canvas, chance, log_uniform
+from .glyphs import Floats
+
+
+def photographed(canvas: Canvas) -> NDArray[np.uint8]:
+    random = canvas.random
+    paper = _paper_colour(canvas)
+    page = np.broadcast_to(paper, (SIDE, SIDE, 3)).astype(np.float32).copy()
+    if canvas.has("grain") or not canvas.has("plain"):
+        strong = 0.12 if canvas.has("grain") else 0.02
+        page *= 1 + _noise(random, log_uniform(random, 0.002, strong))[:, :, None]
+        if canvas.has("grain") and chance(random, 0.5):  # colour, too
+            page *= 1 + _noise(random, 0.06)[:, :, None] * random.normal(0, 0.6, 3).astype(
+                np.float32
+            )
+    _stain(canvas, page)
+    _rule(canvas, page, paper)
+    _thing(canvas, page)
+    _ink(canvas, page, paper)
+    if canvas.has("sheet"):
+        page = _on_table(canvas, page)
+    _light(canvas, page)
+    if canvas.has("inverted"):
+        page = 1 - page
+    return _camera(canvas, page)
+
+
+def _paper_colour(canvas: Canvas) -> Floats:
+    random = canvas.random
+    tint = 1 - np.abs(random.normal(size=3)) * random.choice([0, 0.04, 0.15, 0.35])
+    bright = (
+        random.uniform(0.35, 1)
+        if not canvas.has("plain")
+        else random.choice([1.0, 0.96, random.uniform(0.3, 1)])
+    )
+    return np.clip(bright * tint, 0.08, 1).astype(np.float32)
+
+
+def _contrasting(canvas: Canvas, paper: Floats, low: float, high: float) -> Floats:
+    """The colour of an ink, so much darker than the paper, as a fraction of it."""
+    random = canvas.random
+    colour = np.ones(3) if chance(random, 0.5) else random.uniform(0.4, 1.2, 3)
+    return np.clip(paper * (1 - random.uniform(low, high) * np.clip(colour, 0, 1)), 0, 1).astype(
+        np.float32
+    )
+
+
+def _ink(canvas: Canvas, page: Floats, paper: Floats) -> None:
+    random = canvas.random
+    # What is fine, or lies on grain, must be darker to be seen at all.
+    sizes = [digit.size for digit in canvas.digits]
+    cover = min(1.0, 2 * canvas.pen.radius * min(sizes, default=100))
+    least = min(
+        0.8, (0.1 if canvas.has("faint") else 0.25) * (1.5 if canvas.has("grain") else 1) / cover
+    )
+    colour = _contrasting(canvas, paper, least, min(1.0, 2 * least) if canvas.has("faint") else 1.0)
+    layers = [
+        (
+            canvas.other.astype(np.float32) / 255 * np.float32(random.uniform(0.4, 1)),
+            _contrasting(canvas, paper, 0.08, 0.95),
+        ),
+        (
+            canvas.same.astype(np.float32) / 255,
+            colour if chance(random, 0.7) else _contrasting(canvas, paper, 0.15, 1),
+        ),
+        (canvas.ink, colour),
+    ]
+    if chance(random, 0.25):  # chalk, pencil, a brush running dry
+        rough = np.clip(1 + _noise(random, random.uniform(0.05, 0.3)), 0.3, 1.1)
+        layers = [(alpha * rough, shade) for alpha, shade in layers]
+    for alpha, shade in layers:
+        if alpha.any():
+            page += alpha[:, :, None] * (shade - page)
+
+
+def _rule(canvas: Canvas, page: Floats, paper: Floats) -> None:
+    """Ruled or squared paper."""
+    if not (canvas.has("ruled") or canvas.has("squared")):
+        return
+    random, lines = canvas.random, np.zeros((SIDE, SIDE), np.uint8)
+    pitch, tilt = log_uniform(random, 9, 80), random.normal(0, 8)
+    thickness = 1 if chance(random, 0.6) else int(random.integers(1, 4))
+    start = random.uniform(-pitch, 0)
+    for place in np.arange(start - 40, SIDE + 40, pitch):
+        canvas.line((0, place), (SIDE, place + tilt), thickness, lines)
+        if canvas.has("squared"):
+            canvas.line((place, 0), (place - tilt, SIDE), thickness, lines)
+    if chance(random, 0.2):  # the margin
+        place = random.uniform(10, 80)
+        canvas.line((place, 0), (place - tilt, SIDE), 2, lines)
+    alpha = lines.astype(np.float32)[:, :, None] / 255 * np.float32(random.uniform(0.4, 1))
+    page += alpha * (_contrasting(canvas, paper, 0.05, 0.6) - page)
+
+
+def _stain(canvas: Canvas, page: Floats) -> None:
+    if not canvas.has("stains"):
+        return
+    random = canvas.random
+    for _ in range(random.integers(1, 5)):
+        alpha = np.zeros((SIDE, SIDE), np.float32)
+        _blob(canvas, alpha, random.uniform(0, SIDE, 2), log_uniform(random, 2, 90))
+        if chance(random, 0.6):
+            alpha = cv2.GaussianBlur(alpha, (0, 0), log_uniform(random, 0.5, 12))
+        page *= 1 - alpha[:, :, None] * random.uniform(0, 0.5, 3).astype(np.float32)
+    if chance(random, 0.5):
+        _dust(canvas, page)
+
+
+def _dust(canvas: Canvas, page: Floats) -> None:
+    """Dots and hairs too small to be digits."""
+    random, dust = canvas.random, np.zeros((SIDE, SIDE), np.uint8)
+    for x, y in random.uniform(0, SIDE, (random.integers(2, 40), 2)):
+        end = np.array([x, y]) + random.normal(0, 2.5, 2) * chance(random, 0.5)
+        canvas.line((x, y), end, int(random.integers(1, 4)), dust)
+    clear = cv2.dilate((canvas.ink > 0.2).astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
+    alpha = (dust * clear).astype(np.float32)[:, :, None] / 255
+    page *= 1 - alpha * np.float32(random.uniform(0.1, 0.9))
+
+
+def _blob(
+    canvas: Canvas, layer: Floats, middle: NDArray[np.float64], size: float, symmetric: bool = False
+) -> None:
+    """A filled shape of any outline."""
+    random = canvas.random
+    angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    radius = np.ones(48)
+    for wave in range(1, 6):
+        radius += random.normal(0, 0.3 / wave) * np.cos(
+            wave * angle + (0 if symmetric else random.uniform(0, 7))
+        )
+    reach = size * np.maximum(radius, 0.1)
+    stretch = random.uniform(0.5, 1.5)
+    outline = np.column_stack([np.sin(angle) * reach, -np.cos(angle) * reach * stretch]) + middle
+    cv2.fillPoly(layer, [np.round(outline).astype(np.int32)], 1.0, cv2.LINE_AA)
+
+
+def _thing(canvas: Canvas, page: Floats) -> None:
+    """Things: fingers and edges that reach in, clothes, tools, and pictures of them."""
+    if not canvas.has("things"):
+        return
+    random = canvas.random
+    clear = cv2.dilate((canvas.ink > 0.2).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    alone = not canvas.digits
+    for _ in range(random.integers(1, 4)):
+        alpha = np.zeros((SIDE, SIDE), np.float32)
+        kind = random.integers(4)
+        if kind == 0:  # a finger, a pen, a ruler from outside
+            edge = SIDE * np.array([random.choice([-0.05, 1.05]), random.uniform(0, 1)])
+            edge = edge if chance(random, 0.5) else edge[::-1]
+            tip = edge + (SIDE / 2 - edge) * random.uniform(0.1, 0.8) + random.normal(0, 30, 2)
+            cv2.line(
+                alpha,
+                *[tuple(map(int, p)) for p in (edge, tip)],
+                1.0,
+                int(log_uniform(random, 4, 70)),
+            )
+        elif kind == 1 and alone:
+            middle = SIDE / 2 + random.normal(0, 10, 2)
+            for _part in range(random.integers(1, 4)):
+                spot = middle + random.normal(0, 25, 2)
+                _blob(
+                    canvas, alpha, spot, log_uniform(random, 25, 100), symmetric=chance(random, 0.7)
+                )
+        elif kind == 2:
+            corners = random.uniform(-0.2, 1.2, 2) * SIDE + random.uniform(
+                -1, 1, (random.integers(3, 6), 2)
+            ) * log_uniform(random, 15, 150)
+            cv2.fillConvexPoly(alpha, cv2.convexHull(corners.astype(np.int32)), 1.0, cv2.LINE_AA)
+        else:
+            _blob(canvas, alpha, random.uniform(0, SIDE, 2), log_uniform(random, 8, 60))
+        if (alpha[clear] > 0).sum() > 0.01 * clear.sum():
+            continue
+        shade = (
+            random.uniform(0, 1, 3).astype(np.float32)
+            if chance(random, 0.6)
+            else np.full(3, random.uniform(0, 1), np.float32)
+        )
+        looks = shade * (1 + _noise(random, random.uniform(0.01, 0.25)))[:, :, None]
+        if chance(random, 0.3):  # a pattern
+            y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32) * log_uniform(random, 0.05, 1.2)
+            looks *= (1 + random.uniform(0.1, 0.6) * np.sin(x * random.uniform(-1, 1) + y))[
+                :, :, None
+            ]
+        page += alpha[:, :, None] * (looks - page)
+
+
+def _on_table(canvas: Canvas, page: Floats) -> Floats:
+    """The page as a sheet that does not fill the picture."""
+    random, mask = canvas.random, np.zeros((SIDE, SIDE), np.float32)
+    written = (
+        np.maximum(canvas.ink, np.maximum(canvas.same, canvas.other).astype(np.float32) / 255) > 0.2
+    )
+    x, y, wide, high = (
+        cv2.boundingRect(written.astype(np.uint8)) if written.any() else (100, 100, 50, 50)
+    )
+    share = random.uniform(0.1, 0.97, 4) * random.choice([0, 1], 4, p=[0.2, 0.8])
+    left, top = x * share[0], y * share[1]
+    right, bottom = SIDE - (SIDE - x - wide) * share[2], SIDE - (SIDE - y - high) * share[3]
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    corners += random.normal(0, 3, (4, 2)) * [[min(left, 1), min(top, 1)]]
+    cv2.fillConvexPoly(mask, np.round(corners).astype(np.int32), 1.0, cv2.LINE_AA)
+    table = random.uniform(0, 1, 3) * random.uniform(0.1, 1)
+    ground = table.astype(np.float32) * (1 + _noise(random, random.uniform(0, 0.15)))[:, :, None]
+    if chance(random, 0.4):  # its own shadow on the table
+        ground *= 1 - 0.4 * cv2.GaussianBlur(mask, (0, 0), log_uniform(random, 1, 10))[:, :, None]
+    soft = cv2.GaussianBlur(mask, (0, 0), 0.6)[:, :, None]
+    if not chance(random, 0.5):  # ink outside of the sheet lies on the table
+        canvas.owner[(mask < 0.5) & (canvas.owner >= 0)] = -2
+    else:
+        soft = np.maximum(soft, cv2.dilate(written.astype(np.float32), np.ones((5, 5)))[:, :, None])
+    return page * soft + ground * (1 - soft)
+
+
+def _light(canvas: Canvas, page: Floats) -> None:
+    random = canvas.random
+    y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j].astype(np.float32)
+    if canvas.has("uneven"):
+        slopes, bulge = (
+            random.uniform(-0.4, 0.4, 2).astype(np.float32),
+            np.float32(random.uniform(0, 0.3)),
+        )
+        page *= np.clip(1 + slopes[0] * x + slopes[1] * y - bulge * (x * x + y * y), 0.15, 1.5)[
+            :, :, None
+        ]
+    if canvas.has("shadow"):
+        shade = np.ones((SIDE, SIDE), np.float32)
+        corners = random.uniform(-0.4, 1.4, (random.integers(3, 6), 2)) * SIDE
+        cv2.fillConvexPoly(
+            shade, cv2.convexHull(corners.astype(np.int32)), float(random.uniform(0.35, 0.85))
+        )
+        page *= cv2.GaussianBlur(shade, (0, 0), log_uniform(random, 0.7, 25))[:, :, None]
+
+
+def _camera(canvas: Canvas, page: Floats) -> NDArray[np.uint8]:
+    random = canvas.random
+    if canvas.has("blurred"):
+        page = cv2.GaussianBlur(page, (0, 0), log_uniform(random, 0.4, 1.8))
+    if not canvas.has("plain") and chance(random, 0.5):
+        deviation = np.float32(log_uniform(random, 0.003, 0.08 if canvas.has("grain") else 0.03))
+        page = page + _static(random)[:, :, None] * deviation
+    picture = (np.clip(page, 0, 1) * 255).astype(np.uint8)
+    sizes = [digit.size for digit in canvas.digits]
+    if canvas.has("enlarged") and min(sizes, default=100) > 40:
+        picture = _from_few_pixels(canvas, picture, min(sizes, default=100))
+    if chance(random, 0.3):
+        picture = _jpeg(picture, int(random.integers(25, 92)))
+    return picture
+
+
+def _from_few_pixels(canvas: Canvas, picture: NDArray[np.uint8], size: float) -> NDArray[np.uint8]:
+    """As if the picture had had so few pixels that a digit was 14 or more of them high."""
+    side = int(log_uniform(canvas.random, max(24, SIDE * 14 / size), 160))
+    small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+    if chance(canvas.random, 0.4):
+        small = _jpeg(small, int(canvas.random.integers(40, 95)))
+    ways = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
+    return cv2.resize(small, (SIDE, SIDE), interpolation=int(canvas.random.choice(ways)))
+
+
+def _static(random: np.random.Generator) -> Floats:
+    """Normal values (256, 256): grain of single pixels."""
+    return random.standard_normal((SIDE, SIDE), np.float32)
+
+
+def _noise(random: np.random.Generator, strength: float) -> Floats:
+    """Grain of all sizes, (256, 256), about 0."""
+    result = np.zeros((SIDE, SIDE), np.float32)
+    for cell in (1, 2, 4, 8, 16, 32, 64):
+        amount = np.float32(strength * random.random() ** 2)
+        if cell == 1:
+            result += amount * _static(random)
+        else:
+            coarse = random.standard_normal((SIDE // cell + 1,) * 2, np.float32)
+            result += amount * cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+    return result
+
+
+def _jpeg(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    _, code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
