@@ -62,6 +62,53 @@ def test_the_others_are_still_read(pictures: Path, capsys: pytest.CaptureFixture
     assert captured.err == f"mnist-digits predict: error: there is no file {missing}\n"
 
 
+@pytest.fixture(scope="module")
+def scan(mnist: tuple[Digits, Digits], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A TIFF of three pages, 7, 2 and 1, of which the second has too many pixels."""
+    images = mnist[1].images[:3, 0].numpy()
+    sheets = [Image.fromarray(page([(image, 150, 80, 120)])) for image in images]
+    sheets[1] = Image.new("L", (8_000, 8_000))
+    file = tmp_path_factory.mktemp("scan") / "scan.tif"
+    sheets[0].save(file, save_all=True, append_images=sheets[1:], compression="tiff_adobe_deflate")
+    return file
+
+
+def test_a_line_a_page(pictures: Path, scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(scan), str(pictures / "7.png")]) == 1
+    captured = capsys.readouterr()
+    first, third, other = captured.out.splitlines()
+    assert first.startswith(f"{scan}, page 1: 7  (sure, ")
+    assert third.startswith(f"{scan}, page 3: 1  (sure, ")
+    assert other.startswith(f"{pictures / '7.png'}: 7  (sure, ")
+    error = f"mnist-digits predict: error: {scan}, page 2, has 8000 × 8000 pixels, more than "
+    assert captured.err == f"{error}50,000,000: make it smaller\n"
+
+
+def test_an_object_a_page(scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "--json", "--single", str(scan)]) == 1
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [list(line)[:2] for line in found] == [["file", "page"]] * 3
+    assert [line["page"] for line in found] == [1, 2, 3]
+    assert [line.get("text") for line in found] == ["7", None, "1"]
+    assert set(found[1]) == {"file", "page", "error"}
+
+
+def test_a_pdf_of_one_page_and_of_several(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pypdfium2")
+    with Image.open(pictures / "7.png") as seven, Image.open(pictures / "21.png") as more:
+        seven.save(tmp_path / "one.pdf")
+        seven.save(tmp_path / "two.pdf", save_all=True, append_images=[more])
+    assert main(["predict", str(tmp_path)]) == 0
+    lines = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()]
+    two = tmp_path / "two.pdf"
+    assert lines == [f"{tmp_path / 'one.pdf'}: 7", f"{two}, page 1: 7", f"{two}, page 2: 21"]
+    command = [sys.executable, "-m", "mnist_digits.cli", "predict", "-"]
+    done = subprocess.run(command, input=two.read_bytes(), capture_output=True, check=True)
+    assert [line[:12] for line in done.stdout.splitlines()] == [b"-, page 1: 7", b"-, page 2: 2"]
+
+
 def test_standard_input_and_one_digit(pictures: Path) -> None:
     command = [sys.executable, "-W", "error", "-m", "mnist_digits.cli", "predict", "-", "--single"]
     content = (pictures / "7.png").read_bytes()
@@ -131,6 +178,29 @@ def test_a_copy_is_a_png(
     assert (copy / "7.png").is_file()
 
 
+def test_each_page_has_a_copy(pictures: Path, scan: Path, tmp_path: Path) -> None:
+    seven = (pictures / "7.png").read_bytes()
+    (tmp_path / "scan-page-3.png").write_bytes(seven)
+    out = tmp_path / "out"
+    files = [str(scan), str(tmp_path / "scan-page-3.png")]
+    for _ in range(2):  # older copies are replaced
+        assert main(["predict", *files, "--annotate", str(out)]) == 1
+        names = {path.name for path in out.iterdir()}
+        assert names == {"scan-page-1.png", "scan-page-3.png", "scan-page-3-2.png"}
+    # Beside a copy that is named no file is replaced, and in a folder no picture that is read.
+    (tmp_path / "copy-page-1.png").write_bytes(b"mine")
+    assert main(["predict", str(scan), "--annotate", str(tmp_path / "copy.png")]) == 1
+    assert (tmp_path / "copy-page-1.png").read_bytes() == b"mine"
+    assert {path.name for path in tmp_path.glob("copy*")} == {
+        "copy-page-1.png",
+        "copy-page-1-2.png",
+        "copy-page-3.png",
+    }
+    files = [str(scan), str(tmp_path / "scan-page-3.png")]
+    assert main(["predict", *files, "--annotate", str(tmp_path)]) == 2
+    assert (tmp_path / "scan-page-3.png").read_bytes() == seven
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell closes its input")
 def test_standard_input_that_cannot_be_read() -> None:
     for end, says in (
@@ -160,7 +230,7 @@ def test_a_file_that_fails_is_not_taken_for_the_output(
     def fails(*_: object) -> None:
         raise OSError(5, "Input/output error", "/disk/7.png")
 
-    monkeypatch.setattr("mnist_digits.picture.find_pictures", fails)
+    monkeypatch.setattr("mnist_digits.documents.find_pictures", fails)
     assert main(["predict", "/disk"]) == 2
     error = "mnist-digits predict: error: cannot use /disk/7.png: Input/output error\n"
     assert capsys.readouterr().err == error

@@ -142,6 +142,8 @@ def test_what_is_refused_and_how(client: httpx.Client) -> None:
         (413, client.post("/api/read", content=bytes(server.MAXIMUM_BODY + 1))),
         (415, client.post("/api/read", content=body, headers=text)),
         (415, client.post("/api/read", json={"image": "seven"})),
+        (415, client.post("/api/read", content=b"%PDF-1.7")),
+        (415, client.post("/api/read", files={"picture": b"\n%PDF-1.7"})),
         (421, client.get("/", headers={"host": "rebound.example"})),
         (422, client.post("/api/read", content=body)),
         (422, client.post("/api/read")),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .dataset import Digits as Digits
     from .dataset import load_mnist as load_mnist
     from .dataset import split_validation as split_validation
+    from .documents import read_pages as read_pages
     from .errors import CheckpointError as CheckpointError
     from .errors import ClusterError as ClusterError
     from .errors import DatasetError as DatasetError
@@ -71,6 +72,7 @@ _HOMES = {
     "load_mnist": "dataset",
     "new_directory": "checkpoint",
     "pick_device": "training",
+    "read_pages": "documents",
     "save": "checkpoint",
     "split_validation": "dataset",
     "train": "training",

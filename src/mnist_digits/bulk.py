@@ -28,9 +28,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from .cluster import begin, connected, last_line
+from .documents import SUFFIXES, is_picture_name
 from .errors import ClusterError, PictureError
 from .files import write_whole
-from .picture import SUFFIXES, Source, is_picture_name
+from .picture import Source
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,12 +13,12 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from . import flags
 from .errors import (
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .dataset import Digits
+    from .documents import Page
     from .evaluation import Evaluation
-    from .reader import Reading
+    from .reader import Reader, Reading
     from .training import Run
 
 
@@ -305,37 +306,53 @@ def _evaluate_pictures(options: argparse.Namespace) -> None:
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Read the digits in pictures: files, folders, or - for standard input."""
-    from .picture import find_pictures
+    """Read the digits in pictures and documents: files, folders, or - for standard input."""
+    from .annotation import Copies
+    from .documents import find_pictures
     from .reader import Reader
 
     files = find_pictures(options.pictures)
-    copies = _copies(files, options.annotate)
+    copies = Copies(files, options.annotate) if options.annotate else None
     reader = Reader.load(options.model, options.threads)
     failed = False
-    for file, copy in zip(files, copies, strict=True):
-        try:
-            # As bytes, so that standard input can be read and annotated, too.
-            source = _standard_input() if file == STANDARD_INPUT else file
-            reading = reader.read_digit(source) if options.single else reader.read(source)
-            if copy:
-                _annotate(source, reading, copy)
-        except PictureError as error:
-            failed = True
-            message = " ".join(str(error).split())
-            if options.json:
-                print(json.dumps({"file": str(file), "error": message}))
-            else:
-                print(f"mnist-digits predict: error: {message}", file=sys.stderr)
-            continue
-        if options.json:
-            print(json.dumps({"file": str(file), **reading.to_dict()}))
-        else:
-            print(f"{file}: {reading}")
+    for place, file in enumerate(files):
+        for page, reading in _pages(reader, file, options.single):
+            failed = failed or isinstance(reading, PictureError)
+            if copies and not isinstance(reading, PictureError):
+                copies.write(place, page, reading)
+            _tell(file, page, reading, options.json)
     return int(failed)
 
 
-STANDARD_INPUT = Path("-")
+def _pages(
+    reader: Reader, file: Path, single: bool
+) -> Iterator[tuple[Page, Reading | PictureError]]:
+    from .documents import STANDARD_INPUT, Page, read_pages
+
+    try:
+        source = _standard_input() if file == STANDARD_INPUT else file
+    except PictureError as error:
+        yield Page(1, 1, error), error
+    else:
+        yield from read_pages(reader, source, single)
+
+
+def _tell(file: Path, page: Page, reading: Reading | PictureError, as_json: bool) -> None:
+    """Print what was read on a page, or why it could not be."""
+    several = page.pages > 1
+    if isinstance(reading, PictureError):
+        message = " ".join(str(reading).split())
+        if not as_json:
+            print(f"mnist-digits predict: error: {message}", file=sys.stderr)
+            return
+        found: dict[str, Any] = {"error": message}
+    else:
+        found = reading.to_dict()
+    if as_json:
+        number = {"page": page.number} if several else {}
+        print(json.dumps({"file": str(file), **number, **found}))
+    else:
+        print(f"{file}{f', page {page.number}' if several else ''}: {reading}")
 
 
 def _standard_input() -> bytes:
@@ -347,61 +364,6 @@ def _standard_input() -> bytes:
         return read_bounded(sys.stdin.buffer)
     except OSError as error:
         raise PictureError(f"cannot read standard input: {error.strerror}") from error
-
-
-def _copies(files: list[Path], output: Path | None) -> list[Path | None]:
-    """Where the annotated copy of each file goes, if anywhere: one by one, and to no original."""
-    if output is None:
-        return [None] * len(files)
-    if len(files) > 1 or not output.suffix or os.path.isdir(output):
-        copies = _named_apart(files, output)
-    elif output.suffix.lower() == ".png":
-        copies = [output]
-    else:
-        raise PictureError(f"a copy is a PNG: name {output.with_suffix('.png')}, or a folder")
-    originals = {_identity(file) for file in files} - {None}
-    for copy in copies:
-        if _identity(copy) in originals:
-            raise PictureError(f"the copy would replace the picture {copy}: name another folder")
-    return list(copies)
-
-
-def _named_apart(files: list[Path], folder: Path) -> list[Path]:
-    """A name in the folder for the copy of each; the second `scan` becomes scan-2.png."""
-    # Some systems take SCAN.png and scan.png for the same file.
-    taken: set[str] = set()
-    names = []
-    for file in files:
-        stem = "annotated" if file == STANDARD_INPUT else file.stem
-        name, number = stem, 1
-        while name.lower() in taken:
-            number += 1
-            name = f"{stem}-{number}"
-        taken.add(name.lower())
-        names.append(folder / f"{name}.png")
-    return names
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What a file is the same by under any of its names; None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _annotate(source: Path | bytes, reading: Reading, output: Path) -> None:
-    from .annotation import annotated
-    from .files import write_whole
-
-    png = io.BytesIO()
-    annotated(source, reading).save(png, "PNG")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(output, png.getvalue())
-    except OSError as error:
-        raise CheckpointError(f"cannot write {output}: {error.strerror}") from error
 
 
 def app(options: argparse.Namespace) -> None:

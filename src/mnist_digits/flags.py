@@ -99,11 +99,11 @@ def evaluate(command: Parser) -> None:
 
 
 def predict(command: Parser) -> None:
-    """Pictures, and what is printed and drawn of them."""
+    """Pictures and documents, and what is printed and drawn of them."""
     command.add_argument("pictures", nargs="+", type=Path, help="files, folders, - for stdin")
     command.add_argument("--model", type=Path, help=MODEL_HELP)
-    command.add_argument("--single", action="store_true", help="each picture has just one digit")
-    command.add_argument("--json", action="store_true", help="print a JSON object a picture")
+    command.add_argument("--single", action="store_true", help="each page has just one digit")
+    command.add_argument("--json", action="store_true", help="print a JSON object a page")
     command.add_argument(
         "--annotate",
         type=Path,

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .documents import is_picture_name
 from .errors import PictureError
-from .picture import is_picture_name
 from .reader import Reader, Reading
 
 LABELS = "labels.csv"

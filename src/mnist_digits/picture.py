@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from .errors import PictureError
+from .pdf import Pdf, is_pdf
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | Image.Image | NDArray[np.generic]"
+T = TypeVar("T")
 
 # The longer side, in pixels, that pictures are reduced to: a digit a hundredth as high as
 # the page still has 16.
@@ -38,13 +39,6 @@ MAXIMUM_REDUCED = 250_000_000
 MAXIMUM_BYTES = 200_000_000
 # What may be tried on a file: Pillow knows more, and would run another program for some (EPS).
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF", "HEIF")
-# fmt: off
-SUFFIXES = frozenset({
-    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".tif", ".tiff",
-    ".webp", ".pbm", ".pgm", ".ppm", ".pnm", ".pfm", ".avif", ".avifs",
-    ".heic", ".heics", ".heif", ".heifs", ".hif",
-})
-# fmt: on
 
 
 @dataclass(frozen=True)
@@ -67,51 +61,55 @@ class Picture:
         return float(max(self.width / width, self.height / height))
 
 
+Source: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | Image.Image | NDArray[np.generic] | Picture
+)
+
+
 def open_picture(source: Source) -> Picture:
     """Decode a picture: a path, the bytes of a file, a PIL image, or an array.
 
     An array is (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): integers from 0 to 255, booleans, or
-    floats from 0 to 1. Of an animation or a document of several pages, the first one is taken.
+    floats from 0 to 1. Of an animation or a document of several pages, the first one is taken
+    (all pages: `documents.open_pages`). A Picture is given back as it is.
 
     Raises:
         PictureError: there is no picture that can be read.
     """
+    if isinstance(source, Picture):
+        return source
     if isinstance(source, np.ndarray):
         values = _from_array(source)
-        with _explained("the array"):
-            return _decode(Image.fromarray(values))
+        with explained("the array"):
+            return decode(Image.fromarray(values))
     if isinstance(source, Image.Image):
         image = source
-        with _explained("the picture"):
-            return _unwarned(lambda: _decode(image.copy()))
-    content, name = _content(source)
-    if not content:
-        raise PictureError(f"{name} is empty: 0 bytes")
-    if len(content) > MAXIMUM_BYTES:
-        raise PictureError(f"{name} has more than {MAXIMUM_BYTES:,} bytes")
-    with _explained(name):
-        return _unwarned(lambda: _decode_file(content))
+        with explained("the picture"):
+            return unwarned(lambda: decode(image.copy()))
+    content, name = content_of(source)
+    with explained(name):
+        return unwarned(lambda: decode_file(content))
 
 
 # Python's warning filters are those of all threads.
 FILTERS = Lock()
 
 
-def _unwarned(decode: Callable[[], Picture]) -> Picture:
+def unwarned(attempt: Callable[[], T]) -> T:
     """Whatever is odd about a file is either no matter or an exception.
 
     Warnings are left to the program; but one that raises them still gets its picture.
     """
     try:
-        return decode()
+        return attempt()
     except Warning:
         with FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return decode()
+            return attempt()
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def explained(name: str) -> Iterator[None]:
     """Whatever goes wrong becomes a PictureError that says with which picture."""
     try:
         yield
@@ -126,23 +124,41 @@ def _explained(name: str) -> Iterator[None]:
         raise PictureError(f"{name} is damaged and cannot be decoded: {error}") from error
 
 
-def _content(source: object) -> tuple[bytes, str]:
-    """The bytes of a picture, and what to call it."""
+def content_of(source: object) -> tuple[bytes, str]:
+    """The bytes of a picture or a document, and what to call it.
+
+    Raises:
+        PictureError: there is no such file, or it is empty or too large.
+    """
     if isinstance(source, bytes | bytearray):
-        return bytes(source), "the picture"
-    if isinstance(source, str | os.PathLike):
-        return _file_content(Path(source)), str(source)
-    raise PictureError(
-        f"a {type(source).__name__} is no picture: bring a path, bytes, a PIL image or an array"
-    )
+        content, name = bytes(source), "the picture"
+    elif isinstance(source, str | os.PathLike):
+        content, name = _file_content(Path(source)), str(source)
+    else:
+        kind = type(source).__name__
+        raise PictureError(f"a {kind} is no picture: bring a path, bytes, a PIL image or an array")
+    if not content:
+        raise PictureError(f"{name} is empty: 0 bytes")
+    if len(content) > MAXIMUM_BYTES:
+        raise PictureError(f"{name} has more than {MAXIMUM_BYTES:,} bytes")
+    return content, name
 
 
-def _decode_file(content: bytes) -> Picture:
-    with _opened(content) as image:
-        return _decode(image)
+def decode_file(content: bytes) -> Picture:
+    """The picture, or the first page of a document."""
+    if is_pdf(content):
+        with Pdf(content) as pdf:
+            return decode(pdf.draw(0, WORKING_SIZE))
+    with opened(content) as image:
+        return decode(image)
 
 
-def _opened(content: bytes) -> Image.Image:
+def opened(content: bytes) -> Image.Image:
+    """The bytes of a picture file as an image whose pixels are not decoded yet.
+
+    Raises:
+        PictureError: it is in none of FORMATS; or whatever Pillow raises.
+    """
     file = io.BytesIO(content)
     if content.startswith(b"\xff\xd8\xff"):
         # Past Image.open, which warns of large ones, and refuses those that phones take.
@@ -185,15 +201,20 @@ def _formats() -> list[str]:
     return [name for name in FORMATS if name in Image.OPEN]
 
 
-def _decode(image: Image.Image) -> Picture:
+def decode(image: Image.Image) -> Picture:
+    """The pixels of an image, upright, opaque and reduced.
+
+    Raises:
+        PictureError: it has too many; or whatever Pillow raises.
+    """
     width, height = _load(image)
-    turn = _turn(image)
+    orientation = _orientation(image)
     image = _eight_bits(image)
     if max(image.size) > WORKING_SIZE:
         image.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)
-    if turn is not None:
-        image = image.transpose(turn)
-    if turn in SIDEWAYS:
+    if orientation in TURNS:
+        image = image.transpose(TURNS[orientation])
+    if orientation > 4:
         width, height = height, width
     return Picture(_opaque(image), width, height)
 
@@ -225,7 +246,7 @@ def _is_kept_whole(image: JpegImageFile) -> bool:
     return "progressive" in image.info or head[:3] != bytes([0, size, colours])
 
 
-# What a photo's EXIF orientation asks for.
+# What the EXIF orientation of a photo asks for; from 5 on it lies on its side.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -235,17 +256,17 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-SIDEWAYS = {TURNS[orientation] for orientation in (5, 6, 7, 8)}
 
 
-def _turn(image: Image.Image) -> Image.Transpose | None:
+def _orientation(image: Image.Image) -> int:
     """How the picture must be turned to stand upright; damaged EXIF data turns nothing."""
     try:
-        return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        return orientation if orientation in TURNS else 1
     except Warning:  # of a program that raises them
         raise
     except Exception:  # whatever Pillow's parser meets in a damaged block
-        return None
+        return 1
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -271,14 +292,9 @@ def _stretched(values: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 def _from_array(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     shape = values.shape
-    if values.ndim == 3 and shape[2] == 1:
-        values = values[:, :, 0]
-    if (
-        values.ndim not in (2, 3)
-        or values.size == 0
-        or (values.ndim == 3 and shape[2] not in (3, 4))
-    ):
+    if values.size == 0 or not (values.ndim == 2 or (values.ndim == 3 and shape[2] in (1, 3, 4))):
         raise PictureError(f"an array of shape {shape} is no picture: bring (H, W), (H, W, 3 or 4)")
+    values = values[:, :, 0] if shape[2:] == (1,) else values
     if values.dtype == np.bool_:
         return values.astype(np.uint8) * 255
     if values.dtype == np.uint8:
@@ -312,8 +328,7 @@ def _opaque(image: Image.Image) -> NDArray[np.uint8]:
     solid = colours[alpha[:, :, 0] > 0.5]
     if len(solid) == 0:
         solid = colours[alpha[:, :, 0] > 0]
-    ground = _ground_under(solid)
-    return (colours * alpha + ground * (1 - alpha)).round().astype(np.uint8)
+    return (colours * alpha + _ground_under(solid) * (1 - alpha)).round().astype(np.uint8)
 
 
 def _ground_under(solid: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -327,28 +342,3 @@ def _ground_under(solid: NDArray[np.uint8]) -> NDArray[np.float32]:
     if high - low > 100:
         return np.median(solid, axis=0).astype(np.float32)
     return white if np.median(brightness) < 128 else white * 0
-
-
-def is_picture_name(path: Path) -> bool:
-    """Whether a file is called like a picture; hidden ones, such as macOS's `._7.png`, are not."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-
-
-def find_pictures(paths: list[Path]) -> list[Path]:
-    """The paths, with each folder replaced by the pictures in it and in its folders.
-
-    Raises:
-        PictureError: a folder has no pictures.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if not os.path.isdir(path):
-            found.append(path)
-            continue
-        inside = [
-            file for file in path.rglob("*") if is_picture_name(file) and os.path.isfile(file)
-        ]
-        if not inside:
-            raise PictureError(f"there are no pictures in the folder {path}")
-        found += sorted(inside)
-    return found

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
+from importlib.util import find_spec
 
 import numpy as np
 from damage import damaged
@@ -58,12 +60,16 @@ def _others(colour: Image.Image) -> dict[str, bytes]:
     files = {}
     if features.check("avif"):
         files["AVIF"] = encoded(colour, "AVIF")
-    try:
+    with suppress(ImportError):
         from pillow_heif import register_heif_opener
-    except ImportError:
-        return files
-    register_heif_opener()
-    return files | {"HEIC": encoded(colour, "HEIF")}
+
+        register_heif_opener()
+        files["HEIC"] = encoded(colour, "HEIF")
+    if find_spec("pypdfium2"):
+        # A copy: Pillow notes in an image how it was encoded.
+        files["PDF"] = encoded(colour.copy(), "PDF")
+        files["PDF, fax"] = encoded(colour.convert("1"), "PDF")
+    return files
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:

@@ -40,6 +40,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from ..errors import PictureError, ServerError
 from ..explanation import explain
 from ..framing import FRAME
+from ..pdf import is_pdf
 from ..reader import Reader, Reading
 
 STATIC = Path(__file__).parent / "static"
@@ -141,10 +142,14 @@ class Upload:
         if receive == self._bytes and kind not in known and not kind.startswith("image/"):
             raise HTTPException(415, f"{kind} is no picture: send the bytes of an image file")
         try:
-            return await asyncio.wait_for(receive(), SECONDS_TO_SEND)
+            content, single = await asyncio.wait_for(receive(), SECONDS_TO_SEND)
         except (asyncio.TimeoutError, TimeoutError):
             message = f"the body took more than {SECONDS_TO_SEND:g} seconds"
             raise HTTPException(408, message, {"Connection": "close"}) from None
+        # One of a few kB can take minutes to draw, nothing stops that, and all others would wait.
+        if is_pdf(content):
+            raise HTTPException(415, "PDFs are not read here: send a page as a picture")
+        return content, single
 
     async def _bytes(self) -> tuple[bytes, bool]:
         return await self.request.body(), False
