@@ -13,6 +13,7 @@ from .glyphs import Floats, Glyphs, Pen
 
 # Pixels along a side. The finder looks at pictures, and at parts of them, of about this size.
 SIDE = 256
+FRACTION = 4
 
 
 @dataclass
@@ -67,7 +68,7 @@ class Canvas:
         return Pen(radius, random.choice([0, 0.3]), random.choice([0, 0.8, 1.8]), matrix)
 
     def thickness(self, size: float, low: float, high: float) -> int:
-        """Of a line, in sixteenths of a pixel."""
+        """Of a line, in pixels; from `low` to `high` of a digit's size."""
         return max(1, round(size * self.random.uniform(low, high)))
 
     def line(
@@ -77,17 +78,12 @@ class Canvas:
         thickness: int,
         layer: NDArray[np.uint8] | None = None,
     ) -> None:
-        cv2.line(
-            self.same if layer is None else layer,
-            *fixed_points(start, end),
-            255,
-            thickness,
-            cv2.LINE_AA,
-            4,
-        )
+        ends = fixed(np.array([[*start], [*end]]))
+        layer = self.same if layer is None else layer
+        cv2.line(layer, ends[0], ends[1], 255, thickness, cv2.LINE_AA, FRACTION)
 
     def polyline(self, points: NDArray[np.float64], thickness: int, closed: bool = False) -> None:
-        cv2.polylines(self.same, [fixed(points)], closed, 255, thickness, cv2.LINE_AA, 4)
+        cv2.polylines(self.same, [fixed(points)], closed, 255, thickness, cv2.LINE_AA, FRACTION)
 
 
 def log_uniform(random: np.random.Generator, low: float, high: float) -> float:
@@ -96,16 +92,13 @@ def log_uniform(random: np.random.Generator, low: float, high: float) -> float:
 
 
 def chance(random: np.random.Generator, share: float) -> bool:
+    """True in this share of all cases."""
     return bool(random.random() < share)
 
 
-def fixed_points(*points: Iterable[float]) -> list[tuple[int, ...]]:
-    """In sixteenths of a pixel, as OpenCV takes them with a shift of 4."""
-    return [tuple(round(16 * float(value)) for value in point) for point in points]
-
-
 def fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
-    return np.round(16 * points).astype(np.int32)
+    """Places in sixteenths of a pixel, as OpenCV takes them with so many bits of FRACTION."""
+    return np.round(points * (1 << FRACTION)).astype(np.int32)
 
 
 def paste(layer: NDArray[np.uint8], ink: Floats, x: float, y: float) -> None:

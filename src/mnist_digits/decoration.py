@@ -12,6 +12,7 @@ from .glyphs import draw_glyph, letters
 
 
 def decorate(canvas: Canvas) -> None:
+    """Draw what the features of the canvas ask for, around its digits and beside them."""
     random = canvas.random
     rows: dict[int, list[Placed]] = {}
     for digit in canvas.digits:
@@ -34,10 +35,8 @@ def decorate(canvas: Canvas) -> None:
             for _ in range(random.integers(1, 6 if not rows else 4)):
                 _beside(canvas, {"letters": _letters, "scribbles": _scribbles}[feature])
     if canvas.has("marks") and not rows:
-        _marks(
-            canvas,
-            [Placed(0, *random.uniform(40, 216, 2), log_uniform(random, 20, 100), 0, (0, 0, 0, 0))],
-        )
+        x, y = random.integers(40, 216, 2).tolist()
+        _marks(canvas, [Placed(0, x, y, log_uniform(random, 20, 100), 0, (x, y, x, y))])
 
 
 def _box(canvas: Canvas, digit: Placed) -> None:

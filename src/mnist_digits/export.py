@@ -201,7 +201,7 @@ def _graph(
 
 
 def _halve(graph: Any) -> None:
-    """Keep the larger weights of a graph as float16; the runtime makes them float32 when it loads."""
+    """Keep the larger weights of a graph as float16; the runtime widens them when it loads."""
     import onnx
 
     kept = list(graph.graph.initializer)

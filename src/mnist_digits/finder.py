@@ -96,8 +96,8 @@ class _Votes:
 
     def only(self, which: NDArray[np.bool_]) -> _Votes:
         """Some of them."""
-        parts = (self.rows, self.columns, self.middles, self.sizes, self.weights)
-        return _Votes(*(part[which] for part in parts))
+        places = self.rows[which], self.columns[which]
+        return _Votes(*places, self.middles[which], self.sizes[which], self.weights[which])
 
 
 @dataclass(frozen=True)

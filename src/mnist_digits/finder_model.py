@@ -11,6 +11,7 @@ belongs to is from Cheng et al., "Panoptic-DeepLab", 2020.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -34,7 +35,7 @@ class FinderNet(nn.Module):
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(pairwise(widths))
         self.stem = layer(3, widths[0], stride=2)
         self.down = nn.ModuleList(
             nn.Sequential(layer(fine, coarse, stride=2), layer(coarse, coarse))

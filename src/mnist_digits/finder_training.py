@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -21,29 +22,16 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
+from .canvas import SIDE
 from .dataset import Digits
 from .errors import CheckpointError
 from .files import write_whole
 from .finder_model import OFFSET_UNIT, SIZE_UNIT, FinderNet
 from .glyphs import Glyphs, letters, load_glyphs
-from .scenes import SIDE, Scene, scene
+from .recipe import FinderRecipe
+from .scenes import Scene, scene
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinderRecipe:
-    """Every choice of a finder's training."""
-
-    seed: int = 0
-    widths: tuple[int, ...] = (16, 32, 48, 64, 80)
-    scenes: int = 320_000
-    batch_size: int = 16
-    learning_rate: float = 0.003
-    warmup: float = 0.05
-    weight_decay: float = 1e-4
-    average_decay: float = 0.999
-    drawn: int = 20_000
 
 
 class SceneSet(Dataset[Batch]):
@@ -99,12 +87,15 @@ def quartered(batch: Batch) -> Batch:
     return pixels, ink, votes, counts
 
 
-def finder_loss(ink: Tensor, votes: Tensor, batch: Batch) -> Tensor:
+def finder_loss(
+    ink: Tensor, votes: Tensor, truth: Tensor, true_votes: Tensor, counts: Tensor
+) -> Tensor:
     """Losses of a batch, (3,): of the ink its cross-entropy and its Dice loss, of the votes L1.
+
+    The truth is as `targets` gives it.
 
     Dice: Milletari, Navab and Ahmadi, "V-Net", 2016.
     """
-    _, truth, true_votes, counts = batch
     seen, wanted = (truth < 2).float(), (truth == 1).float()
     weight = torch.where(truth == 1, 2.0, 1.0)
     entropy = functional.binary_cross_entropy_with_logits(ink, wanted, weight, reduction="none")
@@ -157,17 +148,17 @@ def train_finder(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.learning_rate, total + 1, pct_start=recipe.warmup, cycle_momentum=False
     )
-    run = FinderRun(recipe, average.module, 0, [], {})
+    run = FinderRun(recipe, cast(FinderNet, average.module), 0, [], {})
     if resume:
         _restore(resume, model, average, optimizer, schedule)
         run.steps, run.history = resume.steps, [*resume.history]
     started, losses = time.perf_counter(), []
     for batch in _batches(recipe, digits, run.steps, workers):
         batch = quartered(batch) if run.steps % 4 == 3 else batch
-        pixels, *rest = (part.to(device, non_blocking=True) for part in batch)
+        pixels, *truth = (part.to(device, non_blocking=True) for part in batch)
         with torch.autocast(device.type, torch.bfloat16):
             ink, votes = model(pixels.contiguous(memory_format=torch.channels_last))
-        loss = finder_loss(ink.float(), votes.float(), (pixels, *rest))
+        loss = finder_loss(ink.float(), votes.float(), *truth)
         optimizer.zero_grad()
         loss.sum().backward()
         optimizer.step()
@@ -256,8 +247,7 @@ def load_finder(file: Path) -> FinderRun:
         with safe_open(file, "pt") as content:
             about = json.loads(content.metadata()["finder"])
             tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
-        values = about["recipe"] | {"widths": tuple(about["recipe"]["widths"])}
-        recipe = FinderRecipe(**values)
+        recipe = FinderRecipe(**about["recipe"])
         model = FinderNet(recipe.widths)
         weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
         model.load_state_dict(weights)

@@ -7,11 +7,13 @@ LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document 
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .finder import Floats
+Floats = NDArray[np.floating[Any]]
 
 FRAME, BOX = 28, 20
 

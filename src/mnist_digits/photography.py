@@ -11,6 +11,7 @@ from .glyphs import Floats
 
 
 def photographed(canvas: Canvas) -> NDArray[np.uint8]:
+    """The picture, (256, 256, 3), and what of the digits is not seen in it is taken note of."""
     random = canvas.random
     paper = _paper_colour(canvas)
     page = np.broadcast_to(paper, (SIDE, SIDE, 3)).astype(np.float32).copy()
@@ -156,12 +157,8 @@ def _thing(canvas: Canvas, page: Floats) -> None:
             edge = SIDE * np.array([random.choice([-0.05, 1.05]), random.uniform(0, 1)])
             edge = edge if chance(random, 0.5) else edge[::-1]
             tip = edge + (SIDE / 2 - edge) * random.uniform(0.1, 0.8) + random.normal(0, 30, 2)
-            cv2.line(
-                alpha,
-                *[tuple(map(int, p)) for p in (edge, tip)],
-                1.0,
-                int(log_uniform(random, 4, 70)),
-            )
+            ends = np.array([edge, tip]).astype(np.int32)
+            cv2.line(alpha, ends[0], ends[1], 1.0, int(log_uniform(random, 4, 70)))
         elif kind == 1 and alone:
             middle = SIDE / 2 + random.normal(0, 10, 2)
             for _part in range(random.integers(1, 4)):

@@ -95,9 +95,7 @@ class Recipe:
     )
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = _checked(field, getattr(self, field.name))
-            object.__setattr__(self, field.name, value)
+        _check_fields(self)
         # Folders are called by it: no name may lead out of the one that it is in, as `..` does.
         if len(self.name) > 64 or not re.fullmatch(r"\w[\w-]*(\.[\w-]+)*", self.name):
             raise RecipeError(
@@ -133,6 +131,36 @@ class Recipe:
         if unknown:
             raise RecipeError(f"a recipe has no field {unknown[0]!r}: it has {sorted(known)}")
         return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinderRecipe:
+    """Every choice of the training of the network that finds digits.
+
+    Raises:
+        RecipeError: a field has the wrong type or is out of range.
+    """
+
+    seed: int = setting(0, "of the weights and the scenes", 0, 2**32 - 1)
+    widths: tuple[int, ...] = setting((16, 32, 48, 64, 80), "channels of the five scales", 1, 1024)
+    scenes: int = setting(300_000, "pictures to train on; each is made and seen once", 16, 10**9)
+    batch_size: int = setting(16, "pictures a step", 1, 4096)
+    learning_rate: float = setting(0.003, "its peak: one cycle up and down (Adam)", 1e-9, 1e3)
+    warmup: float = setting(0.05, "fraction of the steps in which it rises", 0, 1)
+    weight_decay: float = setting(1e-4, "decoupled from the gradient (AdamW)", 0, 10)
+    average_decay: float = setting(0.999, "of the moving average of the weights", 0, 0.9999)
+    drawn: int = setting(20_000, "digits drawn stroke by stroke, beside MNIST's", 0, 10**6)
+
+    def __post_init__(self) -> None:
+        _check_fields(self)
+        if len(self.widths) != 5:
+            raise RecipeError(f"widths must be five numbers, not {len(self.widths)}")
+
+
+def _check_fields(recipe: Recipe | FinderRecipe) -> None:
+    """Give each field the type of its default, if it is one that may be."""
+    for field in dataclasses.fields(recipe):
+        object.__setattr__(recipe, field.name, _checked(field, getattr(recipe, field.name)))
 
 
 def _checked(field: dataclasses.Field[Any], value: object) -> object:

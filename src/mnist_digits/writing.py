@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .canvas import SIDE, Canvas, Placed, chance, fixed_points
+from .canvas import SIDE, Canvas, Placed, chance
 from .glyphs import Floats, draw_glyph
 
 
 def write(canvas: Canvas, places: list[list[tuple[float, float, float]]]) -> None:
+    """Write a digit at each place, x, y and height, row by row."""
     broken = canvas.has("broken")
     for row, line in enumerate(places):
         for x, y, height in line:
@@ -82,9 +83,9 @@ def _break(canvas: Canvas, ink: Floats, mask: NDArray[np.bool_]) -> None:
         start = canvas.random.uniform(0.3, 0.7, 2) * side
         end = start + canvas.random.uniform(-0.5, 0.5, 2) * side
         gap = np.zeros(ink.shape, np.uint8)
-        cv2.line(
-            gap, *fixed_points(start, end), 1, max(1, int(side * canvas.random.uniform(0.02, 0.06)))
-        )
+        ends = np.round([start, end]).astype(np.int32)
+        breadth = max(1, int(side * canvas.random.uniform(0.02, 0.06)))
+        cv2.line(gap, ends[0], ends[1], 1, breadth)
         ink[gap > 0] = 0
         mask &= gap == 0
 
