@@ -12,8 +12,9 @@ import torch
 
 from mnist_digits import FAST, CheckpointError, Digits, Reader, Run, checkpoint, evaluate
 from mnist_digits.augmentation import augment
+from mnist_digits.calibration import Calibration, calibrate
 from mnist_digits.cli import main
-from mnist_digits.export import Calibration, calibrate, export_run
+from mnist_digits.export import export_run
 from mnist_digits.negatives import negatives
 
 

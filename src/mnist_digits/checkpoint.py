@@ -37,7 +37,7 @@ from .errors import CheckpointError, RecipeError
 from .evaluation import Evaluation, summary
 from .files import remove_leftovers, write_whole
 from .model import network
-from .recipe import Recipe
+from .recipe import FinderRecipe, Recipe
 from .training import Epoch, Run
 
 WEIGHTS = "model.safetensors"
@@ -48,7 +48,7 @@ FORMAT = "mnist-digits run 1"
 CHECKSUM = "sha256"
 
 
-def new_directory(recipe: Recipe, chosen: Path | None = None) -> Path:
+def new_directory(recipe: Recipe | FinderRecipe, chosen: Path | None = None) -> Path:
     """Make the folder of a run: the chosen one, or `runs/<time>-<recipe>`.
 
     Raises:

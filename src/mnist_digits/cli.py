@@ -30,7 +30,7 @@ from .errors import (
     ServerError,
     TrainingError,
 )
-from .recipe import Recipe, named
+from .recipe import FinderRecipe, Recipe, named
 
 if TYPE_CHECKING:
     import torch
@@ -200,6 +200,53 @@ def _train_into(
                 "there is not enough memory: choose a smaller --batch-size, or smaller --widths"
             ) from error
         raise
+
+
+def finder(options: argparse.Namespace) -> None:
+    """Train the network that finds digits, on scenes that are made for it, and export it."""
+    from . import checkpoint, report
+    from .dataset import split_validation
+    from .export import export_finder
+    from .finder import FINDER
+    from .finder_training import STATE, FinderRun, load_finder, save_finder, train_finder
+
+    fields = {field.name for field in dataclasses.fields(FinderRecipe)}
+    changes = {name: value for name, value in vars(options).items() if name in fields}
+    if options.resume and (changes or options.output):
+        raise CheckpointError("a run is resumed as it was begun: give --resume no other choices")
+    begun = load_finder(options.resume / STATE) if options.resume else None
+    recipe = begun.recipe if begun else FinderRecipe(**changes)
+    device = _prepare(options)
+    # The validation slice is kept for those who measure.
+    digits, _ = split_validation(_load_data(options, "cpu")[0])
+    directory = options.resume or checkpoint.new_directory(recipe, options.output)
+    print(
+        f"Training a finder on {recipe.scenes:,} scenes, device {device}\n\n{report.FINDER_HEADER}"
+    )
+
+    def on_part(run: FinderRun) -> None:
+        save_finder(run, directory / STATE)
+        print(report.finder_line(run))
+
+    run = train_finder(recipe, digits, begun, device, options.workers, on_part)
+    export_finder(run, directory / FINDER.name)
+    print(f"\nWritten to {directory}")
+
+
+def scenes(options: argparse.Namespace) -> None:
+    """Show pictures of digits as the finder is trained on: a contact sheet."""
+    from . import scenes
+    from .dataset import load_mnist
+    from .files import write_whole
+    from .glyphs import load_glyphs
+
+    digits, _ = load_mnist(options.data)
+    glyphs = load_glyphs(digits[:: len(digits) // 1000], 500, options.seed)
+    sheet = scenes.contact_sheet(
+        glyphs, options.seed, options.layout, options.features, options.truth
+    )
+    write_whole(options.output, sheet)
+    print(f"Written to {options.output}")
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -459,8 +506,9 @@ def read(options: argparse.Namespace) -> None:
 
 def export(options: argparse.Namespace) -> None:
     """Turn a run into an ONNX model, with its confidence calibrated, to read pictures with."""
+    from .calibration import calibrate
     from .dataset import load_mnist, split_validation
-    from .export import calibrate, export_run
+    from .export import export_run
     from .reader import MODEL
 
     run = _finished(options.run)
@@ -504,6 +552,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 COMMANDS = {
     train: flags.train,
+    finder: flags.finder,
+    scenes: flags.scenes,
     evaluate: flags.evaluate,
     predict: flags.predict,
     app: flags.app,
@@ -535,7 +585,7 @@ def _prepare(options: argparse.Namespace) -> torch.device:
     return pick_device(options.device)
 
 
-def _load_data(options: argparse.Namespace, device: torch.device) -> tuple[Digits, Digits]:
+def _load_data(options: argparse.Namespace, device: torch.device | str) -> tuple[Digits, Digits]:
     from .dataset import load_mnist
 
     train, test = load_mnist(options.data, options.download)

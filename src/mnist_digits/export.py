@@ -17,78 +17,17 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from .augmentation import augment
-from .dataset import Digits
+from .calibration import CERTAIN, Calibration, Certainty
 from .errors import CheckpointError
 from .files import write_whole
+from .finder import FORMAT as FINDER_FORMAT
 from .finder_model import OFFSET_UNIT, SIZE_UNIT, FinderNet
 from .finder_training import FinderRun
 from .model import DigitNet, Ensemble
-from .negatives import negatives
-from .reader import FINDER_FORMAT, FORMAT, sealed
-from .recipe import Recipe
+from .onnx_file import sealed
+from .reader import FORMAT
 from .training import Run
-
-# Of the answers marked sure at most one in a thousand may be wrong. Chosen at that very limit, a
-# threshold would miss it on new digits every other time: a quarter is left to chance.
-SURE_ERRORS = 0.00075
-# The share of the recipe's negatives that are not to be sure. Any answer to them is wrong, but
-# there are as many of them as digits here; in use there are few.
-DOUBTED_NEGATIVES = 0.99
-
-
-@dataclasses.dataclass(frozen=True)
-class Calibration:
-    """What turns logits into probabilities that can be relied on.
-
-    Attributes:
-        temperature: divides the logits (Guo, Pleiss, Sun and Weinberger, "On Calibration of
-            Modern Neural Networks", 2017).
-        sure_above: the confidence from which on an answer is called sure.
-    """
-
-    temperature: float = 1.0
-    sure_above: float = 0.9
-
-
-def calibrate(model: nn.Module, recipe: Recipe, held_out: Digits) -> Calibration:
-    """Fit temperature and threshold on digits that the network was not trained on.
-
-    The temperature is the one of the least cross-entropy. The threshold is the lowest at which
-    at most SURE_ERRORS of the sure answers to the digits are wrong, and at most one in a hundred
-    of the recipe's negatives is sure; but never higher than 0.9999.
-    """
-    logits = _logits(model, held_out.images)
-    temperatures = torch.logspace(-1.5, 1, 400)
-    losses = [functional.cross_entropy(logits / t, held_out.labels).item() for t in temperatures]
-    temperature = float(temperatures[losses.index(min(losses))])
-    probabilities = (logits / temperature).softmax(dim=1)
-    confidence, answers = probabilities.max(dim=1)
-    wrong = answers != held_out.labels
-    moved = dataclasses.replace(recipe, appearance=0.0)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        other = augment(negatives(held_out.images, held_out.labels), moved)
-    doubtful = (_logits(model, other) / temperature).softmax(dim=1).amax(dim=1)
-    at_digits = _threshold(confidence, wrong)
-    at_negatives = float(doubtful.quantile(DOUBTED_NEGATIVES))
-    return Calibration(temperature, round(min(max(at_digits, at_negatives), 0.9999), 4))
-
-
-def _threshold(confidence: Tensor, wrong: Tensor) -> float:
-    """The lowest confidence above which at most SURE_ERRORS of the answers are wrong."""
-    order = confidence.argsort(descending=True)
-    errors = wrong[order].cumsum(0)
-    allowed = errors <= SURE_ERRORS * torch.arange(1, len(order) + 1)
-    return float(confidence[order][allowed.nonzero()[-1, 0]]) if allowed.any() else 1.0
-
-
-def _logits(model: nn.Module, images: Tensor) -> Tensor:
-    model.eval()
-    with torch.inference_mode():
-        return torch.cat([model(part).float() for part in images.split(1000)])
 
 
 class _Exported(nn.Module):
@@ -156,7 +95,7 @@ def export_run(
     _write(graph, values, path)
 
 
-def export_finder(run: FinderRun, path: Path) -> None:
+def export_finder(run: FinderRun, path: Path, certainty: Certainty = CERTAIN) -> None:
     """Write a finder as an ONNX file, its weights with half the bits: they are rounded to 0.1%.
 
     Raises:
@@ -169,8 +108,13 @@ def export_finder(run: FinderRun, path: Path) -> None:
     dynamic = {0: size("N"), 2: 32 * size("high"), 3: 32 * size("wide")}
     graph = _graph(network, {"pixels": example}, [*network.outputs], dynamic)
     _halve(graph)
-    about = {"recipe": dataclasses.asdict(run.recipe), "history": run.history}
-    _write(graph, {"format": FINDER_FORMAT, "information": json.dumps(about)}, path)
+    about = {"recipe": dataclasses.asdict(run.recipe), "result": run.history[-1]}
+    values = {
+        "format": FINDER_FORMAT,
+        "certainty": json.dumps(dataclasses.astuple(certainty)),
+        "information": json.dumps(about),
+    }
+    _write(graph, values, path)
 
 
 def _graph(

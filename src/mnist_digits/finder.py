@@ -10,16 +10,24 @@ each digit alone, at one size. Runs on ONNX Runtime, without torch (`finder_mode
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import CheckpointError
+from .onnx_file import open_model
+
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
+# The network that the package brings along.
+FINDER = Path(__file__).parent / "models" / "finder.onnx"
+FORMAT = "mnist-digits finder 1"
 # The first look's longer side; the sides of a second look. The network was trained on 256.
 LOOK, CLOSER = 256, 128
 # The network halves its input five times.
@@ -133,10 +141,24 @@ NO_GROUPS = _Groups(
 
 
 class Finder:
-    """Finds digits with the network of an ONNX session."""
+    """Finds digits with the network of an ONNX file."""
 
-    def __init__(self, session: Any) -> None:
-        self._session = session
+    def __init__(self, model: bytes, threads: int | None = None) -> None:
+        self._session, values = open_model(model, FORMAT, threads)
+        self._slope, self._offset = json.loads(values["certainty"])
+
+    @classmethod
+    def load(cls, threads: int | None = None) -> Finder:
+        """The network that the package ships.
+
+        Raises:
+            CheckpointError: it is damaged, or missing.
+        """
+        try:
+            return cls(FINDER.read_bytes(), threads)
+        # The runtime has exceptions of its own, one for each of its status codes.
+        except Exception as error:
+            raise CheckpointError(f"{FINDER} cannot be used: install the package again") from error
 
     def find(self, pixels: Pixels) -> Found:
         """The digits in pixels (H, W, 3).
@@ -163,6 +185,11 @@ class Finder:
             side = min(2 * side, longest)
         glyphs = self._second_looks(pixels, kept)
         return Found([g for g in glyphs if g], _missed(votes, kept, scale), seen, kept.middles)
+
+    def certainty(self, surely: float) -> float:
+        """The probability that ink of which the network is so sure is a digit's, and all of it."""
+        odds = np.log(max(surely, 1e-4) / max(1 - surely, 1e-4))
+        return float(1 / (1 + np.exp(-self._slope * odds - self._offset)))
 
     def look(self, pixels: Pixels) -> tuple[Floats, Floats]:
         """What the network makes of pixels (N, H, W, 3).

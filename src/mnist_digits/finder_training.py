@@ -31,6 +31,9 @@ from .glyphs import Glyphs, letters, load_glyphs
 from .recipe import FinderRecipe
 from .scenes import Scene, scene
 
+# The file of a run.
+STATE = "finder.safetensors"
+
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
@@ -137,7 +140,7 @@ def train_finder(
         on_part: called after every hundred steps, with the run so far.
     """
     device = device or torch.device("cpu")
-    total = recipe.scenes // recipe.batch_size
+    total = recipe.steps
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = FinderNet(recipe.widths).to(device).to(memory_format=torch.channels_last)
@@ -182,11 +185,10 @@ def _batches(recipe: FinderRecipe, digits: Digits, start: int, workers: int) -> 
     """The batches of scenes from the `start`th on."""
     glyphs = load_glyphs(digits, recipe.drawn, recipe.seed)
     letters()  # made once, before the processes part
-    total = recipe.scenes // recipe.batch_size
     yield from DataLoader(
         SceneSet(glyphs, recipe),
         recipe.batch_size,
-        sampler=range(start * recipe.batch_size, total * recipe.batch_size),
+        sampler=range(start * recipe.batch_size, recipe.steps * recipe.batch_size),
         num_workers=workers,
         worker_init_fn=lambda _: cv2.setNumThreads(1),
         prefetch_factor=8 if workers else None,

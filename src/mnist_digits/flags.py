@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from .recipe import RECIPES, Recipe
+from .recipe import RECIPES, FinderRecipe
 
 RUN_HELP = "folder of a run, or its model.safetensors"
 MODEL_HELP = "an exported run (the model that we ship)"
@@ -46,7 +46,7 @@ def train(command: Parser) -> None:
     command.add_argument(
         "--recipe", dest="recipe_file", type=Path, metavar="FILE", help="a recipe as JSON"
     )
-    _add_recipe_flags(command)
+    _add_recipe_flags(command, RECIPES)
     command.add_argument(
         "--validation",
         action="store_true",
@@ -73,6 +73,31 @@ def train(command: Parser) -> None:
     command.add_argument("--output", type=Path, help="folder of the run (runs/<time>-<recipe>)")
     command.add_argument("--example", type=Path, help="also write the sample predictions here")
     _add_common_flags(command)
+
+
+def finder(command: Parser) -> None:
+    """The choices of its training, and where it is kept."""
+    _add_recipe_flags(command, {"default": FinderRecipe()})
+    command.add_argument(
+        "--resume", type=Path, metavar="RUN", help="go on with one that was stopped"
+    )
+    command.add_argument("--output", type=Path, help="folder of the run (runs/<time>-finder)")
+    command.add_argument(
+        "--workers", type=_whole(0, 256), default=1, help="processes that make scenes (1)"
+    )
+    _add_device_flags(command)
+
+
+def scenes(command: Parser) -> None:
+    """Which scenes, and where the picture of them goes."""
+    command.add_argument("--output", type=Path, default=Path("scenes.png"), help="(scenes.png)")
+    command.add_argument("--seed", type=_whole(0, 2**32 - 1), default=0, help="of the scenes (0)")
+    command.add_argument("--layout", help="one, rows, table, scattered, window or none (any)")
+    command.add_argument(
+        "--features", nargs="*", help="such as boxed, ruled, shadow, and no others (any)"
+    )
+    command.add_argument("--truth", action="store_true", help="colour the ink of each digit")
+    command.add_argument("--data", type=Path, help="folder of the MNIST files (the user's cache)")
 
 
 def evaluate(command: Parser) -> None:
@@ -184,12 +209,14 @@ def show(command: Parser) -> None:
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def _add_recipe_flags(command: Parser) -> None:
-    """A flag for each field of Recipe; only those given are in the parsed options."""
+def _add_recipe_flags(command: Parser, recipes: Mapping[str, Any]) -> None:
+    """A flag for each field of the recipes; only those given are in the parsed options."""
     group = command.add_argument_group("recipe", "each choice of the run, with its defaults")
-    for field in dataclasses.fields(Recipe):
+    for field in dataclasses.fields(next(iter(recipes.values()))):
+        values = {name: _shown(getattr(recipe, field.name)) for name, recipe in recipes.items()}
+        alone = len(values) == 1
         defaults = ", ".join(
-            f"{name} {_shown(getattr(r, field.name))}" for name, r in RECIPES.items()
+            value if alone else f"{name} {value}" for name, value in values.items()
         )
         several = isinstance(field.default, tuple)
         group.add_argument(
@@ -205,13 +232,17 @@ def _shown(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _add_common_flags(command: Parser, figures: bool = True) -> None:
+def _add_device_flags(command: Parser) -> None:
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     command.add_argument("--threads", type=_whole(1, 1024), help="CPU threads to use (all cores)")
     command.add_argument("--data", type=Path, help="folder of the MNIST files (the user's cache)")
     command.add_argument(
         "--download", action="store_true", help="fetch missing files instead of unpacking ours"
     )
+
+
+def _add_common_flags(command: Parser, figures: bool = True) -> None:
+    _add_device_flags(command)
     if figures:
         command.add_argument(
             "--figures",

@@ -6,45 +6,52 @@ slant and form that scenes have.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import itertools
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from .canvas import Placed
+from .dataset import Digits
 from .finder import Finder, Glyph
 from .framing import frame
-from .glyphs import Glyphs
+from .glyphs import Glyphs, load_glyphs
 from .scenes import Scene, scene
-
-if TYPE_CHECKING:
-    from .dataset import Digits
 
 # Of a scene with more: a table would outweigh everything else.
 MOST_OF_A_SCENE = 6
+# Other scenes than those that the finder is trained on.
+FOUND_STREAM = 1
 # Less of what was found and what was drawn in common is another thing, or a part of a digit.
 SAME = 0.6
 
 
+def with_found(digits: Digits, share: float, seed: int) -> Digits:
+    """The digits, followed by a share of them, and of drawn ones, as the finder finds them."""
+    glyphs = load_glyphs(digits, len(digits) // 3, seed)
+    found = find_digits(Finder.load(threads=1), glyphs, round(share * len(digits)), seed)
+    images = torch.cat([digits.images, found.images.to(digits.device)])
+    return Digits(images, torch.cat([digits.labels, found.labels.to(digits.device)]))
+
+
 def find_digits(finder: Finder, glyphs: Glyphs, count: int, seed: int) -> Digits:
     """So many digits, framed, that the finder finds in scenes with these glyphs."""
-    import torch
-
-    from .dataset import Digits
-
     frames: list[NDArray[np.uint8]] = []
     labels: list[int] = []
-    number = 0
-    while len(frames) < count:
-        random = np.random.default_rng((seed, number))
-        made = scene(random, glyphs)
-        pairs = matched(finder.find(made.pixels).glyphs, made)
-        random.shuffle(pairs)
-        for glyph, digit in pairs[:MOST_OF_A_SCENE]:
-            if digit:
-                frames.append(frame(glyph.ink))
-                labels.append(digit.label)
-        number += 1
+    with tqdm(total=count, desc="digits in scenes", leave=False, disable=None) as bar:
+        for number in itertools.count():
+            if len(frames) >= count:
+                break
+            random = np.random.default_rng((seed, FOUND_STREAM, number))
+            made = scene(random, glyphs)
+            pairs = matched(finder.find(made.pixels).glyphs, made)
+            random.shuffle(pairs)
+            known = [(glyph, digit) for glyph, digit in pairs if digit][:MOST_OF_A_SCENE]
+            frames += [frame(glyph.ink) for glyph, _ in known]
+            labels += [digit.label for _, digit in known]
+            bar.update(len(known))
     images = torch.from_numpy(np.stack(frames[:count]))[:, None]
     return Digits(images, torch.tensor(labels[:count]))
 

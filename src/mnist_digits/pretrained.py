@@ -1,13 +1,14 @@
-"""The model that the package ships: trained, calibrated, measured, exported.
+"""The two networks that the package ships: trained, calibrated, measured, exported.
 
     python -m mnist_digits.pretrained      (make pretrained)
 
-It is an ordinary run, in `models/digits`: weights for PyTorch, ONNX to read with, results.
-Two trainings: one without the validation slice, which temperature and threshold are
-fitted on, and one on all 60,000 images, which is shipped with these. The test set is
-evaluated once, on the latter.
+First the finder, on scenes with the training digits that are not held out; it goes on where it was
+stopped. Then, on what it finds, the network that reads: an ordinary run, in `models/digits`, with
+weights for PyTorch, ONNX to read with, and results. It is trained twice: without the validation
+slice, to fit temperature and thresholds on it, and on all 60,000 images, which is shipped with
+these. The test set is evaluated once, on the latter.
 
-Each has a processor core of its own: on two cores that is sooner done than one training after
+Each of the two has a processor core of its own: on two cores that is sooner done than one after
 the other with two threads, and the weights do not depend on how many cores there are.
 """
 
@@ -15,22 +16,31 @@ from __future__ import annotations
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import torch
 
 from . import checkpoint, evaluation, report
+from .calibration import calibrate, calibrate_reading
 from .dataset import load_mnist, split_validation
-from .export import calibrate, export_run
+from .export import export_finder, export_run
+from .finder import FINDER
+from .finder_training import STATE, FinderRun, load_finder, save_finder, train_finder
 from .reader import MODEL, SHIPPED
-from .recipe import ROBUST
+from .recipe import ROBUST, FinderRecipe
 from .training import Run, train
+
+# Where the finder's training is kept: it takes the longest.
+FINDER_RUN = Path("runs") / "finder"
 
 
 def main() -> None:
-    """Train twice, print what came of it, and write the ONNX file into the package."""
+    """Train all, print what came of it, and write the ONNX files into the package."""
     digits, test = load_mnist()
     _, validation = split_validation(digits)
-    print(f"Training twice, to calibrate and on all images\n\n           {report.EPOCH_HEADER}")
+    finder = _finder()
+    export_finder(finder, FINDER)
+    print(f"\nTraining twice, to calibrate and on all images\n\n           {report.EPOCH_HEADER}")
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         trial, run = pool.map(_train, ("calibrate", "all"))
     calibration = calibrate(trial.model, ROBUST, validation)
@@ -43,8 +53,32 @@ def main() -> None:
         "validation_accuracy": trial.history[-1].validation_accuracy,
         "data_sha256": {"train": digits.checksum(), "test": test.checksum()},
     }
+    export_run(trial, SHIPPED / MODEL, calibration)
+    certainty, calibration = calibrate_reading(SHIPPED / MODEL, validation, calibration)
+    print(f"\n{calibration}\n{certainty}")
+    export_finder(finder, FINDER, certainty)
     export_run(run, SHIPPED / MODEL, calibration, facts)
-    print(f"\nWritten to {SHIPPED}, {(SHIPPED / MODEL).stat().st_size / 1e6:.2f} MB")
+    for file in (FINDER, SHIPPED / MODEL):
+        print(f"Written to {file}, {file.stat().st_size / 1e6:.2f} MB")
+
+
+def _finder() -> FinderRun:
+    """The finder, trained to its end: begun, or gone on with."""
+    file = FINDER_RUN / STATE
+    begun = load_finder(file) if file.exists() else None
+    recipe = begun.recipe if begun else FinderRecipe()
+    if begun and begun.steps == recipe.steps:
+        return begun
+    FINDER_RUN.mkdir(parents=True, exist_ok=True)
+    print(f"Training a finder on {recipe.scenes:,} scenes\n\n{report.FINDER_HEADER}")
+
+    def on_part(run: FinderRun) -> None:
+        save_finder(run, file)
+        print(report.finder_line(run), flush=True)
+
+    torch.set_num_threads(1)  # the other core makes scenes
+    kept, _ = split_validation(load_mnist()[0])
+    return train_finder(recipe, kept, begun, on_part=on_part)
 
 
 def _train(part: str) -> Run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass, replace
@@ -11,13 +10,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from .errors import CheckpointError, PictureError
 from .finder import Finder, Found, Glyph
 from .framing import FRAME, as_framed, frame
 from .layout import in_rows
+from .onnx_file import open_model
 from .picture import Source, open_picture
 
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -25,12 +24,7 @@ Pixels: TypeAlias = NDArray[np.uint8]
 MODEL = "model.onnx"
 # The run that the package brings along.
 SHIPPED = Path(__file__).parent / "models" / "digits"
-FINDER = Path(__file__).parent / "models" / "finder.onnx"
 FORMAT = "mnist-digits model 1"
-FINDER_FORMAT = "mnist-digits finder 1"
-# How its checksum begins in a model file, in the words of protobuf: an entry of the metadata of
-# this name, with a value of 64 characters.
-CHECKSUM = b"\n\x06sha256\x12\x40"
 # Frames that go through the network at once: more gain no speed, but take memory.
 BATCH = 500
 # With less confidence ink is taken for something else than a digit: ten guesses have 0.1 each.
@@ -155,10 +149,9 @@ class Reader:
         self.information: dict[str, Any] = json.loads(values["information"])
 
     @cached_property
-    def _finder(self) -> Finder:
+    def finder(self) -> Finder:
         """The finder that the package ships, whatever the network that reads."""
-        session, _ = open_model(FINDER.read_bytes(), FINDER_FORMAT, self._threads)
-        return Finder(session)
+        return Finder.load(self._threads)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None, threads: int | None = None) -> Reader:
@@ -237,10 +230,10 @@ class Reader:
         return best
 
     def _read_rows(self, pixels: Pixels) -> Reading:
-        found = self._finder.find(pixels)
+        found = self.finder.find(pixels)
         if len(found.glyphs) > MAXIMUM_DIGITS:
             return Reading([], complete=False, found=found)
-        digits = self._answers(found.glyphs)
+        digits = self.answers(found.glyphs)
         read = [digit for digit in digits if digit.confidence >= NO_DIGIT]
         size = float(np.median([_height(digit) for digit in read])) if read else 0.0
         doubtful = [d for d in digits if d.confidence < NO_DIGIT and _height(d) > 0.5 * size]
@@ -274,64 +267,29 @@ class Reader:
         stages = [output.name for output in self._session.get_outputs()[1:]]
         return list(self._session.run(stages, {"frames": batch})) if stages else []
 
-    def _answers(self, glyphs: list[Glyph]) -> list[Digit]:
+    def answers(self, glyphs: list[Glyph]) -> list[Digit]:
         """Each glyph as one digit; boxes are still those of what was searched."""
         if not glyphs:
             return []
         frames = np.stack([frame(glyph.ink) for glyph in glyphs])
         answers = zip(frames, self.classify(frames), glyphs, strict=True)
-        return [self._digit(image, row, glyph.box, glyph.surely) for image, row, glyph in answers]
+        return [
+            self._digit(image, row, glyph.box, self.finder.certainty(glyph.surely))
+            for image, row, glyph in answers
+        ]
 
     def _digit(
         self,
         image: Pixels,
         probabilities: NDArray[np.float32],
         box: tuple[float, float, float, float],
-        surely: float = 1.0,
+        certainty: float = 1.0,
     ) -> Digit:
-        confidence = float(probabilities.max()) * surely
+        confidence = float(probabilities.max()) * certainty
         # Of MNIST's 70,000 digits five are wider; digits that a line joins are.
         possible = box[2] - box[0] <= 2 * (box[3] - box[1])
         sure = confidence >= self.sure_above and possible
         return Digit(int(probabilities.argmax()), confidence, probabilities, box, image, sure)
-
-
-def open_model(
-    model: bytes, format: str, threads: int | None
-) -> tuple[onnxruntime.InferenceSession, dict[str, str]]:
-    """An ONNX file of this package, ready to run, and what it says of itself.
-
-    Raises:
-        ValueError: it is damaged, or is of another kind.
-    """
-    # First of all: the runtime sees no file that has been damaged.
-    if sealed(model) != model:
-        raise ValueError("it is damaged: its checksum is not that of its content")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = threads or 0
-    # Waiting threads would otherwise keep a core busy between two pictures.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    values = session.get_modelmeta().custom_metadata_map
-    if values.get("format") != format:
-        raise ValueError("it does not say that it is a model of mnist-digits")
-    return session, values
-
-
-def sealed(model: bytes) -> bytes:
-    """A model file with its checksum: SHA-256 of the file as it is with zeros in its place.
-
-    Against damage, not against malice: whoever changes a model can seal it anew.
-
-    Raises:
-        ValueError: it has no place for a checksum.
-    """
-    before, key, rest = model.rpartition(CHECKSUM)
-    if not key:
-        raise ValueError("it has no checksum, so it is no model of mnist-digits")
-    blank = b"".join([before, key, b"0" * 64, rest[64:]])
-    return b"".join([before, key, hashlib.sha256(blank).hexdigest().encode(), rest[64:]])
 
 
 def _checked(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

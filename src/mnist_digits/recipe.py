@@ -11,7 +11,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from .errors import RecipeError
 
@@ -77,6 +77,9 @@ class Recipe:
     flags: float = setting(
         0.0, "augmentation: fraction of the ones that get a flag, as people in Europe write", 0, 1
     )
+    found: float = setting(
+        0.0, "digits as the finder finds them in made scenes, for each digit of the data", 0, 10
+    )
     appearance: float = setting(
         0.0, "augmentation: fraction of the images with other pens, paper and light", 0, 1
     )
@@ -141,6 +144,7 @@ class FinderRecipe:
         RecipeError: a field has the wrong type or is out of range.
     """
 
+    name: ClassVar[str] = "finder"
     seed: int = setting(0, "of the weights and the scenes", 0, 2**32 - 1)
     widths: tuple[int, ...] = setting((16, 32, 48, 64, 80), "channels of the five scales", 1, 1024)
     scenes: int = setting(300_000, "pictures to train on; each is made and seen once", 16, 10**9)
@@ -155,6 +159,10 @@ class FinderRecipe:
         _check_fields(self)
         if len(self.widths) != 5:
             raise RecipeError(f"widths must be five numbers, not {len(self.widths)}")
+
+    @property
+    def steps(self) -> int:
+        return self.scenes // self.batch_size
 
 
 def _check_fields(recipe: Recipe | FinderRecipe) -> None:

@@ -10,6 +10,7 @@ from .dataset import WRONG_TEST_LABELS
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation
+    from .finder_training import FinderRun
     from .labelled import Outcome
     from .reproduction import Reproduction
     from .study import Study
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .training import Epoch, Run
 
 EPOCH_HEADER = "epoch     loss  training  validation  learning rate  images/s     time"
+FINDER_HEADER = "    scenes      ink     dice    votes  scenes/s"
 COMPARISON_HEADER = f"{'':<16}  validation  deviation  runs  parameters  seconds"
 
 
@@ -28,6 +30,14 @@ def epoch_line(epoch: Epoch) -> str:
         f"  {'-' if validation is None else f'{validation:.2%}':>10}"
         f"  {epoch.learning_rate:13.2e}  {epoch.images_per_second:8,.0f}  {epoch.seconds:5.1f} s"
     )
+
+
+def finder_line(run: FinderRun) -> str:
+    """A row under FINDER_HEADER: the mean losses of the last steps."""
+    last = run.history[-1]
+    losses = "  ".join(f"{last[name]:7.4f}" for name in ("ink", "dice", "votes"))
+    scenes = run.steps * run.recipe.batch_size
+    return f"{scenes:10,}  {losses}  {last['scenes_per_second']:8,.0f}"
 
 
 def comparison_line(setting: str, runs: Sequence[Run]) -> str:

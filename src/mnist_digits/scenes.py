@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .canvas import SIDE, Canvas, Placed, chance, log_uniform
 from .decoration import decorate
+from .errors import RecipeError
 from .glyphs import Glyphs
 from .photography import photographed
 from .writing import write
@@ -53,6 +55,12 @@ FEATURES = {
 }
 
 
+# Of the digits' ink where the truth is shown: one after the other.
+COLOURS = np.array(
+    [[213, 94, 0], [0, 114, 178], [0, 158, 115], [204, 121, 167], [230, 159, 0]], np.uint8
+)
+
+
 @dataclass
 class Scene:
     """A picture and its truth.
@@ -79,6 +87,33 @@ class Scene:
                 rows.setdefault(digit.row, []).append(digit)
         ordered = [sorted(rows[row], key=lambda digit: digit.x) for row in sorted(rows)]
         return "/".join("".join(str(digit.label) for digit in row) for row in ordered)
+
+
+def contact_sheet(
+    glyphs: Glyphs,
+    seed: int,
+    layout: str | None = None,
+    features: Iterable[str] | None = None,
+    truth: bool = False,
+) -> bytes:
+    """Thirty-two scenes in one picture, a PNG; with the `truth`, each digit's ink in a colour.
+
+    Raises:
+        RecipeError: there is no such layout or feature.
+    """
+    chosen = None if features is None else [*features]
+    for names, known in (([layout] if layout else [], LAYOUTS), (chosen or [], FEATURES)):
+        for name in names:
+            if name not in known:
+                raise RecipeError(f"scenes have no {name!r}: choose among {', '.join(known)}")
+    tiles = []
+    for number in range(32):
+        made = scene(np.random.default_rng((seed, number)), glyphs, layout, chosen)
+        ink = COLOURS[made.owner % len(COLOURS)] * (made.owner >= 0)[:, :, None]
+        tiles.append(np.where(ink.any(axis=2, keepdims=True) & truth, ink, made.pixels))
+    rows = [np.hstack(tiles[start : start + 8]) for start in range(0, 32, 8)]
+    _, content = cv2.imencode(".png", np.vstack(rows)[:, :, ::-1])
+    return content.tobytes()
 
 
 def scene(

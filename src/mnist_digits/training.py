@@ -24,6 +24,7 @@ from .augmentation import augment, with_flags
 from .dataset import Digits
 from .errors import TrainingError
 from .evaluation import evaluate
+from .found import with_found
 from .handwriting import draw
 from .model import DigitNet, Ensemble
 from .negatives import negatives
@@ -108,7 +109,9 @@ def train(
         return _train_ensemble(recipe, train, validation, resume, on_epoch)
     started = time.perf_counter()
     device, bfloat16 = train.device, uses_bfloat16(recipe.precision, train.device)
-    steps_per_epoch = _steps_per_epoch(recipe, train)
+    given, steps_per_epoch = len(train), _steps_per_epoch(recipe, train)
+    if recipe.found:
+        train = with_found(train, recipe.found, recipe.seed)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
         model = (model or DigitNet(recipe)).to(device).to(memory_format=torch.channels_last)
@@ -119,7 +122,7 @@ def train(
             weights = resume.model.state_dict()
             restore(resume.state, weights, model, average, optimizer, schedule)
             run.history, run.training_seconds = [*resume.history], resume.training_seconds
-            run.state = capture(model, average, optimizer, len(train))
+            run.state = capture(model, average, optimizer, given)
 
         for number in range(len(run.history) + 1, recipe.epochs + 1):
             # Every epoch has its own seed, so that it does not matter what came before it.
@@ -150,7 +153,7 @@ def train(
             run.training_seconds += time.perf_counter() - started
             accuracy = evaluate(run.model, validation).accuracy if validation else None
             run.history.append(_epoch(run, steps, len(train), rates, accuracy))
-            run.state = capture(model, average, optimizer, len(train))
+            run.state = capture(model, average, optimizer, given)
             if on_epoch:
                 on_epoch(run)
             # The clock stood still for validation and for whoever looked on.
@@ -172,7 +175,8 @@ def _see_that_it_can_go_on(resume: Run, recipe: Recipe, train: Digits) -> None:
 
 
 def _steps_per_epoch(recipe: Recipe, train: Digits) -> int:
-    return max(1, len(train) // recipe.batch_size)
+    count = len(train) + round(recipe.found * len(train))
+    return max(1, count // recipe.batch_size)
 
 
 def _train_ensemble(
