@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import page
 from PIL import Image
 from test_picture import PNG, bomb, drawing
-from test_segmentation import page
 
 from mnist_digits import Digits, PictureError, Reader
 from mnist_digits.documents import (

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import page
 from PIL import Image
 from test_picture import odd
-from test_segmentation import page
 
 from mnist_digits import Digits
 from mnist_digits.cli import main

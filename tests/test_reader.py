@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from pages import page
 from PIL import Image
-from test_segmentation import page
 
 from mnist_digits import CheckpointError, Digits, PictureError, Reader, load
 from mnist_digits.reader import SHIPPED

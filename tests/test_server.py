@@ -18,9 +18,9 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pages import page
 from PIL import Image
 from real_server import serving, shipped
-from test_segmentation import page
 
 from mnist_digits import Digits, Reader, ServerError
 from mnist_digits.cli import main

@@ -51,12 +51,14 @@ class Pen:
         bend: how far places are moved, in pixels where a digit is 60 high: nobody writes the same
             digit twice, but some draw with a ruler.
         matrix: (2, 2), how the writing is turned, slanted and stretched.
+        hollow: whether only the rims of the strokes are drawn.
     """
 
     radius: float
     uneven: float
     bend: float
     matrix: NDArray[np.float64]
+    hollow: bool = False
 
 
 def load_glyphs(digits: Digits, drawn: int, seed: int = 0) -> Glyphs:
@@ -143,12 +145,27 @@ def draw_glyph(
     distance = cv2.warpAffine(distances, matrix, (side, side), borderValue=255).astype(np.float32)
     distance *= scale / UNIT
     radius = np.float32(max(pen.radius * height, 0.25))
+    if radius < 0.7 * scale:
+        distance = _to_fine_skeleton(distance, scale)
     breadth: Floats | np.float32 = radius
     if pen.uneven:
         knots = random.uniform(1 - pen.uneven, 1 + pen.uneven, (5, 5)).astype(np.float32)
         breadth = radius * cv2.resize(knots, (side, side), interpolation=cv2.INTER_CUBIC)
+    if pen.hollow:
+        rim = max(1.0, 0.3 * float(radius))
+        distance = np.abs(distance - breadth + rim)
+        breadth = radius = np.float32(rim)
     ink = np.clip(breadth - distance + 0.5, 0, min(1.0, 2 * float(radius)))
     return ink, distance <= np.maximum(breadth, 0.7)
+
+
+def _to_fine_skeleton(distance: Floats, scale: float) -> Floats:
+    """The distance to a skeleton that is a line of single pixels at this scale, too.
+
+    The places of the kept one lie a `scale` apart: a finer pen would draw a row of dots.
+    """
+    bones = thinned((distance < 1.1 * max(scale, 1)).astype(np.uint8))
+    return cv2.distanceTransform(1 - bones, cv2.DIST_L2, 5)
 
 
 def _bent(random: np.random.Generator, bend: float) -> tuple[Floats, Floats]:

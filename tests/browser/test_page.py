@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from handwriting import HANDS, Points, curve
+from pages import page as paper
 from PIL import Image
 from playwright.sync_api import Browser, Page, Request, ViewportSize, expect, sync_playwright
 from real_server import serving
-from test_segmentation import page as paper
 
 from mnist_digits.web.server import STATIC
 

@@ -1,0 +1,34 @@
+"""Pages with digits of MNIST on them, as several tests need them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+
+
+def tight(image: Pixels) -> Pixels:
+    """The image without what is empty around its ink."""
+    ys, xs = np.nonzero(image)
+    return image[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
+
+
+def page(
+    digits: list[tuple[Pixels, int, int, int]],
+    size: tuple[int, int] = (300, 400),
+    paper: tuple[int, int, int] = (250, 250, 245),
+    ink: tuple[int, int, int] = (20, 20, 60),
+) -> Pixels:
+    """A page (height, width) with digits at x, y, each so many pixels high."""
+    cover = np.zeros(size, np.float32)
+    for image, x, y, height in digits:
+        part = tight(image)
+        width = max(1, round(part.shape[1] * height / part.shape[0]))
+        big = cv2.resize(part, (width, height), interpolation=cv2.INTER_CUBIC) / 255
+        cover[y : y + height, x : x + width] = np.maximum(
+            cover[y : y + height, x : x + width], np.clip(big, 0, 1)
+        )
+    mix = cover[:, :, None]
+    return (np.array(paper) * (1 - mix) + np.array(ink) * mix).round().astype(np.uint8)
