@@ -211,11 +211,11 @@ class Finder:
         glyphs: list[Glyph | None] = []
         for start in range(0, len(views), 32):
             part = views[start : start + 32]
-            inks, votes = self.look(np.stack([view[0] for view in part]))
-            for place, (_, corner, scale) in enumerate(part):
+            inks, votes = self.look(np.stack([view.pixels for view in part]))
+            for place, view in enumerate(part):
                 seen = _votes(inks[place], votes[place])
-                own = _own(seen, corner, scale, groups, start + place)
-                glyphs.append(_glyph(inks[place], seen, own, corner, scale))
+                own = _own(seen, view, groups, start + place)
+                glyphs.append(_glyph(inks[place], seen, own, view))
         return glyphs
 
 
@@ -332,8 +332,24 @@ def _apart(means: NDArray[np.float64], mass: NDArray[np.float64]) -> list[int]:
     return kept
 
 
-def _view(pixels: Pixels, box: NDArray[Any], size: float) -> tuple[Pixels, tuple[int, int], float]:
-    """A digit and what is around it, (128, 128, 3): with the view's corner, and its scale."""
+@dataclass(frozen=True)
+class _View:
+    """A digit and what is around it, as a second look sees it.
+
+    Attributes:
+        pixels: uint8 (128, 128, 3).
+        corner: x and y in the picture, where it begins.
+        sides: how wide and how high it is there.
+        scale: pixels of the view to one of the picture.
+    """
+
+    pixels: Pixels
+    corner: tuple[int, int]
+    sides: tuple[int, int]
+    scale: float
+
+
+def _view(pixels: Pixels, box: NDArray[Any], size: float) -> _View:
     high, wide = pixels.shape[:2]
     x0, y0, x1, y1 = box
     side = AROUND * max(x1 - x0, y1 - y0, 0.8 * size)
@@ -344,16 +360,13 @@ def _view(pixels: Pixels, box: NDArray[Any], size: float) -> tuple[Pixels, tuple
     scale = CLOSER / side
     seen = resized(part, scale)[:CLOSER, :CLOSER]
     below, right = CLOSER - seen.shape[0], CLOSER - seen.shape[1]
-    if below or right:
-        seen = np.pad(seen, ((0, below), (0, right), (0, 0)), "edge")
-    return seen, (left, top), scale
+    seen = np.pad(seen, ((0, below), (0, right), (0, 0)), "edge")
+    return _View(seen, (left, top), (part.shape[1], part.shape[0]), scale)
 
 
-def _own(
-    seen: _Votes, corner: tuple[int, int], scale: float, groups: _Groups, number: int
-) -> NDArray[np.bool_]:
+def _own(seen: _Votes, view: _View, groups: _Groups, number: int) -> NDArray[np.bool_]:
     """Which votes of a second look are for the digit of this number, not for its neighbours."""
-    middles = seen.middles / np.float32(scale) + np.array(corner, np.float32)
+    middles = seen.middles / np.float32(view.scale) + np.array(view.corner, np.float32)
     far = np.hypot(*(groups.middles - groups.middles[number]).T)
     near = np.flatnonzero(far < 3 * np.maximum(groups.sizes, groups.sizes[number]))
     offsets = middles[:, None] - groups.middles[near]
@@ -363,9 +376,7 @@ def _own(
     return (own <= distance.min(axis=1, initial=np.inf)) & (own < 1.5 * REACH)
 
 
-def _glyph(
-    ink: Floats, seen: _Votes, own: NDArray[np.bool_], corner: tuple[int, int], scale: float
-) -> Glyph | None:
+def _glyph(ink: Floats, seen: _Votes, own: NDArray[np.bool_], view: _View) -> Glyph | None:
     """The ink of a second look that is the digit's own; None where there is hardly any."""
     quarter = np.zeros((2, len(ink) // 2, len(ink) // 2), np.uint8)
     quarter[0, seen.rows[own], seen.columns[own]] = 1
@@ -378,6 +389,10 @@ def _glyph(
         return None
     y0, x0, y1, x1 = ys.min(), xs.min(), ys.max() + 1, xs.max() + 1
     part = kept[y0:y1, x0:x1]
-    sides = np.array([x0, y0, x1, y1]) * 2 / scale + np.tile(corner, 2)
+    # Ink may be seen a little beyond the picture, where the view is filled up.
+    inside = np.minimum(np.array([x0, y0, x1, y1]) * 2 / view.scale, view.sides * 2)
+    if (inside[2:] <= inside[:2]).any():
+        return None
+    sides = inside + np.tile(view.corner, 2)
     surely = float(part[part > 0.4].mean())
     return Glyph(np.where(part < 0.15, 0, part), tuple(sides.tolist()), surely)
