@@ -2,7 +2,7 @@
 
 Transparency is laid over a colour that its ink stands out from, 16 bits become 8, a photo
 is turned as its EXIF data says, and large JPEGs are decoded at the size that is needed.
-Finding the digits in it is the next room's job (`segmentation`).
+Finding the digits in it is the next room's job (`finder`).
 """
 
 from __future__ import annotations
