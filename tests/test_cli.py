@@ -290,3 +290,14 @@ def test_a_terminal_gets_a_bar_and_a_pipe_does_not(
     assert process.wait() == 0
     assert b"epoch 1 of 1" in shown
     assert b"/240" in shown
+
+
+def test_scenes_are_shown(tmp_path: Path, cache: Path) -> None:  # noqa: ARG001
+    output = tmp_path / "scenes.png"
+    assert main(["scenes", "--output", str(output), "--layout", "one", "--features", "boxed"]) == 0
+    assert output.read_bytes().startswith(b"\x89PNG")
+
+
+def test_scenes_that_there_are_not(capsys: pytest.CaptureFixture[str], cache: Path) -> None:  # noqa: ARG001
+    assert main(["scenes", "--features", "foxed"]) == 2
+    assert "scenes have no 'foxed': choose among whole, tiny" in capsys.readouterr().err

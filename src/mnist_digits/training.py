@@ -24,7 +24,6 @@ from .augmentation import augment, with_flags
 from .dataset import Digits
 from .errors import TrainingError
 from .evaluation import evaluate
-from .found import with_found
 from .handwriting import draw
 from .model import DigitNet, Ensemble
 from .negatives import negatives
@@ -111,6 +110,8 @@ def train(
     device, bfloat16 = train.device, uses_bfloat16(recipe.precision, train.device)
     given, steps_per_epoch = len(train), _steps_per_epoch(recipe, train)
     if recipe.found:
+        from .found import with_found  # with what reads pictures, which others do not need
+
         train = with_found(train, recipe.found, recipe.seed)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
