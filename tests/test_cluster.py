@@ -45,7 +45,8 @@ from mnist_digits import (
 from mnist_digits.bulk import Part, _counts, find_parts, read_batch, read_source, work_on
 from mnist_digits.cli import build_parser, main
 from mnist_digits.cluster import _see_that_it_fits, begin, connected, last_line, prepare
-from mnist_digits.reader import MODEL, SHIPPED, sealed
+from mnist_digits.onnx_file import sealed
+from mnist_digits.reader import MODEL, SHIPPED
 from mnist_digits.recipe import Recipe
 from mnist_digits.study import Study, independent, run_study, sign_flips, student, verdict
 from mnist_digits.sweep import (

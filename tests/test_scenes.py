@@ -115,7 +115,7 @@ def test_sizes_are_those_asked_for(glyphs: Glyphs) -> None:
 def test_a_contact_sheet(glyphs: Glyphs) -> None:
     sheet, truth = (contact_sheet(glyphs, 0, "one", [], shown) for shown in (False, True))
     picture = cv2.imdecode(np.frombuffer(sheet, np.uint8), cv2.IMREAD_COLOR)
-    assert picture.shape == (4 * SIDE, 8 * SIDE, 3)
+    assert np.asarray(picture).shape == (4 * SIDE, 8 * SIDE, 3)
     assert sheet != truth
     for layout, features in (("circle", []), ("one", ["circle"])):
         with pytest.raises(RecipeError, match="no 'circle': choose among"):

@@ -25,7 +25,8 @@ from real_server import serving, shipped
 from mnist_digits import Digits, Reader, ServerError
 from mnist_digits.cli import main
 from mnist_digits.dataset import WRONG_TEST_LABELS
-from mnist_digits.reader import SHIPPED, sealed
+from mnist_digits.onnx_file import sealed
+from mnist_digits.reader import SHIPPED
 from mnist_digits.web import server
 from mnist_digits.web.samples import WRONG
 
