@@ -36,6 +36,9 @@ STRIDE = 32
 AROUND = 1.7
 # In a first look digits should be so large, in pixels: otherwise the picture is reduced less.
 LEGIBLE = 22.0
+# The smallest that it was trained on; and what is smaller beside digits is dust, as a fraction of
+# their size.
+LEAST_SIZE, DUST = 9.0, 0.2
 # Votes belong to a middle that is not farther off than so many times the digit's size.
 REACH = 0.5
 # The ink of a digit covers a hundredth of its square at least, even that of a thin 1.
@@ -172,17 +175,17 @@ class Finder:
         while True:
             scale = side / longest
             ink, raw = self.look(resized(pixels, scale)[None])
+            seen = ink[0] if seen is None else seen
             votes = _votes(ink[0], raw[0])
             groups = _grouped(votes)
-            seen = ink[0] if seen is None else seen
-            last = side >= longest
-            new = groups.chosen(
-                _is_new(groups, kept, scale) & ((groups.sizes >= LEGIBLE) | last), scale
-            )
-            kept = kept.joined(new)
-            if last or (len(kept.sizes) and (groups.sizes >= LEGIBLE).all()):
+            new = groups.chosen(_is_new(groups, kept, scale), scale)
+            legible = new.sizes * scale >= LEGIBLE
+            kept = kept.joined(new.chosen(legible))
+            smaller = new.chosen(~legible)
+            if side >= longest or (len(kept.sizes) and not len(smaller.sizes)):
                 break
             side = min(2 * side, longest)
+        kept = kept.joined(smaller)
         glyphs = self._second_looks(pixels, kept)
         return Found([g for g in glyphs if g], _missed(votes, kept, scale), seen, kept.middles)
 
@@ -237,13 +240,16 @@ def _votes(ink: Floats, raw: Floats) -> _Votes:
 
 
 def _is_new(groups: _Groups, kept: _Groups, scale: float) -> NDArray[np.bool_]:
-    """Which groups of a look are none of those that are known, nor a part of one."""
-    if not len(kept.sizes):
-        return np.ones(len(groups.sizes), bool)
-    offsets = groups.middles[:, None] / scale - kept.middles
-    distance = np.hypot(offsets[:, :, 0], offsets[:, :, 1])
-    # What is large in this look was legible in the one before.
-    return (distance > REACH * kept.sizes).all(axis=1) & (groups.sizes < 3 * LEGIBLE)
+    """Which groups of a look are digits that are not known yet, nor a part of one, nor dust."""
+    new = groups.sizes >= LEAST_SIZE
+    if len(kept.sizes):
+        offsets = groups.middles[:, None] / scale - kept.middles
+        distance = np.hypot(offsets[:, :, 0], offsets[:, :, 1])
+        new &= (distance > REACH * kept.sizes).all(axis=1)
+        # What is large in this look was legible in the one before.
+        new &= groups.sizes < 3 * LEGIBLE
+        new &= groups.sizes > DUST * scale * np.median(kept.sizes)
+    return new
 
 
 def _missed(votes: _Votes, kept: _Groups, scale: float) -> float:
@@ -279,26 +285,40 @@ def _grouped(votes: _Votes) -> _Groups:
     numbers = _nearest(grid, flat)
     means, masses = _means(votes, mass, numbers)
     offsets = votes.middles - means[numbers, :2]
-    near = np.hypot(*offsets.T) < REACH * means[numbers, 2]
-    return _boxed(votes, mass, numbers, near)
+    numbers[np.hypot(*offsets.T) >= REACH * means[numbers, 2]] = -1
+    enough = np.bincount(numbers + 1, mass)[1:] >= LEAST_INK
+    numbers[(numbers >= 0) & ~enough[numbers]] = -1
+    return _boxed(votes, mass, _adopted(votes, numbers))
 
 
-def _boxed(
-    votes: _Votes, mass: Floats, numbers: NDArray[np.int64], near: NDArray[np.bool_]
-) -> _Groups:
-    """The groups of those votes that are near, if they have enough ink."""
-    count = int(numbers.max()) + 1
-    enough = np.bincount(numbers[near], mass[near], count) >= LEAST_INK
-    near &= enough[numbers]
-    _, numbers = np.unique(numbers[near], return_inverse=True)
-    if not len(numbers):
+def _adopted(votes: _Votes, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The digits' numbers; ink that votes for none (-1) joins the one that it touches.
+
+    But not where it touches several: the long stem of a 9 is meant.
+    """
+    inked = np.zeros((votes.rows.max(initial=0) + 1, votes.columns.max(initial=0) + 1), np.uint8)
+    inked[votes.rows, votes.columns] = 1
+    count, labels = cv2.connectedComponents(inked)
+    pieces = labels[votes.rows, votes.columns]
+    known = numbers >= 0
+    low, high = np.full(count, np.iinfo(np.int64).max), np.full(count, -1)
+    np.minimum.at(low, pieces[known], numbers[known])
+    np.maximum.at(high, pieces[known], numbers[known])
+    return np.where(~known & (low == high)[pieces], high[pieces], numbers)
+
+
+def _boxed(votes: _Votes, mass: Floats, numbers: NDArray[np.int64]) -> _Groups:
+    """The groups of these numbers; -1 is none."""
+    known = numbers >= 0
+    if not known.any():
         return NO_GROUPS
-    means, _ = _means(votes.only(near), mass[near], numbers)
+    _, numbers = np.unique(numbers[known], return_inverse=True)
+    means, _ = _means(votes.only(known), mass[known], numbers)
     sides = np.empty((len(means), 4), np.float32)
-    for side, values in ((0, votes.columns), (1, votes.rows)):
-        low, high = np.full(len(means), 1 << 30), np.zeros(len(means), np.int64)
-        np.minimum.at(low, numbers, values[near])
-        np.maximum.at(high, numbers, values[near] + 1)
+    for side, values in ((0, votes.columns[known]), (1, votes.rows[known])):
+        low, high = np.full(len(means), np.inf), np.zeros(len(means))
+        np.minimum.at(low, numbers, values)
+        np.maximum.at(high, numbers, values + 1)
         sides[:, side], sides[:, side + 2] = 4 * low, 4 * high
     return _Groups(means[:, :2].astype(np.float32), means[:, 2].astype(np.float32), sides)
 
@@ -371,9 +391,10 @@ def _own(seen: _Votes, view: _View, groups: _Groups, number: int) -> NDArray[np.
     near = np.flatnonzero(far < 3 * np.maximum(groups.sizes, groups.sizes[number]))
     offsets = middles[:, None] - groups.middles[near]
     distance = np.hypot(offsets[:, :, 0], offsets[:, :, 1]) / groups.sizes[near]
-    place = int(np.flatnonzero(near == number)[0])
-    own = distance[:, place]
-    return (own <= distance.min(axis=1, initial=np.inf)) & (own < 1.5 * REACH)
+    closest = distance.argmin(axis=1)
+    far = distance[np.arange(len(closest)), closest] >= 1.5 * REACH
+    numbers = _adopted(seen, np.where(far, -1, near[closest]))
+    return numbers == number
 
 
 def _glyph(ink: Floats, seen: _Votes, own: NDArray[np.bool_], view: _View) -> Glyph | None:
