@@ -67,25 +67,64 @@ class Found:
     Attributes:
         glyphs: in no order.
         missed: ink of digits that belongs to none of them, in digits.
-        ink: float32 (h, w), 0 to 1, of the first look, at a half of its resolution.
-        middles: (N, 2), x and y of the digits' middles in the picture.
+        size: width and height of the picture.
+        ink: float32 (h, w), 0 to 1, of the whole picture in the first look, at a half of its
+            resolution.
+        middles: float32 (N, 2), x and y of the digits' middles, in the picture.
+        reaches: float32 (N,), how far from there votes may lie that are for the digit.
+        places, votes: float32 (V, 2), x and y of what is ink in the first look, and of the
+            middle that it points to.
     """
 
     glyphs: list[Glyph]
     missed: float
+    size: tuple[float, float]
     ink: Floats
-    middles: NDArray[np.float32]
+    middles: Floats
+    reaches: Floats
+    places: Floats
+    votes: Floats
 
     def scaled(self, reduction: float) -> Found:
-        """With the middles in pixels of a picture that was reduced so much."""
-        return replace(self, middles=self.middles * np.float32(reduction))
+        """In pixels of a picture that was reduced so much to be searched."""
+        factor = np.float32(reduction)
+        return replace(
+            self,
+            size=(self.size[0] * reduction, self.size[1] * reduction),
+            middles=self.middles * factor,
+            reaches=self.reaches * factor,
+            places=self.places * factor,
+            votes=self.votes * factor,
+        )
 
     def turned_back(self, turns: int, shape: tuple[int, ...]) -> Found:
         """As it lies in a picture (H, W) that was turned by quarters against the clock."""
-        x, y = self.middles.T
         wide, high = shape[1], shape[0]
-        middles = {1: (wide - y, x), 2: (wide - x, high - y), 3: (y, high - x)}[turns]
-        return replace(self, ink=np.rot90(self.ink, -turns), middles=np.stack(middles, axis=1))
+
+        def back(points: Floats) -> Floats:
+            x, y = points.T
+            sides = {1: (wide - y, x), 2: (wide - x, high - y), 3: (y, high - x)}[turns]
+            return np.stack(sides, axis=1)
+
+        return replace(
+            self,
+            size=(wide, high),
+            ink=np.rot90(self.ink, -turns),
+            middles=back(self.middles),
+            places=back(self.places),
+            votes=back(self.votes),
+        )
+
+    def owners(self) -> NDArray[np.int64]:
+        """For each vote the number of the middle that it is for, or -1."""
+        numbers = np.full(len(self.votes), -1, np.int64)
+        if len(self.middles):
+            # A carpet has thousands of both.
+            for part in np.array_split(np.arange(len(numbers)), len(numbers) // 500 + 1):
+                offsets = self.votes[part, None] - self.middles
+                far = np.hypot(offsets[:, :, 0], offsets[:, :, 1]) / self.reaches
+                numbers[part] = np.where(far.min(axis=1) < 1, far.argmin(axis=1), -1)
+        return numbers
 
 
 @dataclass(frozen=True)
@@ -175,8 +214,8 @@ class Finder:
         while True:
             scale = side / longest
             ink, raw = self.look(resized(pixels, scale)[None])
-            seen = ink[0] if seen is None else seen
             votes = _votes(ink[0], raw[0])
+            seen = seen or _seen(pixels, scale, ink[0], votes)
             groups = _grouped(votes)
             new = groups.chosen(_is_new(groups, kept, scale), scale)
             legible = new.sizes * scale >= LEGIBLE
@@ -187,7 +226,14 @@ class Finder:
             side = min(2 * side, longest)
         kept = kept.joined(smaller)
         glyphs = self._second_looks(pixels, kept)
-        return Found([g for g in glyphs if g], _missed(votes, kept, scale), seen, kept.middles)
+        return replace(
+            seen,
+            glyphs=[glyph for glyph in glyphs if glyph],
+            missed=_missed(votes, kept, scale),
+            # A digit that is cut off may have its middle outside.
+            middles=np.clip(kept.middles, 0, np.array(seen.size, np.float32)),
+            reaches=REACH * kept.sizes,
+        )
 
     def certainty(self, surely: float) -> float:
         """The probability that ink of which the network is so sure is a digit's, and all of it."""
@@ -227,6 +273,24 @@ def resized(pixels: Pixels, scale: float) -> Pixels:
     size = tuple(max(8, round(side * scale)) for side in pixels.shape[1::-1])
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(pixels, size, interpolation=way), np.uint8)
+
+
+def _seen(pixels: Pixels, scale: float, ink: Floats, votes: _Votes) -> Found:
+    """What a first look at pixels (H, W, 3) sees, before its digits are told apart."""
+    high, wide = pixels.shape[:2]
+    # The network's input was filled up, which is no part of the picture.
+    rows, columns = (-(-round(side * scale) // 2) for side in (high, wide))
+    places = np.column_stack([votes.columns, votes.rows]).astype(np.float32) * 4 + 2
+    return Found(
+        [],
+        0.0,
+        (wide, high),
+        ink[: max(rows, 4), : max(columns, 4)],
+        NO_GROUPS.middles,
+        NO_GROUPS.sizes,
+        places / np.float32(scale),
+        votes.middles / np.float32(scale),
+    )
 
 
 def _votes(ink: Floats, raw: Floats) -> _Votes:

@@ -39,6 +39,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..errors import PictureError, ServerError
 from ..explanation import explain
+from ..finder import FINDER, Found
 from ..framing import FRAME
 from ..pdf import is_pdf
 from ..reader import Reader, Reading
@@ -185,9 +186,8 @@ def create_app(reader: Reader, hosts: frozenset[str] | None = None) -> ASGIApp:
 
     @app.api_route("/api/model", methods=READING)
     async def model() -> Response:
-        return JSONResponse(
-            {**reader.information, "sure_above": reader.sure_above, "bytes": reader.size}
-        )
+        sizes = {"bytes": reader.size, "finder_bytes": FINDER.stat().st_size}
+        return JSONResponse({**reader.information, "sure_above": reader.sure_above, **sizes})
 
     @app.api_route("/healthz", methods=READING)
     async def health() -> Response:
@@ -211,13 +211,33 @@ def _read(reader: Reader, content: bytes, single: bool, details: bool) -> bytes:
 
 
 def _detailed(reading: Reading) -> dict[str, Any]:
-    """What JSON has of a reading, and of each digit what the page shows."""
+    """What JSON has of a reading; of each digit what the page shows, and what the finder saw."""
     result = reading.to_dict()
     for told, digit in zip(result["digits"], reading.digits, strict=True):
         told["sure"] = digit.sure
         told["probabilities"] = [round(p, 4) for p in digit.probabilities.tolist()]
         told["frame"] = _packed(digit.frame)
+    result["finder"] = reading.found and _overview(reading.found)
     return result
+
+
+def _overview(found: Found) -> dict[str, Any]:
+    """What the finder saw of the whole picture; all places are in the picture's pixels.
+
+    Votes are float32 (V, 5): x and y of a place that is ink, x and y of the middle that it points
+    to, and the number of the middle that this is for, or -1.
+    """
+    height, width = found.ink.shape
+    votes = np.column_stack([found.places, found.votes, found.owners()]).astype("<f4")
+    return {
+        "ink": _packed(255 * found.ink),
+        "width": width,
+        "height": height,
+        "picture": [round(side) for side in found.size],
+        "middles": found.middles.astype(float).round(1).tolist(),
+        "votes": base64.b64encode(votes.tobytes()).decode(),
+        "missed": round(found.missed, 3),
+    }
 
 
 def _explain(reader: Reader, content: bytes) -> bytes:

@@ -18,6 +18,7 @@ const LARGEST = 20_000_000;
 const GAP = 4;
 
 const sheet = byId("ink").getContext("2d");
+const finderView = byId("finder").getContext("2d");
 const raster = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
 
 let strokes = []; // [{points: [{x, y, width}]}], the last one may still be growing
@@ -389,6 +390,7 @@ function choose(n) {
   showBars(digit);
   showBoxes();
   drawFrame(digit);
+  sketch();
 }
 
 function showVerdict(digit) {
@@ -467,7 +469,7 @@ function notice(text) {
   byId("notice").hidden = !text;
 }
 
-// --- Inside the network -------------------------------------------------------------------
+// --- Inside the networks ------------------------------------------------------------------
 
 const GROUND = [18, 17, 15];
 const LIGHT = [250, 247, 240];
@@ -483,6 +485,126 @@ function paint(canvas, width, height, colour) {
     for (let x = 0; x < width; x++) image.data.set([...colour(x, y), 255], 4 * (y * width + x));
   }
   context.putImageData(image, 0, 0);
+}
+
+// What the finder sees of the whole sheet: its ink, and the middles that the ink points to.
+
+// Of the digits from left to right, over and over; they differ for the colour-blind, too.
+const OWN = [[86, 180, 233], [240, 228, 66], [255, 128, 64], [60, 205, 150], [230, 140, 195], [170, 155, 255]];
+const NOBODYS = [150, 146, 138];
+const inkOnly = document.createElement("canvas").getContext("2d");
+let sketched = 0;
+
+// Told at once, but drawn only after the frame that shows the answer, which it must not delay.
+function sketch() {
+  tellFinder(reading?.finder);
+  sketched ||= requestAnimationFrame(() => {
+    setTimeout(() => {
+      sketched = 0;
+      drawFinder(reading?.finder);
+    });
+  });
+}
+
+function tellFinder(finder) {
+  const count = finder?.middles.length;
+  const digits = `${count || "no"} digit${count === 1 ? "" : "s"}`;
+  let caption = "Each spot of ink points to the middle of its digit.";
+  if (finder) caption = `${digits[0].toUpperCase()}${digits.slice(1)}: ${caption[0].toLowerCase()}${caption.slice(1)}`;
+  if (finder?.missed >= 0.25) caption += " Grey ink belongs to none.";
+  if (reading && !finder) caption = "This is one digit already: there is nothing to find.";
+  byId("finder-caption").textContent = caption;
+  byId("finder").setAttribute("aria-label", `The finder sees ${finder ? digits : "nothing yet"}`);
+}
+
+function drawFinder(finder) {
+  const { canvas } = finderView;
+  const ratio = window.devicePixelRatio || 1;
+  canvas.width = Math.max(1, Math.round(canvas.clientWidth * ratio));
+  canvas.height = Math.max(1, Math.round(canvas.clientHeight * ratio));
+  if (!finder) return;
+  const [wide, high] = finder.picture;
+  const scale = Math.min(canvas.width / wide, canvas.height / high);
+  const colours = coloursOf(finder.middles);
+  const votes = votesOf(finder);
+  finderView.translate((canvas.width - scale * wide) / 2, (canvas.height - scale * high) / 2);
+  finderView.scale(scale, scale);
+  drawInk(finder, votes, colours);
+  finderView.lineWidth = (0.75 * ratio) / scale;
+  drawVotes(votes, colours);
+  drawMiddles(finder, ratio / scale);
+}
+
+function coloursOf(middles) {
+  const colours = [];
+  const places = middles.map((middle, n) => n).sort((a, b) => middles[a][0] - middles[b][0]);
+  places.forEach((n, rank) => { colours[n] = OWN[rank % OWN.length]; });
+  return colours;
+}
+
+// [x, y, x and y of the middle that it points to, the number of that middle or -1], each.
+function votesOf(finder) {
+  const values = new Float32Array(bytes(finder.votes).buffer);
+  return Array.from({ length: values.length / 5 }, (_, n) => values.subarray(5 * n, 5 * n + 5));
+}
+
+// A vote is that of four pixels; what fades out around them has the same colour.
+function drawInk({ ink, width, height, picture: [wide, high] }, votes, colours) {
+  const values = bytes(ink);
+  const image = inkOnly.createImageData(width, height);
+  for (let n = 0; n < values.length; n++) image.data.set([...NOBODYS, values[n]], 4 * n);
+  const around = [[-2, 1], [-1, 0]]; // first the rims, then the pixels themselves
+  for (const [first, last] of around) {
+    for (const [x, y, , , owner] of votes) {
+      if (owner < 0) continue;
+      const [column, row] = [Math.round((x / wide) * width), Math.round((y / high) * height)];
+      for (let down = Math.max(0, row + first); down <= Math.min(row + last, height - 1); down++) {
+        for (let across = Math.max(0, column + first); across <= Math.min(column + last, width - 1); across++) {
+          image.data.set(colours[owner], 4 * (down * width + across));
+        }
+      }
+    }
+  }
+  Object.assign(inkOnly.canvas, { width, height });
+  inkOnly.putImageData(image, 0, 0);
+  finderView.imageSmoothingEnabled = false;
+  finderView.drawImage(inkOnly.canvas, 0, 0, wide, high);
+}
+
+function drawVotes(votes, colours) {
+  const paths = colours.map(() => new Path2D());
+  for (const [x, y, toX, toY, owner] of votes) {
+    if (owner < 0) continue;
+    paths[owner].moveTo(x, y);
+    paths[owner].lineTo(toX, toY);
+  }
+  paths.forEach((path, n) => {
+    finderView.strokeStyle = `rgb(${colours[n].join(" ")} / 45%)`;
+    finderView.stroke(path);
+  });
+}
+
+function drawMiddles({ middles, picture: [wide, high] }, unit) {
+  // Many have little room.
+  const radius = Math.min(3.5 * unit, 0.12 * Math.sqrt((wide * high) / middles.length));
+  const looked = middleOf(reading.digits[chosen], middles);
+  finderView.strokeStyle = "white";
+  finderView.lineWidth = 0.5 * radius;
+  middles.forEach(([x, y], n) => {
+    finderView.beginPath();
+    finderView.arc(x, y, radius, 0, 2 * Math.PI);
+    finderView.fillStyle = n === looked ? "white" : `rgb(${GROUND.join(" ")})`;
+    finderView.fill();
+    finderView.stroke();
+  });
+}
+
+// Which of the middles is that of a digit: the nearest to its box.
+function middleOf(digit, middles) {
+  if (!digit) return -1;
+  const [x0, y0, x1, y1] = digit.box;
+  const far = middles.map(([x, y]) => Math.hypot(x - (x0 + x1) / 2, y - (y0 + y1) / 2));
+  return far.indexOf(Math.min(...far));
 }
 
 const shade = (value) => mix(GROUND, LIGHT, value / 255);
@@ -568,14 +690,17 @@ function sampleButton({ index, label, pixels }) {
   return button;
 }
 
+const megabytes = (size) => `${(size / 1e6).toFixed(1)} MB`;
+
 async function showFacts() {
-  const { recipe, result, bytes: size } = await (await fetch("/api/model")).json();
+  const { recipe, result, bytes: size, finder_bytes: finder } = await (await fetch("/api/model")).json();
   // Of a network that was exported before it was measured there is none.
   const accuracy = result?.test_accuracy;
   const right = accuracy && `, ${(100 * accuracy).toFixed(2)}% of MNIST’s 10,000 test digits right`;
   byId("facts").textContent =
-    `The network: recipe ${recipe.name}, ${(size / 1e6).toFixed(1)} MB${right ?? ""}. ` +
-    "It runs on the computer that serves this page; nothing leaves it.";
+    `The network that names digits: recipe ${recipe.name}, ${megabytes(size)}${right ?? ""}; ` +
+    `the one that finds them: ${megabytes(finder)}. ` +
+    "Both run on the computer that serves this page; nothing leaves it.";
 }
 
 // --- Events -------------------------------------------------------------------------------
@@ -637,7 +762,7 @@ function start() {
     paper.classList.remove("dropping");
     bring(event.dataTransfer.files);
   });
-  new ResizeObserver(() => { fitSheet(); showBoxes(); }).observe(paper);
+  new ResizeObserver(() => { fitSheet(); showBoxes(); sketch(); }).observe(paper);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   fitSheet();
   show(null);
