@@ -64,9 +64,9 @@ class Canvas:
         if fineness < 0.25:
             radius = log_uniform(random, 0.002, 0.015)
         else:
-            radius = random.uniform(0.015, 0.075) if fineness < 0.8 else random.uniform(0.06, 0.14)
+            radius = random.uniform(0.015, 0.075) if fineness < 0.8 else random.uniform(0.06, 0.18)
         uneven, bend = random.choice([0, 0.3]), random.choice([0, 0.8, 1.8])
-        return Pen(radius, uneven, bend, matrix, radius > 0.04 and chance(random, 0.06))
+        return Pen(radius, uneven, bend, matrix, radius > 0.04 and chance(random, 0.1))
 
     def thickness(self, size: float, low: float, high: float) -> int:
         """Of a line, in pixels; from `low` to `high` of a digit's size."""

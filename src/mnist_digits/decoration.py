@@ -41,7 +41,7 @@ def decorate(canvas: Canvas) -> None:
 
 def _box(canvas: Canvas, digit: Placed) -> None:
     x0, y0, x1, y1 = digit.box
-    room = digit.size * canvas.random.uniform(0.03, 0.45, 4)
+    room = digit.size * canvas.random.uniform(0.03, 0.9, 4)
     corners = np.array(
         [
             [x0 - room[0], y0 - room[1]],
@@ -59,7 +59,7 @@ def _circle(canvas: Canvas, digit: Placed) -> None:
     angle = np.linspace(
         0, 2 * np.pi * canvas.random.uniform(0.93, 1.08), 40
     ) + canvas.random.uniform(0, 7)
-    half = 0.5 * np.hypot(x1 - x0, y1 - y0) * canvas.random.uniform(0.95, 1.5, 2)
+    half = 0.5 * np.hypot(x1 - x0, y1 - y0) * canvas.random.uniform(0.95, 2.2, 2)
     wobble = 1 + canvas.random.normal(0, 0.04) * np.cos(2 * angle + 1) + 0.03 * np.cos(3 * angle)
     ring = np.column_stack(
         [digit.x + half[0] * wobble * np.cos(angle), digit.y + half[1] * wobble * np.sin(angle)]

@@ -127,6 +127,7 @@ def train_finder(
     recipe: FinderRecipe,
     digits: Digits,
     resume: FinderRun | None = None,
+    model: FinderNet | None = None,
     device: torch.device | None = None,
     workers: int = 1,
     on_part: Callable[[FinderRun], None] | None = None,
@@ -136,6 +137,7 @@ def train_finder(
 
     Args:
         resume: a run by this recipe to go on with.
+        model: go on from its weights, in place, instead of random ones.
         workers: processes that make scenes.
         on_part: called after every hundred steps, with the run so far.
     """
@@ -143,7 +145,12 @@ def train_finder(
     total = recipe.steps
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        model = FinderNet(recipe.widths).to(device).to(memory_format=torch.channels_last)
+        model = (
+            (model or FinderNet(recipe.widths))
+            .train()
+            .to(device)
+            .to(memory_format=torch.channels_last)
+        )
     average = AveragedModel(
         model, multi_avg_fn=get_ema_multi_avg_fn(recipe.average_decay), use_buffers=True
     )

@@ -152,7 +152,7 @@ def _thing(canvas: Canvas, page: Floats) -> None:
     alone = not canvas.digits
     for _ in range(random.integers(1, 4)):
         alpha = np.zeros((SIDE, SIDE), np.float32)
-        kind = random.integers(4)
+        kind = 1 if alone and chance(random, 0.4) else random.integers(4)
         if kind == 0:  # a finger, a pen, a ruler from outside
             edge = SIDE * np.array([random.choice([-0.05, 1.05]), random.uniform(0, 1)])
             edge = edge if chance(random, 0.5) else edge[::-1]

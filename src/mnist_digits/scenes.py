@@ -24,23 +24,23 @@ from .photography import photographed
 from .writing import write
 
 # What is in a scene, and in which share of all scenes of digits.
-LAYOUTS = {"one": 0.3, "rows": 0.34, "table": 0.06, "scattered": 0.1, "window": 0.12, "none": 0.08}
+LAYOUTS = {"one": 0.3, "rows": 0.3, "table": 0.06, "scattered": 0.1, "window": 0.12, "none": 0.12}
 FEATURES = {
     "whole": 0.05,  # as high as the picture
     "tiny": 0.06,
     "touching": 0.12,
     "broken": 0.12,
-    "boxed": 0.05,
-    "circled": 0.05,
+    "boxed": 0.08,
+    "circled": 0.12,
     "underlined": 0.05,
-    "crossed": 0.04,  # a line through the digits
+    "crossed": 0.05,  # a line through the digits
     "deleted": 0.04,  # so that they count no more
-    "letters": 0.18,
+    "letters": 0.22,
     "marks": 0.1,  # + - = , . ( ) and the like
-    "scribbles": 0.1,
+    "scribbles": 0.14,
     "ruled": 0.11,
     "squared": 0.1,
-    "things": 0.12,  # what lies on the paper, or is a picture of its own
+    "things": 0.14,  # what lies on the paper, or is a picture of its own
     "sheet": 0.12,
     "stains": 0.1,
     "shadow": 0.18,
