@@ -12,7 +12,7 @@ MODULES = ("picture", "finder", "framing", "layout", "reader")
 PLAIN = (0, 1, 2, 3, 255)
 
 
-def constants(source: str) -> list[float]:
+def constants(source: str) -> list[int | float]:
     """The numbers that are written in a module, but for PLAIN and those within an index."""
     tree = ast.parse(source)
     indices = {
@@ -21,14 +21,10 @@ def constants(source: str) -> list[float]:
         if isinstance(node, ast.Subscript)
         for inside in ast.walk(node.slice)
     }
-    return [
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant)
-        and type(node.value) in (int, float)
-        and id(node) not in indices
-        and node.value not in PLAIN
-    ]
+    literals = [node for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    values = [node.value for node in literals if id(node) not in indices]
+    # True and False are integers to Python, and among PLAIN.
+    return [value for value in values if isinstance(value, int | float) and value not in PLAIN]
 
 
 def size_text(folder: Path, modules: Iterable[str] = MODULES) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -54,19 +55,19 @@ def kinds_figure(glyphs: Glyphs, file: Path, each: int = 3) -> None:
 
 def mistakes_figure(answers: list[Answer], file: Path, most: int = 240) -> None:
     """What was read wrong: first what was called sure, then of each kind in turn."""
-    wrong = [answer for answer in answers if not answer.right]
-    turns: dict[str, int] = {}
+    turns: Counter[str] = Counter()
     order: list[tuple[bool, int, Answer]] = []
-    for answer in wrong:
-        turns[answer.kind] = turns.get(answer.kind, 0) + 1
-        order.append((not answer.sure, turns[answer.kind], answer))
+    for answer in answers:
+        if not answer.right:
+            turns[answer.kind] += 1
+            order.append((not answer.sure, turns[answer.kind], answer))
     order.sort(key=lambda entry: entry[:2])
-    tiles = [
-        (
-            answer.show(),
-            [answer.kind, f"is {answer.truth}", f"read {answer.text}{' SURE' * answer.sure}"],
-        )
-        for _, _, answer in order[:most]
-    ]
+    tiles = [(answer.show(), _words(answer)) for _, _, answer in order[:most]]
     if tiles:
         sheet(tiles, columns=10, side=150).save(file)
+
+
+def _words(answer: Answer) -> list[str]:
+    """What stands above a picture that was read wrong."""
+    first = f"SURE: {answer.kind}" if answer.sure else answer.kind
+    return [first, f"is {answer.truth}", f"read {answer.text}"]
