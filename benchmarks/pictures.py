@@ -99,7 +99,7 @@ class Bench:
 
     def _scenes(self) -> Iterator[str]:
         glyphs = load_glyphs(self.test, drawn=0)
-        kinds_figure(glyphs, HERE / "scenes.png")
+        kinds_figure(glyphs, self.options.output.parent / "scenes.png")
         answers = read_scenes(self.reader, glyphs, self.options.scenes)
         self.answers["made scenes with digits"] = answers
         yield "## Made scenes"
@@ -135,13 +135,13 @@ class Bench:
 
 
 def main() -> None:
-    """Measure, print, and write READING.md."""
+    """Measure, print, and write READING.md and, beside it, scenes.png and reading.jpg."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--scenes", type=int, default=100, help="made of each kind (100)")
     parser.add_argument("--placed", type=int, default=3000, help="test digits placed (3000)")
     parser.add_argument("--rapidocr", type=Path, metavar="PYTHON", help="one that has RapidOCR")
-    parser.add_argument("--minutes", type=float, default=20, help="for RapidOCR at most (20)")
+    parser.add_argument("--minutes", type=float, default=40, help="for RapidOCR at most (40)")
     parser.add_argument("--mistakes", type=Path, metavar="FILE.png", help="a figure of them")
     parser.add_argument("--output", type=Path, default=HERE / "READING.md")
     options = parser.parse_args()
@@ -155,7 +155,8 @@ def main() -> None:
     if options.mistakes:
         mistakes_figure([a for group in bench.answers.values() for a in group], options.mistakes)
     photo = photographed(bench.test)
-    annotated(photo, bench.reader.read(photo)).save(HERE / "reading.jpg", quality=88)
+    figure = options.output.parent / "reading.jpg"
+    annotated(photo, bench.reader.read(photo)).save(figure, quality=88)
 
 
 if __name__ == "__main__":
