@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from answers import Answer, digits_right, distance
+from constants import constants, size_text
+from doubt import Row, cells, summed, textures
 from peers import M3, PEERS, PYTORCH_EXAMPLE, TRAIN_MNIST_FAST, Peer, train_peer
+from rapidocr import digits_of
+from scenes import KINDS, example, scene_table
+from sheets import fitted, mistakes_figure
 from tables import first_reached, results, training_row
+from timing import pictures
 from torch import nn
 
+import mnist_digits
 from mnist_digits import Digits
+from mnist_digits.glyphs import Glyphs, load_glyphs
+from mnist_digits.scenes import FEATURES, LAYOUTS
 
 
 def parameters(peer: Peer) -> int:
@@ -68,3 +80,107 @@ def test_the_report_tells_where_and_how() -> None:
     assert "python benchmarks/run.py`" in text
     assert f"torch {torch.__version__}" in text
     assert "| fast | 50,000 | 1.00 ms |" in text
+
+
+@pytest.fixture(scope="module")
+def glyphs(mnist: tuple[Digits, Digits]) -> Glyphs:
+    return load_glyphs(mnist[1][:60], drawn=0)
+
+
+def test_the_kinds_are_of_layouts_and_features_that_there_are() -> None:
+    assert len(KINDS) >= 20
+    for kind in KINDS.values():
+        assert set(kind.layouts) <= LAYOUTS.keys()
+        assert (kind.features or frozenset()) <= FEATURES.keys()
+
+
+def test_a_scene_shows_what_its_kind_says_and_is_always_the_same(glyphs: Glyphs) -> None:
+    for name, kind in KINDS.items():
+        made = example(glyphs, name, 1)
+        assert bool(made.text) == (kind.layouts != ("none",)), name
+    again = example(glyphs, name, 1)
+    assert np.array_equal(made.pixels, again.pixels)
+    few = example(glyphs, "from few pixels", 0)
+    assert all(digit.size > 60 for digit in few.digits)
+    deleted = example(glyphs, "some deleted", 0)
+    assert len(deleted.text.replace("/", "")) < len(deleted.digits)
+
+
+def answer(truth: str, text: str, sure: bool = False) -> Answer:
+    kind = "written" if truth else "blank"
+    return Answer(kind, truth, text, sure, lambda: np.zeros((9, 20, 3), np.uint8))
+
+
+ANSWERS = [answer("12/3", "12/3", True), answer("456", "4567"), answer("", "1", True)]
+
+
+def test_the_distance_of_two_texts() -> None:
+    assert distance("", "") == 0
+    assert distance("123", "123") == 0
+    assert distance("123", "") == distance("", "123") == 3
+    assert distance("1234", "134") == 1
+    assert distance("12", "21") == 2
+    assert distance("kitten", "sitting") == 3
+
+
+def test_digits_too_many_and_missing_ones_count() -> None:
+    assert digits_right(ANSWERS[:2]) == "83.33%"
+    assert digits_right([answer("12/3", "123")]) == "100.00%"
+    assert digits_right([answer("1", "2345")]) == "0.00%"
+    assert digits_right([answer("", "1")]) == "–"
+
+
+def test_the_table_of_scenes_adds_up() -> None:
+    lines = scene_table(ANSWERS).splitlines()
+    assert lines[2] == "| all with digits | 2 | 50.00% | 83.33% | 1 | 0 |"
+    assert lines[3] == "| all without | 1 | 0.00% | – | 1 | 1 |"
+    assert [line.split(" | ")[0] for line in lines[4:]] == ["| written", "| blank"]
+
+
+def test_the_figure_of_mistakes(tmp_path: Path) -> None:
+    mistakes_figure(ANSWERS[:1], tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
+    mistakes_figure(ANSWERS, tmp_path / "two.png")
+    assert (tmp_path / "two.png").stat().st_size > 500
+    assert fitted((3000, 10), 150) == (150, 1)
+
+
+def test_what_is_called_sure_is_summed_up() -> None:
+    rows = [Row("a", 10, 8, 1), Row("b", 30, 12, 0)]
+    assert summed("both", rows) == Row("both", 40, 20, 1)
+    assert cells(summed("both", rows)) == ("both", "40", "20 (50.00%)", "1 (5.000%)")
+    assert cells(Row("none", 0, 0, 0))[2:] == ("0 (0.00%)", "0")
+
+
+def test_textures_differ() -> None:
+    made = list(textures(4))
+    assert len({picture.tobytes() for picture in made}) == 4
+    assert all(picture.std() > 1 for picture in made)
+
+
+def test_the_page_to_be_timed_is_full_of_digits(mnist: tuple[Digits, Digits]) -> None:
+    page = pictures(mnist[1])["a page of 1600 × 1200 pixels with 100 digits"]
+    # A hundred squares of 90 pixels, of which ink takes some fifth.
+    assert page.shape == (1200, 1600)
+    assert 0.05 < (page < 128).sum() / (100 * 90 * 90) < 0.4
+
+
+def test_the_constants_that_count() -> None:
+    source = 'LIMIT = 0.3\nx = f(5, -7, 255, True, "9")[4:8] + 2 ** 3\ny[6 * n + 1] = 1e-6\n'
+    assert sorted(constants(source)) == [1e-6, 0.3, 5, 7]
+    text = size_text(Path(mnist_digits.__file__).parent, ["layout", "framing"])
+    assert "(layout and framing)" in text
+
+
+def test_of_what_rapidocr_reads_the_digits_are_kept() -> None:
+    def engine(name: str, use_det: bool = True) -> tuple[list[list[Any]] | None, list[float]]:
+        if name == "none.png":
+            return None, [0.0]
+        if name == "broken.png":
+            raise ValueError(name)
+        found = [[[], "No. 12", 0.9], [[], "3 a", 0.8]]
+        return (found if use_det else [["4S6", 0.7]]), [0.0]
+
+    assert digits_of(engine, "some.png") == "123"
+    assert digits_of(engine, "some.png", use_det=False) == "46"
+    assert digits_of(engine, "none.png") == digits_of(engine, "broken.png") == ""

@@ -211,16 +211,16 @@ def test_a_model_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_are_no_digits_is_hardly_ever_sure(reader: Reader) -> None:
     """Letters in OpenCV's fonts, which the training did not see, but for those like digits."""
-    from pictures import letters
+    from doubt import framed, letters
 
-    frames = letters()
+    frames = np.stack([framed(page) for page in letters()])
     assert len(frames) > 300
     assert (reader.classify(frames).max(axis=1) >= reader.sure_above).mean() <= 0.12
 
 
 def test_clothes_are_hardly_ever_sure(reader: Reader) -> None:
     """Fashion-MNIST, as Debian packages it; no image of it was in the training."""
-    from pictures import clothes
+    from doubt import clothes
 
     frames = clothes()
     if frames is None:

@@ -1,0 +1,40 @@
+"""How much of the way from a picture to its digits is fixed by hand: lines and numbers."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from pathlib import Path
+
+# From the file of a picture to what was read.
+MODULES = ("picture", "finder", "framing", "layout", "reader")
+# Counts, colours and the range of a pixel: they decide nothing.
+PLAIN = (0, 1, 2, 3, 255)
+
+
+def constants(source: str) -> list[int | float]:
+    """The numbers that are written in a module, but for PLAIN and those within an index."""
+    tree = ast.parse(source)
+    indices = {
+        id(inside)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Subscript)
+        for inside in ast.walk(node.slice)
+    }
+    literals = [node for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    values = [node.value for node in literals if id(node) not in indices]
+    # True and False are integers to Python, and among PLAIN.
+    return [value for value in values if isinstance(value, int | float) and value not in PLAIN]
+
+
+def size_text(folder: Path, modules: Iterable[str] = MODULES) -> str:
+    """One sentence on the modules of a package."""
+    sources = {name: (folder / f"{name}.py").read_text(encoding="utf-8") for name in modules}
+    lines = sum(len(source.splitlines()) for source in sources.values())
+    numbers = sum(len(constants(source)) for source in sources.values())
+    *most, last = sources
+    return (
+        f"From a picture to its digits ({', '.join(most)} and {last}) there are {lines:,} lines "
+        f"with {numbers} numeric constants (other than 0, 1, 2, 3, 255 and indices; before the "
+        f"network that finds digits they were 156 in 1,578 lines)."
+    )

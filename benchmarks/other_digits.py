@@ -1,0 +1,82 @@
+"""Digits that look unlike MNIST's: by other writers, and in any place, size and colour."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from answers import Answer, Pixels, share
+
+from mnist_digits import Digits, Reader
+from mnist_digits.framing import frame
+from mnist_digits.picture import open_picture
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Test digits in pictures of any place, size, colour and format, read.
+
+    Attributes:
+        answers: what was read.
+        plain: what the network says of the same digits as they are in MNIST.
+    """
+
+    answers: list[Answer]
+    plain: list[str]
+
+    def __str__(self) -> str:
+        same = [
+            answer.text == plain for answer, plain in zip(self.answers, self.plain, strict=True)
+        ]
+        return (
+            f"Of {len(same):,} test digits in pictures of any place, size, colour and format "
+            f"{share(answer.right for answer in self.answers)} are read right; {share(same)} as "
+            f"the plain digit is."
+        )
+
+
+def frames_text(reader: Reader, file: Path) -> str:
+    """How many small images of digits, framed, are read right.
+
+    Args:
+        file: an .npz with `images` (N, h, w), 0 and 1, light on dark, and `labels` (N,).
+    """
+    with np.load(file) as content:
+        images, labels = content["images"], content["labels"]
+    frames = np.stack([frame(image.astype(np.float32)) for image in images])
+    right = reader.classify(frames).argmax(axis=1) == labels
+    high, wide = images.shape[1:]
+    return (
+        f"{file.stem}: of {len(labels):,} digits of {high} × {wide} pixels, framed, "
+        f"{right.mean():.2%} are read right."
+    )
+
+
+def read_placed(reader: Reader, test: Digits, count: int) -> Placed:
+    """The first so many of the test digits."""
+    images = test.images[:count, 0].numpy()
+    answers = []
+    for number, image in enumerate(images):
+        reading = reader.read(placed(image, number))
+        truth, show = str(int(test.labels[number])), partial(shown, image, number)
+        answers.append(Answer("any place, size, colour", truth, reading.text, reading.sure, show))
+    plain = reader.classify(images).argmax(axis=1)
+    return Placed(answers, [str(answer) for answer in plain])
+
+
+def placed(image: Pixels, number: int) -> bytes:
+    """A picture file of a digit (28, 28), made by what the tests of faults use."""
+    faults = str(Path(__file__).parents[1] / "tests" / "faults")
+    if faults not in sys.path:
+        sys.path.append(faults)
+    from transformed import transformed
+
+    return transformed(image, np.random.default_rng((number, 1)))
+
+
+def shown(image: Pixels, number: int) -> Pixels:
+    """The pixels of that file."""
+    return open_picture(placed(image, number)).pixels
