@@ -228,7 +228,9 @@ def finder(options: argparse.Namespace) -> None:
         save_finder(run, directory / STATE)
         print(report.finder_line(run))
 
-    run = train_finder(recipe, digits, begun, device, options.workers, on_part)
+    run = train_finder(
+        recipe, digits, begun, device=device, workers=options.workers, on_part=on_part
+    )
     export_finder(run, directory / FINDER.name)
     print(f"\nWritten to {directory}")
 
