@@ -132,12 +132,16 @@ def segments(start: Tensor, end: Tensor, pen: Tensor) -> Tensor:
     return stroke(distance(start, end), pen)
 
 
-def distance(start: Tensor, end: Tensor) -> Tensor:
-    """How far each pixel is from a straight line, in pixels: (N, 2), (N, 2) to (N, 1, 28, 28)."""
-    line = torch.arange(28, device=start.device) + 0.5
+def distance(start: Tensor, end: Tensor, zoom: int = 1) -> Tensor:
+    """How far each pixel is from a straight line, in pixels: (N, 2), (N, 2) to (N, 1, 28, 28).
+
+    With a `zoom` of so many places for each pixel, along both sides.
+    """
+    side = 28 * zoom
+    line = (torch.arange(side, device=start.device) + 0.5) / zoom
     step_x, step_y = (end - start).view(-1, 2, 1, 1, 1).unbind(1)
-    x = line.view(1, 1, 1, 28) - start[:, 0].view(-1, 1, 1, 1)
-    y = line.view(1, 1, 28, 1) - start[:, 1].view(-1, 1, 1, 1)
+    x = line.view(1, 1, 1, side) - start[:, 0].view(-1, 1, 1, 1)
+    y = line.view(1, 1, side, 1) - start[:, 1].view(-1, 1, 1, 1)
     squared = (step_x**2 + step_y**2).clamp_min(1e-3)
     along = (x * (step_x / squared) + y * (step_y / squared)).clamp(0, 1)
     return torch.hypot(x - along * step_x, y - along * step_y)

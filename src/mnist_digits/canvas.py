@@ -78,10 +78,24 @@ class Canvas:
         end: Iterable[float],
         thickness: int,
         layer: NDArray[np.uint8] | None = None,
+        ruler: bool = False,
     ) -> None:
-        ends = fixed(np.array([[*start], [*end]]))
+        """Draw a line on a layer (that of the same pen), by hand or with a ruler."""
+        ends = np.array([[*start], [*end]], np.float32)
         layer = self.same if layer is None else layer
-        cv2.line(layer, ends[0], ends[1], 255, thickness, cv2.LINE_AA, FRACTION)
+        if not ruler and chance(self.random, 0.6):
+            ends = self._unsteady(ends)
+        cv2.polylines(layer, [fixed(ends)], False, 255, thickness, cv2.LINE_AA, FRACTION)
+
+    def _unsteady(self, ends: Floats) -> Floats:
+        """A line as a hand draws it, (2, 2) to (20, 2): otherwise the straight ones would be lines,
+        and the others digits.
+        """
+        along = ends[1] - ends[0]
+        knots = self.random.normal(0, self.random.uniform(0, 0.03), (5, 1)).astype(np.float32)
+        offsets = cv2.resize(knots, (1, 20), interpolation=cv2.INTER_CUBIC)
+        steps = np.linspace(0, 1, 20, dtype=np.float32)[:, None]
+        return ends[0] + steps * along + offsets * np.array([-along[1], along[0]])
 
     def polyline(self, points: NDArray[np.float64], thickness: int, closed: bool = False) -> None:
         cv2.polylines(self.same, [fixed(points)], closed, 255, thickness, cv2.LINE_AA, FRACTION)

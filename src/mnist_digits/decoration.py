@@ -51,7 +51,9 @@ def _box(canvas: Canvas, digit: Placed) -> None:
         ]
     )
     corners += canvas.random.normal(0, 0.02 * digit.size, (4, 2))
-    canvas.polyline(corners, canvas.thickness(digit.size, 0.01, 0.07), closed=True)
+    thickness = canvas.thickness(digit.size, 0.01, 0.07)
+    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        canvas.line(start, end, thickness)
 
 
 def _circle(canvas: Canvas, digit: Placed) -> None:

@@ -65,15 +65,21 @@ def load_glyphs(digits: Digits, drawn: int, seed: int = 0) -> Glyphs:
     """The images as glyphs, followed by so many that are drawn (`handwriting`)."""
     import torch
 
-    from . import handwriting
+    from .augmentation import stroke
+    from .handwriting import distances, strokes
 
+    images, labels = [digits.images[:, 0].numpy()], [digits.labels.numpy()]
+    kept = [skeleton_distances(images[0])]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        labels = torch.randint(0, 10, (drawn,))
-        extra = handwriting.draw(labels)[:, 0].clamp(0, 255).to(torch.uint8).numpy()
-    images = np.concatenate([digits.images[:, 0].numpy(), extra])
-    every = np.concatenate([digits.labels.numpy(), labels.numpy()])
-    return Glyphs(skeleton_distances(images), images, every)
+        # The strokes' own distances: a skeleton of pixels would make straight ones uneven.
+        for part in torch.randint(0, 10, (drawn,)).split(50):
+            start, end, pen = strokes(part)
+            exact = distances(start, end, ZOOM)[:, 0] * ZOOM * UNIT
+            kept.append(exact.clamp(0, 255).to(torch.uint8).numpy())
+            images.append((stroke(distances(start, end), pen)[:, 0] * 255).to(torch.uint8).numpy())
+            labels.append(part.numpy())
+    return Glyphs(*(np.concatenate(parts) for parts in (kept, images, labels)))
 
 
 @cache

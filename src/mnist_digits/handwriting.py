@@ -120,6 +120,22 @@ def draw(labels: Tensor, forms: Tensor | None = None) -> Tensor:
         labels: int64 (N,), which digits.
         forms: int64 (N,), which of each digit's forms; drawn at random if not given.
     """
+    start, end, pen = strokes(labels, forms)
+    return stroke(distances(start, end), pen) * 255
+
+
+def distances(start: Tensor, end: Tensor, zoom: int = 1) -> Tensor:
+    """How far each place is from the strokes (N, S, 2), in pixels: (N, 1, 28 zoom, 28 zoom)."""
+    each = distance(start.flatten(0, 1), end.flatten(0, 1), zoom)
+    return each.view(*start.shape[:2], *each.shape[2:]).amin(dim=1, keepdim=True)
+
+
+def strokes(labels: Tensor, forms: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """The straight pieces of drawn digits, in pixels of the frame, and their pens.
+
+    Takes what `draw` takes; gives where the pieces start and end, (N, S, 2), and the pens' half
+    breadths, (N,).
+    """
     places, starts, ends, counts = (table.to(labels.device) for table in _forms())
     draws = torch.rand(5, len(labels), device=labels.device)
     if forms is None:
@@ -133,11 +149,12 @@ def draw(labels: Tensor, forms: Tensor | None = None) -> Tensor:
     lean = torch.tan(torch.deg2rad(SLANT * (2 * draws[3] - 1) ** 3))
     x, y = paths.unbind(2)
     paths = torch.stack([wide[:, None] * x - lean[:, None] * y, y], dim=2)
-    return _inked(starts[labels, forms] @ paths, ends[labels, forms] @ paths, 0.6 + draws[4]) * 255
+    pen = 0.6 + draws[4]
+    return *_framed(starts[labels, forms] @ paths, ends[labels, forms] @ paths, pen), pen
 
 
-def _inked(start: Tensor, end: Tensor, pen: Tensor) -> Tensor:
-    """Straight pieces (N, S, 2) each, and pens (N,), as ink (N, 1, 28, 28), 0 to 1."""
+def _framed(start: Tensor, end: Tensor, pen: Tensor) -> tuple[Tensor, Tensor]:
+    """Straight pieces (N, S, 2) of digits of any size, as they lie in the frame."""
     both = torch.cat([start, end], dim=1)
     low, high = both.amin(dim=1, keepdim=True), both.amax(dim=1, keepdim=True)
     # As in MNIST the longer side is 20 pixels, here with the pen,
@@ -146,9 +163,7 @@ def _inked(start: Tensor, end: Tensor, pen: Tensor) -> Tensor:
     weight = (end - start).norm(dim=2, keepdim=True)
     middle = (weight * (start + end) / 2).sum(dim=1, keepdim=True) / weight.sum(dim=1, keepdim=True)
     corner = torch.minimum(((low - middle) * size + 14).clamp_min(2), 26 - (high - low) * size)
-    start, end = (start - low) * size + corner, (end - low) * size + corner
-    distances = distance(start.flatten(0, 1), end.flatten(0, 1)).view(*start.shape[:2], 28, 28)
-    return stroke(distances.amin(dim=1, keepdim=True), pen)
+    return (start - low) * size + corner, (end - low) * size + corner
 
 
 @cache

@@ -91,12 +91,12 @@ def _rule(canvas: Canvas, page: Floats, paper: Floats) -> None:
     thickness = 1 if chance(random, 0.6) else int(random.integers(1, 4))
     start = random.uniform(-pitch, 0)
     for place in np.arange(start - 40, SIDE + 40, pitch):
-        canvas.line((0, place), (SIDE, place + tilt), thickness, lines)
+        canvas.line((0, place), (SIDE, place + tilt), thickness, lines, ruler=True)
         if canvas.has("squared"):
-            canvas.line((place, 0), (place - tilt, SIDE), thickness, lines)
+            canvas.line((place, 0), (place - tilt, SIDE), thickness, lines, ruler=True)
     if chance(random, 0.2):  # the margin
         place = random.uniform(10, 80)
-        canvas.line((place, 0), (place - tilt, SIDE), 2, lines)
+        canvas.line((place, 0), (place - tilt, SIDE), 2, lines, ruler=True)
     alpha = lines.astype(np.float32)[:, :, None] / 255 * np.float32(random.uniform(0.4, 1))
     page += alpha * (_contrasting(canvas, paper, 0.05, 0.6) - page)
 

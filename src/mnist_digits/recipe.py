@@ -153,7 +153,7 @@ class FinderRecipe:
     warmup: float = setting(0.05, "fraction of the steps in which it rises", 0, 1)
     weight_decay: float = setting(1e-4, "decoupled from the gradient (AdamW)", 0, 10)
     average_decay: float = setting(0.999, "of the moving average of the weights", 0, 0.9999)
-    drawn: int = setting(20_000, "digits drawn stroke by stroke, beside MNIST's", 0, 10**6)
+    drawn: int = setting(30_000, "digits drawn stroke by stroke, beside MNIST's", 0, 10**6)
 
     def __post_init__(self) -> None:
         _check_fields(self)
