@@ -1,7 +1,7 @@
 """RapidOCR, a reader of printed and handwritten text, for comparison; it needs a Python of its own.
 
-    python3 -m venv /tmp/rapid && /tmp/rapid/bin/pip install rapidocr-onnxruntime
-    python benchmarks/pictures.py --rapidocr /tmp/rapid/bin/python FOLDER
+    python3 -m venv rapid && rapid/bin/pip install rapidocr-onnxruntime
+    python benchmarks/pictures.py --rapidocr rapid/bin/python FOLDER
 
 Run by that Python, this file takes names of pictures from its input, and writes a line of JSON for
 each: the digits of what RapidOCR reads, as it is, and told that the whole picture is one line.
