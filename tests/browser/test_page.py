@@ -220,8 +220,10 @@ def shown_ink(page: Page) -> NDArray[np.float64]:
     # It is drawn after the frame that shows the answer.
     drawn = """async () => {
       await new Promise((done) => requestAnimationFrame(() => setTimeout(() => setTimeout(done))));
-      const { canvas } = finderView, { width, height } = canvas;
-      const { data } = finderView.getImageData(0, 0, width, height);
+      const { width, height } = finderView.canvas;
+      const copy = new OffscreenCanvas(width, height).getContext("2d");
+      copy.drawImage(finderView.canvas, 0, 0);
+      const { data } = copy.getImageData(0, 0, width, height);
       return [height, width, Array.from({ length: width * height }, (_, n) => data[4 * n + 3])];
     }"""
     height, width, alpha = page.evaluate(drawn)
