@@ -182,3 +182,36 @@ def test_a_damaged_finder_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 def test_it_is_small() -> None:
     assert FINDER.stat().st_size <= 1_000_000
+
+
+@given(width=st.integers(1, 400), height=st.integers(1, 400), turns=st.sampled_from([1, 2, 3]))
+@example(width=400, height=1, turns=1)
+def test_the_first_look_covers_the_picture(
+    finder: Finder, images: Pixels, width: int, height: int, turns: int
+) -> None:
+    """Its ink ends where the picture does, and lies there where the votes come from."""
+    pixels = page([(images[0], 10, 10, 300), (images[2], 250, 50, 300)], (400, 550))
+    part = np.ascontiguousarray(pixels[-height:, :width])
+    found = finder.find(np.ascontiguousarray(np.rot90(part, turns))).turned_back(turns, part.shape)
+    assert found.size == (width, height)
+    assert (found.middles >= 0).all()
+    assert (found.middles <= found.size).all()
+    scales = np.array(found.ink.shape[::-1]) / found.size
+    scale = scales.min()
+    for side, length in zip(found.ink.shape, (height, width), strict=True):
+        assert side == 4 or abs(side - length * scale) < 1.5
+    assert len(found.places) == len(found.votes) == len(found.owners())
+    for x, y in found.places * scales:
+        row, column = round(float(y)), round(float(x))
+        assert found.ink[max(row - 2, 0) : row + 2, max(column - 2, 0) : column + 2].max() > 0.5
+
+
+def test_whose_the_votes_are(finder: Finder, images: Pixels) -> None:
+    """Those of the left half point to the left digit, and both have some."""
+    found = finder.find(page([(images[0], 40, 80, 120), (images[2], 260, 80, 120)]))
+    owners = found.owners()
+    assert len(found.middles) == 2
+    assert set(owners[found.places[:, 0] < 200]) <= {int(found.middles[:, 0].argmin()), -1}
+    assert set(owners[found.places[:, 0] > 200]) <= {int(found.middles[:, 0].argmax()), -1}
+    assert (owners >= 0).mean() > 0.9
+    assert (np.hypot(*(found.votes - found.middles[owners]).T) < found.reaches[owners]).mean() > 0.9

@@ -25,6 +25,7 @@ from real_server import serving, shipped
 from mnist_digits import Digits, Reader, ServerError
 from mnist_digits.cli import main
 from mnist_digits.dataset import WRONG_TEST_LABELS
+from mnist_digits.finder import FINDER
 from mnist_digits.onnx_file import sealed
 from mnist_digits.reader import SHIPPED
 from mnist_digits.web import server
@@ -88,6 +89,32 @@ def test_details_only_for_who_asks(client: httpx.Client) -> None:
     np.testing.assert_allclose(digit["probabilities"], expected.probabilities, atol=1e-4)
 
 
+@pytest.mark.parametrize("size", [(300, 400), (97, 211), (301, 40), (2500, 1700)])
+def test_what_the_finder_sees(size: tuple[int, int], client: httpx.Client) -> None:
+    height = min(size) // 2
+    picture = png(page([(frame(7), 2, 4, height)], size))
+    answer = client.post("/api/read?details=true", content=picture).json()
+    found = answer["finder"]
+    assert found["picture"] == [size[1], size[0]]
+    width, height = found["width"], found["height"]
+    ink = np.frombuffer(base64.b64decode(found["ink"]), np.uint8)
+    assert ink.size == width * height
+    assert width / height == pytest.approx(size[1] / size[0], rel=0.1)
+    middles = np.array(found["middles"]).reshape(-1, 2)
+    assert ((middles >= 0) & (middles <= found["picture"])).all()
+    assert len(middles) >= len(answer["digits"])
+    votes = np.frombuffer(base64.b64decode(found["votes"]), "<f4").reshape(-1, 5)
+    assert np.isfinite(votes).all()
+    assert set(votes[:, 4]) <= set(range(-1, len(middles)))
+    assert found["missed"] >= 0
+
+
+def test_what_is_framed_already_is_not_looked_for(client: httpx.Client) -> None:
+    answer = client.post("/api/read?details=true", content=png(frame(7))).json()
+    assert (answer["text"], answer["finder"]) == ("7", None)
+    assert "finder" not in client.post("/api/read", content=SEVEN).json()
+
+
 def test_an_explanation(client: httpx.Client) -> None:
     answer = client.post("/api/explain", content=frame(7).tobytes()).json()
     assert answer["digit"] == 7
@@ -107,6 +134,7 @@ def test_the_model_and_its_health(client: httpx.Client) -> None:
     assert model["recipe"]["name"] == "robust"
     assert model["result"]["test_accuracy"] > 0.99
     assert model["bytes"] == shipped().size
+    assert model["finder_bytes"] == FINDER.stat().st_size
     assert client.get("/healthz").json() == {"status": "ok"}
     for path in ("/api/model", "/healthz"):
         head = client.head(path)

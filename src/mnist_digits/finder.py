@@ -213,9 +213,10 @@ class Finder:
         kept, seen = NO_GROUPS, None
         while True:
             scale = side / longest
-            ink, raw = self.look(resized(pixels, scale)[None])
+            looked = resized(pixels, scale)
+            ink, raw = self.look(looked[None])
             votes = _votes(ink[0], raw[0])
-            seen = seen or _seen(pixels, scale, ink[0], votes)
+            seen = seen or _seen(pixels.shape, looked.shape, ink[0], votes)
             groups = _grouped(votes)
             new = groups.chosen(_is_new(groups, kept, scale), scale)
             legible = new.sizes * scale >= LEGIBLE
@@ -275,22 +276,20 @@ def resized(pixels: Pixels, scale: float) -> Pixels:
     return np.asarray(cv2.resize(pixels, size, interpolation=way), np.uint8)
 
 
-def _seen(pixels: Pixels, scale: float, ink: Floats, votes: _Votes) -> Found:
-    """What a first look at pixels (H, W, 3) sees, before its digits are told apart."""
-    high, wide = pixels.shape[:2]
-    # The network's input was filled up, which is no part of the picture.
-    rows, columns = (-(-round(side * scale) // 2) for side in (high, wide))
+def _seen(shape: tuple[int, ...], looked: tuple[int, ...], ink: Floats, votes: _Votes) -> Found:
+    """What a first look sees, before its digits are told apart.
+
+    Args:
+        shape: (H, W) of the picture.
+        looked: of the picture as it was looked at.
+    """
+    size = shape[1], shape[0]
+    factors = np.array([shape[1] / looked[1], shape[0] / looked[0]], np.float32)
     places = np.column_stack([votes.columns, votes.rows]).astype(np.float32) * 4 + 2
-    return Found(
-        [],
-        0.0,
-        (wide, high),
-        ink[: max(rows, 4), : max(columns, 4)],
-        NO_GROUPS.middles,
-        NO_GROUPS.sizes,
-        places / np.float32(scale),
-        votes.middles / np.float32(scale),
-    )
+    # The network's input was filled up, which is no part of the picture.
+    ink = ink[: (looked[0] + 1) // 2, : (looked[1] + 1) // 2]
+    middles, reaches = NO_GROUPS.middles, NO_GROUPS.sizes
+    return Found([], 0.0, size, ink, middles, reaches, places * factors, votes.middles * factors)
 
 
 def _votes(ink: Floats, raw: Floats) -> _Votes:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from handwriting import HANDS, Points, curve
+from numpy.typing import NDArray
 from pages import page as paper
 from PIL import Image
 from playwright.sync_api import Browser, Page, Request, ViewportSize, expect, sync_playwright
@@ -207,10 +208,57 @@ def test_the_keyboard_keeps_its_place_and_the_browser_its_keys(page: Page) -> No
 
 def test_a_network_that_was_not_measured(page: Page) -> None:
     """Exported before its end by a program, it has no result."""
-    facts = {"recipe": {"name": "mine"}, "result": {}, "bytes": 2_000_000}
+    facts = {"recipe": {"name": "mine"}, "result": {}, "bytes": 2_000_000, "finder_bytes": 740_000}
     page.route("**/api/model", lambda route: route.fulfill(json=facts))
     page.reload()
-    expect(page.locator("#facts")).to_contain_text("recipe mine, 2.0 MB. It runs on")
+    expect(page.locator("#facts")).to_contain_text("recipe mine, 2.0 MB; the one that finds")
+
+
+def shown_ink(page: Page) -> NDArray[np.float64]:
+    """The rows and columns of the finder's view that are not empty, in fractions of it."""
+    expect(page.locator("#answer")).to_have_attribute("aria-busy", "false")
+    # It is drawn after the frame that shows the answer.
+    drawn = """async () => {
+      await new Promise((done) => requestAnimationFrame(() => setTimeout(() => setTimeout(done))));
+      const { width, height } = finderView.canvas;
+      const copy = new OffscreenCanvas(width, height).getContext("2d");
+      copy.drawImage(finderView.canvas, 0, 0);
+      const { data } = copy.getImageData(0, 0, width, height);
+      return [height, width, Array.from({ length: width * height }, (_, n) => data[4 * n + 3])];
+    }"""
+    height, width, alpha = page.evaluate(drawn)
+    places = np.argwhere(np.array(alpha).reshape(height, width) > 100)
+    return np.asarray(places / [height, width])
+
+
+def test_where_digits_are_found_is_shown(page: Page) -> None:
+    view, caption = page.locator("#finder"), page.locator("#finder-caption")
+    assert len(shown_ink(page)) == 0
+    expect(view).to_have_attribute("aria-label", "The finder sees nothing yet")
+    for place, digit in enumerate((2, 6)):
+        write(page, HANDS["school"][digit], left=0.15 + 0.4 * place, top=0.1, height=0.4)
+    ink = shown_ink(page)
+    # As on the sheet, in its upper left; the margin around the sheet is seen, too.
+    assert len(ink) > 100
+    assert ink.min() > 0.1
+    assert ink[:, 0].max() < 0.58
+    assert ink[:, 1].max() < 0.65
+    expect(view).to_have_attribute("aria-label", "The finder sees 2 digits")
+    expect(caption).to_contain_text("2 digits: each spot of ink points to the middle of its digit.")
+    page.keyboard.press("Control+z")
+    fewer = shown_ink(page)
+    assert fewer[:, 1].max() < ink[:, 1].max()
+    expect(view).to_have_attribute("aria-label", "The finder sees 1 digit")
+    page.keyboard.press("Escape")
+    assert len(shown_ink(page)) == 0
+    expect(view).to_have_attribute("aria-label", "The finder sees nothing yet")
+    expect(caption).to_have_text("Each spot of ink points to the middle of its digit.")
+
+
+def test_one_digit_alone_is_not_looked_for(page: Page) -> None:
+    page.locator("#strip button").first.click()
+    expect(page.locator("#finder-caption")).to_contain_text("there is nothing to find")
+    assert len(shown_ink(page)) == 0
 
 
 def pixels(page: Page, name: str) -> str:

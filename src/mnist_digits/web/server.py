@@ -228,13 +228,14 @@ def _overview(found: Found) -> dict[str, Any]:
     to, and the number of the middle that this is for, or -1.
     """
     height, width = found.ink.shape
+    picture = [round(side) for side in found.size]
     votes = np.column_stack([found.places, found.votes, found.owners()]).astype("<f4")
     return {
         "ink": _packed(255 * found.ink),
         "width": width,
         "height": height,
-        "picture": [round(side) for side in found.size],
-        "middles": found.middles.astype(float).round(1).tolist(),
+        "picture": picture,
+        "middles": np.clip(found.middles.astype(float).round(1), 0, picture).tolist(),
         "votes": base64.b64encode(votes.tobytes()).decode(),
         "missed": round(found.missed, 3),
     }
