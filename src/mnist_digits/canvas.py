@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -111,7 +112,7 @@ def chance(random: np.random.Generator, share: float) -> bool:
     return bool(random.random() < share)
 
 
-def fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
+def fixed(points: NDArray[np.floating[Any]]) -> NDArray[np.int32]:
     """Places in sixteenths of a pixel, as OpenCV takes them with so many bits of FRACTION."""
     return np.round(points * (1 << FRACTION)).astype(np.int32)
 

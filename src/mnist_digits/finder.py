@@ -236,6 +236,15 @@ class Finder:
             reaches=REACH * kept.sizes,
         )
 
+    def together(self, pixels: Pixels, glyphs: list[Glyph]) -> Glyph | None:
+        """All the ink where these glyphs are, as that of one digit."""
+        corners = np.array([glyph.box for glyph in glyphs], np.float32)
+        box = np.concatenate([corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)])
+        view = _view(pixels, box, 0.0)
+        ink, raw = self.look(view.pixels[None])
+        seen = _votes(ink[0], raw[0])
+        return _glyph(ink[0], seen, np.ones(len(seen.sizes), bool), view)
+
     def certainty(self, surely: float) -> float:
         """The probability that ink of which the network is so sure is a digit's, and all of it."""
         odds = np.log(max(surely, 1e-4) / max(1 - surely, 1e-4))

@@ -33,6 +33,8 @@ NO_DIGIT = 0.3
 MAXIMUM_BYTES = 1_000_000_000
 # More than this are not digits on a page but the weave of a carpet.
 MAXIMUM_DIGITS = 1000
+# One digit may be found in so many pieces.
+MAXIMUM_PIECES = 4
 # Ink that belongs to no digit makes a reading incomplete if it is as much as this part of one's.
 MISSED = 0.25
 # Fewer digits that are not sure are not turned: a 6 is a 9 then.
@@ -202,10 +204,7 @@ class Reader:
         picture = open_picture(source)
         reading = self._read_framed(picture.pixels)
         if not reading.rows:
-            reading = self._read_rows(picture.pixels)
-            best = max(reading.digits, key=_prominence, default=None)
-            alone = best is not None and len(reading.digits) == 1
-            reading = replace(reading, rows=[[best]] if best else [], complete=alone)
+            reading = self._read_one(picture.pixels)
         return reading.scaled(picture.reduction)
 
     def _read_framed(self, pixels: Pixels) -> Reading:
@@ -216,6 +215,21 @@ class Reader:
         ys, xs = np.nonzero(image > 16)
         box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
         return Reading([[self._digit(image, self.classify(image[None])[0], box)]])
+
+    def _read_one(self, pixels: Pixels) -> Reading:
+        """The digit that stands out most among those that are found; or all of them as one."""
+        found = self.finder.find(pixels)
+        glyphs = found.glyphs
+        if 1 < len(glyphs) <= MAXIMUM_PIECES:
+            whole = self.finder.together(pixels, glyphs)
+            glyphs = [*glyphs, whole] if whole else glyphs
+        digits = self.answers(glyphs)
+        best = max(digits, key=_prominence, default=None)
+        if best is None:
+            return Reading([], found=found)
+        others = [_height(d) for d in digits if not _within(d.box, best.box)]
+        complete = max(others, default=0) < 0.5 * _height(best) and found.missed < MISSED
+        return Reading([[best]], complete, found)
 
     def _read_any_way_up(self, pixels: Pixels) -> Reading:
         """As the picture is; if several digits are not sure, as it is turned if that is clearer."""
@@ -311,6 +325,12 @@ def turned_back(
     if turns == 2:
         return wide - x1, high - y1, wide - x0, high - y0
     return y0, high - x1, y1, high - x0
+
+
+def _within(box: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether the middle of a box lies in the other one."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return other[0] <= x <= other[2] and other[1] <= y <= other[3]
 
 
 def _height(digit: Digit) -> float:

@@ -237,7 +237,7 @@ ROBUST = Recipe(
     widths=(64, 160),
     hidden=128,
     contrast="frame",
-    epochs=18,
+    epochs=36,
     learning_rate=0.01,
     rotation=11,
     shear=11,
@@ -246,7 +246,6 @@ ROBUST = Recipe(
     elastic=1,
     drawn=0.1,
     flags=0.2,
-    found=0.8,
     appearance=0.35,
     negatives=0.3,
 )
