@@ -119,12 +119,12 @@ def test_shadows_do_not_matter(finder: Finder, images: Pixels) -> None:
 @pytest.mark.parametrize("tilt", [0.0, 1.5])
 def test_ruled_and_squared_paper(tilt: float, finder: Finder, images: Pixels) -> None:
     pixels = page([(images[n], 60 + 80 * n, 110, 64) for n in range(4)])
-    lines = np.full((500, 600), 1.0, np.float32)
-    lines[::40] = 0.75
-    lines[1::40] = 0.75
+    lines, squares = np.ones((2, 500, 600), np.float32)
+    lines[::40] = lines[1::40] = 0.75
+    squares[:, ::40] = squares[:, 1::40] = 0.75
     turn = cv2.getRotationMatrix2D((300, 250), tilt, 1)
     for squared in (False, True):
-        ruled = np.minimum(lines, lines[:, :1].T[:, :600]) if squared else lines
+        ruled = np.minimum(lines, squares) if squared else lines
         ruled = cv2.warpAffine(ruled, turn, (600, 500))[100:400, 100:500, None]
         found = finder.find((pixels * ruled).astype(np.uint8))
         assert len(found.glyphs) == 4

@@ -69,11 +69,11 @@ def calibrate(model: nn.Module, recipe: Recipe, held_out: Digits) -> Calibration
     return Calibration(temperature, round(min(max(at_digits, at_negatives), 0.9999), 4))
 
 
-def _threshold(confidence: Tensor, wrong: Tensor) -> float:
-    """The lowest confidence above which at most SURE_ERRORS of the answers are wrong."""
+def _threshold(confidence: Tensor, wrong: Tensor, most: float = SURE_ERRORS) -> float:
+    """The lowest confidence above which at most a share of the answers is wrong."""
     order = confidence.argsort(descending=True)
     errors = wrong[order].cumsum(0)
-    allowed = errors <= SURE_ERRORS * torch.arange(1, len(order) + 1)
+    allowed = errors <= most * torch.arange(1, len(order) + 1)
     return float(confidence[order][allowed.nonzero()[-1, 0]]) if allowed.any() else 1.0
 
 
@@ -96,6 +96,11 @@ CERTAIN = Certainty(0.0, 10.0)
 
 # Scenes to calibrate on: other ones than the finder, and the network that reads, learned from.
 SCENES, STREAM = 4000, 2
+# But not with these: a letter l or O, a scribbled ring are digits for all that one can see.
+LIKE_DIGITS = frozenset({"letters", "scribbles", "marks", "things", "none"})
+# Of the sure answers in scenes. More may be wrong than of SURE_ERRORS: many scenes are worse than
+# what people would photograph, and some of their digits hardly legible.
+SURE_SCENE_ERRORS = 0.005
 
 
 def calibrate_reading(
@@ -105,7 +110,7 @@ def calibrate_reading(
 
     The certainty is the one of the greatest likelihood, where an answer is right if the ink is
     one digit's and the network reads it right. The threshold becomes the least one at which at
-    most SURE_ERRORS of the sure answers are wrong, but no less than it was.
+    most SURE_SCENE_ERRORS of the sure answers are wrong, but no less than it was.
     """
     answers = scene_answers(Reader.load(model, threads=1), held_out)
     reads, finds, right = torch.from_numpy(answers).T
@@ -123,7 +128,7 @@ def calibrate_reading(
     optimizer.step(loss)
     slope, offset = weights.detach().tolist()
     confidence = reads * torch.sigmoid(slope * logits + offset)
-    at_scenes = _threshold(confidence, right == 0)
+    at_scenes = _threshold(confidence, right == 0, SURE_SCENE_ERRORS)
     sure_above = round(min(max(calibration.sure_above, at_scenes), 0.9999), 4)
     return Certainty(slope, offset), replace(calibration, sure_above=sure_above)
 
@@ -138,6 +143,8 @@ def scene_answers(reader: Reader, digits: Digits) -> NDArray[np.float64]:
     rows = []
     for number in range(SCENES):
         made = scene(np.random.default_rng((0, STREAM, number)), glyphs)
+        if made.features & LIKE_DIGITS:
+            continue
         pairs = matched(reader.finder.find(made.pixels).glyphs, made)
         read = reader.answers([glyph for glyph, _ in pairs])
         for (glyph, digit), answer in zip(pairs, read, strict=True):

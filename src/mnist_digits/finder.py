@@ -35,7 +35,9 @@ STRIDE = 32
 # A second look shows so many times the size of the digit: some of what is around it.
 AROUND = 1.7
 # In a first look digits should be so large, in pixels: otherwise the picture is reduced less.
-LEGIBLE = 22.0
+LEGIBLE = 28.0
+# Where they are smaller in its own pixels, a picture is enlarged to twice them, or up to this side.
+ENLARGED = 1024
 # The smallest that it was trained on; and what is smaller beside digits is dust, as a fraction of
 # their size.
 LEAST_SIZE, DUST = 9.0, 0.2
@@ -52,7 +54,7 @@ class Glyph:
     Attributes:
         ink: float32 (h, w), 0 to 1.
         box: x0, y0, x1, y1 in pixels of what was searched.
-        surely: from 0 to 1, how clearly it is the ink of one digit.
+        surely: from 0.5 to 1, how much ink its places are, for all but the faintest quarter.
     """
 
     ink: Floats
@@ -206,7 +208,7 @@ class Finder:
         """The digits in pixels (H, W, 3).
 
         Digits that are too small in a first look are looked for again where the picture is
-        reduced by half as much, down to its own pixels.
+        reduced by half as much, down to its own pixels; a small picture is enlarged for them.
         """
         longest = max(pixels.shape[:2])
         side = min(LOOK, max(longest, CLOSER))
@@ -222,9 +224,10 @@ class Finder:
             legible = new.sizes * scale >= LEGIBLE
             kept = kept.joined(new.chosen(legible))
             smaller = new.chosen(~legible)
-            if side >= longest or (len(kept.sizes) and not len(smaller.sizes)):
+            most = max(longest, min(2 * longest, ENLARGED)) if len(smaller.sizes) else longest
+            if side >= most or (len(kept.sizes) and not len(smaller.sizes)):
                 break
-            side = min(2 * side, longest)
+            side = min(2 * side, most)
         kept = kept.joined(smaller)
         glyphs = self._second_looks(pixels, kept)
         return replace(
@@ -487,5 +490,6 @@ def _glyph(ink: Floats, seen: _Votes, own: NDArray[np.bool_], view: _View) -> Gl
     if (inside[2:] <= inside[:2]).any():
         return None
     sides = inside + np.tile(view.corner, 2)
-    surely = float(part[part > 0.4].mean())
+    # Not the mean: strokes fade out at their rims, fine ones all over.
+    surely = float(np.percentile(seen.weights[own], 25))
     return Glyph(np.where(part < 0.15, 0, part), tuple(sides.tolist()), surely)

@@ -190,6 +190,8 @@ def train_finder(
 
 def _batches(recipe: FinderRecipe, digits: Digits, start: int, workers: int) -> Iterator[Batch]:
     """The batches of scenes from the `start`th on."""
+    # OpenCV's threads would not live on in the processes that make scenes, which then wait for them.
+    cv2.setNumThreads(1)
     glyphs = load_glyphs(digits, recipe.drawn, recipe.seed)
     letters()  # made once, before the processes part
     yield from DataLoader(
@@ -197,7 +199,6 @@ def _batches(recipe: FinderRecipe, digits: Digits, start: int, workers: int) -> 
         recipe.batch_size,
         sampler=range(start * recipe.batch_size, recipe.steps * recipe.batch_size),
         num_workers=workers,
-        worker_init_fn=lambda _: cv2.setNumThreads(1),
         prefetch_factor=8 if workers else None,
     )
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from .canvas import Placed
+from .canvas import SIDE, Placed
 from .dataset import Digits
 from .finder import Finder, Glyph
 from .framing import frame
@@ -25,7 +25,7 @@ MOST_OF_A_SCENE = 6
 # Other scenes than those that the finder is trained on.
 FOUND_STREAM = 1
 # Less of what was found and what was drawn in common is another thing, or a part of a digit.
-SAME = 0.6
+SAME = 0.45
 
 
 def with_found(digits: Digits, share: float, seed: int) -> Digits:
@@ -57,15 +57,33 @@ def find_digits(finder: Finder, glyphs: Glyphs, count: int, seed: int) -> Digits
 
 
 def matched(glyphs: list[Glyph], made: Scene) -> list[tuple[Glyph, Placed | None]]:
-    """What was found in a scene, each with the digit that it is; None where it is none."""
+    """What was found in a scene, each with the digit that it is; None where it is none.
+
+    What does not count there, as little is seen of it, is left out.
+    """
     seen = np.unique(made.owner)
     digits = [digit for number, digit in enumerate(made.digits) if number in seen]
+    boxes = [_filled(digit.box) for digit in digits]
     pairs: list[tuple[Glyph, Placed | None]] = []
     for glyph in glyphs:
-        shares = [_in_common(glyph.box, digit.box) for digit in digits]
+        x0, y0, x1, y1 = (round(side) for side in glyph.box)
+        owners = made.owner[y0:y1, x0:x1]
+        if (owners == -2).sum() > (owners >= 0).sum():
+            continue
+        shares = [_in_common(_filled(glyph.box), box) for box in boxes]
         best = int(np.argmax(shares)) if shares else -1
         pairs.append((glyph, digits[best] if shares and shares[best] > SAME else None))
     return pairs
+
+
+def _filled(box: tuple[float, ...]) -> tuple[float, ...]:
+    """The part of a box that lies in the picture, made at least half as wide as it is high.
+
+    The breadth of a 1 is that of the pen, and hardly to be found exactly.
+    """
+    x0, y0, x1, y1 = (min(max(side, 0), SIDE) for side in box)
+    more = max(0.0, (y1 - y0) / 2 - (x1 - x0)) / 2
+    return x0 - more, y0, x1 + more, y1
 
 
 def _in_common(one: tuple[float, ...], other: tuple[float, ...]) -> float:

@@ -245,7 +245,7 @@ def _camera(canvas: Canvas, page: Floats) -> NDArray[np.uint8]:
         page = page + _static(random)[:, :, None] * deviation
     picture = (np.clip(page, 0, 1) * 255).astype(np.uint8)
     sizes = [digit.size for digit in canvas.digits]
-    if canvas.has("enlarged") and min(sizes, default=100) > 40:
+    if canvas.has("enlarged") and min(sizes, default=100) > 20:
         picture = _from_few_pixels(canvas, picture, min(sizes, default=100))
     if chance(random, 0.3):
         picture = _jpeg(picture, int(random.integers(25, 92)))
@@ -253,8 +253,8 @@ def _camera(canvas: Canvas, page: Floats) -> NDArray[np.uint8]:
 
 
 def _from_few_pixels(canvas: Canvas, picture: NDArray[np.uint8], size: float) -> NDArray[np.uint8]:
-    """As if the picture had had so few pixels that a digit was 14 or more of them high."""
-    side = int(log_uniform(canvas.random, max(24, SIDE * 14 / size), 160))
+    """As if the picture had had so few pixels that a digit was 11 or more of them high."""
+    side = int(log_uniform(canvas.random, max(24, SIDE * 11 / size), 160))
     small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
     if chance(canvas.random, 0.4):
         small = _jpeg(small, int(canvas.random.integers(40, 95)))

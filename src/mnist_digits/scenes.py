@@ -28,12 +28,12 @@ LAYOUTS = {"one": 0.3, "rows": 0.3, "table": 0.06, "scattered": 0.1, "window": 0
 FEATURES = {
     "whole": 0.05,  # as high as the picture
     "tiny": 0.06,
-    "touching": 0.12,
+    "touching": 0.16,
     "broken": 0.12,
-    "boxed": 0.08,
-    "circled": 0.12,
+    "boxed": 0.12,
+    "circled": 0.14,
     "underlined": 0.05,
-    "crossed": 0.05,  # a line through the digits
+    "crossed": 0.08,  # a line through the digits
     "deleted": 0.04,  # so that they count no more
     "letters": 0.22,
     "marks": 0.1,  # + - = , . ( ) and the like
