@@ -98,6 +98,8 @@ CERTAIN = Certainty(0.0, 10.0)
 SCENES, STREAM = 4000, 2
 # But not with these: a letter l or O, a scribbled ring are digits for all that one can see.
 LIKE_DIGITS = frozenset({"letters", "scribbles", "marks", "things", "none"})
+# What has so much in common with a digit is that one, well or badly found.
+SAME_DIGIT = 0.45
 # Of the sure answers in scenes. More may be wrong than of SURE_ERRORS: many scenes are worse than
 # what people would photograph, and some of their digits hardly legible.
 SURE_SCENE_ERRORS = 0.005
@@ -145,7 +147,7 @@ def scene_answers(reader: Reader, digits: Digits) -> NDArray[np.float64]:
         made = scene(np.random.default_rng((0, STREAM, number)), glyphs)
         if made.features & LIKE_DIGITS:
             continue
-        pairs = matched(reader.finder.find(made.pixels).glyphs, made)
+        pairs = matched(reader.finder.find(made.pixels).glyphs, made, SAME_DIGIT)
         read = reader.answers([glyph for glyph, _ in pairs])
         for (glyph, digit), answer in zip(pairs, read, strict=True):
             right = digit is not None and digit.label == answer.digit

@@ -190,7 +190,7 @@ def train_finder(
 
 def _batches(recipe: FinderRecipe, digits: Digits, start: int, workers: int) -> Iterator[Batch]:
     """The batches of scenes from the `start`th on."""
-    # OpenCV's threads would not live on in the processes that make scenes, which then wait for them.
+    # OpenCV's threads do not live on in the processes that make scenes, which would wait for them.
     cv2.setNumThreads(1)
     glyphs = load_glyphs(digits, recipe.drawn, recipe.seed)
     letters()  # made once, before the processes part

@@ -25,7 +25,7 @@ MOST_OF_A_SCENE = 6
 # Other scenes than those that the finder is trained on.
 FOUND_STREAM = 1
 # Less of what was found and what was drawn in common is another thing, or a part of a digit.
-SAME = 0.45
+SAME = 0.6
 
 
 def with_found(digits: Digits, share: float, seed: int) -> Digits:
@@ -56,7 +56,9 @@ def find_digits(finder: Finder, glyphs: Glyphs, count: int, seed: int) -> Digits
     return Digits(images, torch.tensor(labels[:count]))
 
 
-def matched(glyphs: list[Glyph], made: Scene) -> list[tuple[Glyph, Placed | None]]:
+def matched(
+    glyphs: list[Glyph], made: Scene, same: float = SAME
+) -> list[tuple[Glyph, Placed | None]]:
     """What was found in a scene, each with the digit that it is; None where it is none.
 
     What does not count there, as little is seen of it, is left out.
@@ -72,7 +74,7 @@ def matched(glyphs: list[Glyph], made: Scene) -> list[tuple[Glyph, Placed | None
             continue
         shares = [_in_common(_filled(glyph.box), box) for box in boxes]
         best = int(np.argmax(shares)) if shares else -1
-        pairs.append((glyph, digits[best] if shares and shares[best] > SAME else None))
+        pairs.append((glyph, digits[best] if shares and shares[best] > same else None))
     return pairs
 
 
