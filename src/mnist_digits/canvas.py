@@ -67,7 +67,7 @@ class Canvas:
         else:
             radius = random.uniform(0.015, 0.075) if fineness < 0.8 else random.uniform(0.06, 0.18)
         uneven, bend = random.choice([0, 0.3]), random.choice([0, 0.8, 1.8])
-        return Pen(radius, uneven, bend, matrix, radius > 0.04 and chance(random, 0.1))
+        return Pen(radius, uneven, bend, matrix, radius > 0.04 and chance(random, 0.16))
 
     def thickness(self, size: float, low: float, high: float) -> int:
         """Of a line, in pixels; from `low` to `high` of a digit's size."""

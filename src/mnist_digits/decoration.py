@@ -17,7 +17,10 @@ def decorate(canvas: Canvas) -> None:
     rows: dict[int, list[Placed]] = {}
     for digit in canvas.digits:
         rows.setdefault(digit.row, []).append(digit)
-    for digit in canvas.digits:
+    for number, digit in enumerate(canvas.digits):
+        # An empty ring would be a zero: what is in it has to be seen, and as clearly.
+        if not (canvas.owner == number).any() or 2 * canvas.pen.radius * digit.size < 1:
+            continue
         if canvas.has("boxed") and chance(random, 0.85):
             _box(canvas, digit)
         if canvas.has("circled") and chance(random, 0.85):
@@ -73,7 +76,7 @@ def _underline(canvas: Canvas, row: list[Placed]) -> None:
     size = row[0].size
     x0, x1 = min(d.box[0] for d in row), max(d.box[2] for d in row)
     low = max(d.box[3] for d in row)
-    for place in [low + size * canvas.random.uniform(-0.05, 0.35)] * (
+    for place in [low + size * canvas.random.uniform(0.05, 0.35)] * (
         2 if chance(canvas.random, 0.2) else 1
     ):
         start = (

@@ -170,7 +170,7 @@ def letters(digits: Tensor, _: Tensor) -> Tensor:
 
 
 @cache
-def letter_bank() -> Tensor:
+def letter_bank(alphabet: str = LETTERS) -> Tensor:
     """Every letter in every font, framed as digits are: uint8 (L, 1, 28, 28)."""
     import matplotlib
     from PIL import Image, ImageDraw, ImageFont
@@ -182,7 +182,7 @@ def letter_bank() -> Tensor:
     frames = []
     for font in chosen:
         face = ImageFont.truetype(str(font), 60)  # Pillow 10.1 takes no Path
-        for letter in LETTERS:
+        for letter in alphabet:
             page = Image.new("L", (120, 120))
             ImageDraw.Draw(page).text((25, 15), letter, fill=255, font=face)
             box = page.getbbox()

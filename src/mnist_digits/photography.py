@@ -46,8 +46,13 @@ def _paper_colour(canvas: Canvas) -> Floats:
 
 
 def _contrasting(canvas: Canvas, paper: Floats, low: float, high: float) -> Floats:
-    """The colour of an ink, so much darker than the paper, as a fraction of it."""
+    """The colour of an ink, so much darker than the paper, as a fraction of it; or any other."""
     random = canvas.random
+    if chance(random, 0.15):
+        for _ in range(5):
+            shade = random.random(3)
+            if np.abs(shade - paper).max() > low + 0.2:
+                return shade.astype(np.float32)
     colour = np.ones(3) if chance(random, 0.5) else random.uniform(0.4, 1.2, 3)
     return np.clip(paper * (1 - random.uniform(low, high) * np.clip(colour, 0, 1)), 0, 1).astype(
         np.float32

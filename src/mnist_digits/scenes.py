@@ -31,11 +31,11 @@ FEATURES = {
     "touching": 0.16,
     "broken": 0.12,
     "boxed": 0.12,
-    "circled": 0.14,
+    "circled": 0.12,
     "underlined": 0.05,
     "crossed": 0.08,  # a line through the digits
     "deleted": 0.04,  # so that they count no more
-    "letters": 0.22,
+    "letters": 0.16,
     "marks": 0.1,  # + - = , . ( ) and the like
     "scribbles": 0.14,
     "ruled": 0.11,
