@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .drawing import only_piece
 from .errors import CheckpointError, PictureError
 from .finder import Finder, Found, Glyph
 from .framing import FRAME, as_framed, frame
@@ -220,10 +221,10 @@ class Reader:
         """The digit that stands out most among those that are found; or all of them as one."""
         found = self.finder.find(pixels)
         glyphs = found.glyphs
-        if 1 < len(glyphs) <= MAXIMUM_PIECES:
+        whole = only_piece(pixels)
+        if not whole and 1 < len(glyphs) <= MAXIMUM_PIECES:
             whole = self.finder.together(pixels, glyphs)
-            glyphs = [*glyphs, whole] if whole else glyphs
-        digits = self.answers(glyphs)
+        digits = self.answers([*glyphs, whole] if whole else glyphs)
         best = max(digits, key=_prominence, default=None)
         if best is None:
             return Reading([], found=found)
@@ -248,6 +249,9 @@ class Reader:
         if len(found.glyphs) > MAXIMUM_DIGITS:
             return Reading([], complete=False, found=found)
         digits = self.answers(found.glyphs)
+        piece = only_piece(pixels) if len(digits) <= 1 else None
+        if piece:
+            digits = [max([*digits, *self.answers([piece])], key=_prominence)]
         read = [digit for digit in digits if digit.confidence >= NO_DIGIT]
         size = float(np.median([_height(digit) for digit in read])) if read else 0.0
         doubtful = [d for d in digits if d.confidence < NO_DIGIT and _height(d) > 0.5 * size]

@@ -237,7 +237,7 @@ ROBUST = Recipe(
     widths=(64, 160),
     hidden=128,
     contrast="frame",
-    epochs=16,
+    epochs=13,
     learning_rate=0.01,
     rotation=11,
     shear=11,
@@ -248,7 +248,7 @@ ROBUST = Recipe(
     flags=0.2,
     appearance=0.35,
     negatives=0.3,
-    found=0.8,
+    found=0.5,
 )
 """For pictures, not only for MNIST: the recipe of the model that the package ships.
 

@@ -1,0 +1,29 @@
+"""A drawing of one digit: the only piece of ink on even ground needs no network to be found."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .finder import Glyph
+
+# The ground differs by no more than this from one colour, along nearly all of the picture's rim;
+# ink differs from it by more than twice as much.
+EVEN, OF_RIM = 8, 0.9
+
+
+def only_piece(pixels: NDArray[np.uint8]) -> Glyph | None:
+    """The ink of pixels (H, W, 3), if it is in one piece, on even ground; else None."""
+    rim = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).astype(np.float32)
+    ground = np.median(rim, axis=0)
+    if (np.abs(rim - ground).max(axis=1) <= EVEN).mean() < OF_RIM:
+        return None
+    differs = np.abs(pixels - ground).max(axis=2).astype(np.float32)
+    darkest = float(differs.max())
+    ink = (differs > darkest / 2).astype(np.uint8)
+    if darkest <= 2 * EVEN or cv2.connectedComponents(ink)[0] != 2:
+        return None
+    x, y, wide, high = cv2.boundingRect(ink)
+    part = differs[y : y + high, x : x + wide] / darkest
+    return Glyph(part, (x, y, x + wide, y + high), 1.0)
