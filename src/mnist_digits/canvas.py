@@ -63,9 +63,9 @@ class Canvas:
         matrix = rotation @ np.array([[log_uniform(random, 0.65, 1.5), slant], [0, 1]])
         fineness = random.random()
         if fineness < 0.25:
-            radius = log_uniform(random, 0.002, 0.015)
+            radius = log_uniform(random, 0.004, 0.015)
         else:
-            radius = random.uniform(0.015, 0.075) if fineness < 0.8 else random.uniform(0.06, 0.18)
+            radius = random.uniform(0.015, 0.075) if fineness < 0.8 else random.uniform(0.06, 0.14)
         uneven, bend = random.choice([0, 0.3]), random.choice([0, 0.8, 1.8])
         return Pen(radius, uneven, bend, matrix, radius > 0.04 and chance(random, 0.16))
 

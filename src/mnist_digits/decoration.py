@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from .canvas import SIDE, Canvas, Placed, chance, fixed, log_uniform, paste
-from .glyphs import draw_glyph, letters
+from .glyphs import OF_WORDS, draw_glyph, letters
 
 
 def decorate(canvas: Canvas) -> None:
@@ -174,13 +174,15 @@ def _beside(canvas: Canvas, draw: Callable[[Canvas], None]) -> None:
 
 def _letters(canvas: Canvas) -> None:
     """A word or a letter, written by hand or printed."""
-    random, bank = canvas.random, letters()
+    random = canvas.random
     height = log_uniform(random, 10, 120) if chance(random, 0.5) else log_uniform(random, 10, 40)
     x, y = random.uniform(-20, SIDE - 20), random.uniform(0, SIDE)
     layer = canvas.same if chance(random, 0.6) else canvas.other
     pen = canvas.pen if chance(random, 0.5) else canvas.some_pen()
     step = height * random.uniform(0.6, 0.95)
-    for _ in range(1 if height > 60 else random.integers(1, 9)):
+    count = 1 if height > 60 else int(random.integers(1, 9))
+    for _ in range(count):
+        bank = letters(OF_WORDS) if count > 3 and chance(random, 0.3) else letters()
         ink, _mask = draw_glyph(
             random,
             bank,

@@ -27,7 +27,7 @@ from .dataset import Digits
 from .errors import CheckpointError
 from .files import write_whole
 from .finder_model import OFFSET_UNIT, SIZE_UNIT, FinderNet
-from .glyphs import Glyphs, letters, load_glyphs
+from .glyphs import LETTERS, OF_WORDS, Glyphs, letters, load_glyphs
 from .recipe import FinderRecipe
 from .scenes import Scene, scene
 
@@ -193,7 +193,8 @@ def _batches(recipe: FinderRecipe, digits: Digits, start: int, workers: int) -> 
     # OpenCV's threads do not live on in the processes that make scenes, which would wait for them.
     cv2.setNumThreads(1)
     glyphs = load_glyphs(digits, recipe.drawn, recipe.seed)
-    letters()  # made once, before the processes part
+    for alphabet in (LETTERS, OF_WORDS):
+        letters(alphabet)  # made once, before the processes part
     yield from DataLoader(
         SceneSet(glyphs, recipe),
         recipe.batch_size,

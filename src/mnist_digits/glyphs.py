@@ -22,6 +22,11 @@ SIDE = 28 * ZOOM
 
 # Slanted, squeezed and drawn with any pen more of them are like digits than printed (D, L, T, h).
 LETTERS = "ACEFHKMNPQRUVWXacdefkmnptuvwx"
+# The others are told from digits by the word that they stand in.
+OF_WORDS = "BDGIJLOSTYZbghijloqrsyz"
+
+# The radius of a pen, as a fraction of the height, that closes no loop.
+FINE = 0.03
 
 Floats = NDArray[np.float32]
 
@@ -86,11 +91,11 @@ def load_glyphs(digits: Digits, drawn: int, seed: int = 0) -> Glyphs:
 
 
 @cache
-def letters() -> Glyphs:
-    """Printed letters, none that some people write like a digit."""
+def letters(alphabet: str = LETTERS) -> Glyphs:
+    """Printed letters; by default none that some people write like a digit."""
     from .negatives import letter_bank
 
-    images = letter_bank(LETTERS)[:, 0].numpy()
+    images = letter_bank(alphabet)[:, 0].numpy()
     return Glyphs(skeleton_distances(images), images, np.full(len(images), -1, np.int64))
 
 
@@ -153,7 +158,7 @@ def draw_glyph(
         distances = cv2.remap(distances, *bent, cv2.INTER_LINEAR, borderValue=255)
     distance = cv2.warpAffine(distances, matrix, (side, side), borderValue=255).astype(np.float32)
     distance *= scale / UNIT
-    radius = np.float32(max(pen.radius * height, 0.25))
+    radius = np.float32(max(_open_radius(distances, pen.radius) * height, 0.25))
     if radius < 0.7 * scale:
         distance = _to_fine_skeleton(distance, scale)
     breadth: Floats | np.float32 = radius
@@ -166,6 +171,21 @@ def draw_glyph(
         breadth = radius = np.float32(rim)
     ink = np.clip(breadth - distance + 0.5, 0, min(1.0, 2 * float(radius)))
     return ink, distance <= np.maximum(breadth, 0.7)
+
+
+def _open_radius(distances: NDArray[np.uint8], radius: float) -> float:
+    """The radius of a pen, as a fraction of the height, or less: so that loops stay open."""
+    holes = _holes(distances, FINE)
+    while radius > FINE and _holes(distances, radius + FINE / 2) != holes:
+        radius *= 0.8
+    return radius
+
+
+def _holes(distances: NDArray[np.uint8], radius: float) -> int:
+    """How many pieces of ground a glyph leaves that is drawn with such a pen."""
+    return cv2.connectedComponents(
+        (distances > radius * 20 * ZOOM * UNIT).astype(np.uint8), ltype=cv2.CV_16U
+    )[0]
 
 
 def _to_fine_skeleton(distance: Floats, scale: float) -> Floats:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .canvas import SIDE, Canvas, chance, log_uniform
 from .glyphs import Floats
+
+# Of 255: ink that differs less from its paper is not made out by people either.
+LEAST_CONTRAST = 14
 
 
 def photographed(canvas: Canvas) -> NDArray[np.uint8]:
@@ -31,7 +36,28 @@ def photographed(canvas: Canvas) -> NDArray[np.uint8]:
     _light(canvas, page)
     if canvas.has("inverted"):
         page = 1 - page
-    return _camera(canvas, page)
+    picture = _camera(canvas, page)
+    for number in range(len(canvas.digits)):
+        if not _legible(canvas, picture, number):
+            canvas.owner[canvas.owner == number] = -2
+    return picture
+
+
+def _legible(canvas: Canvas, picture: NDArray[np.uint8], number: int) -> bool:
+    """Whether a digit stands out from what is around it, in at least one colour.
+
+    By LEAST_CONTRAST, and by more than what is around it varies itself.
+    """
+    x0, y0, x1, y1 = canvas.digits[number].box
+    part = slice(max(0, y0 - 3), max(0, y1 + 3)), slice(max(0, x0 - 3), max(0, x1 + 3))
+    owner, colours = canvas.owner[part], picture[part]
+    around = colours[(owner == -1) & (canvas.ink[part] < 0.05)]
+    ink = colours[owner == number]
+    if not len(ink) or not len(around):
+        return bool(len(ink))
+    low, middle, high = np.quantile(around, (0.16, 0.5, 0.84), axis=0)
+    contrast = np.abs(np.median(ink, axis=0) - middle)
+    return bool(((contrast >= LEAST_CONTRAST) & (contrast > (high - low) / 2)).any())
 
 
 def _paper_colour(canvas: Canvas) -> Floats:
@@ -269,7 +295,14 @@ def _from_few_pixels(canvas: Canvas, picture: NDArray[np.uint8], size: float) ->
 
 def _static(random: np.random.Generator) -> Floats:
     """Normal values (256, 256): grain of single pixels."""
-    return random.standard_normal((SIDE, SIDE), np.float32)
+    top, left = random.integers(0, SIDE, 2)
+    return _grain()[top : top + SIDE, left : left + SIDE]
+
+
+@cache
+def _grain() -> Floats:
+    """A sheet of grain to cut from: drawn anew for each scene, it took a tenth of all the time."""
+    return np.random.default_rng(0).standard_normal((2 * SIDE, 2 * SIDE), np.float32)
 
 
 def _noise(random: np.random.Generator, strength: float) -> Floats:

@@ -24,19 +24,19 @@ from .photography import photographed
 from .writing import write
 
 # What is in a scene, and in which share of all scenes of digits.
-LAYOUTS = {"one": 0.3, "rows": 0.3, "table": 0.06, "scattered": 0.1, "window": 0.12, "none": 0.12}
+LAYOUTS = {"one": 0.3, "rows": 0.3, "table": 0.06, "scattered": 0.1, "window": 0.1, "none": 0.14}
 FEATURES = {
     "whole": 0.05,  # as high as the picture
     "tiny": 0.06,
-    "touching": 0.16,
+    "touching": 0.18,
     "broken": 0.12,
     "boxed": 0.12,
     "circled": 0.12,
     "underlined": 0.05,
     "crossed": 0.08,  # a line through the digits
     "deleted": 0.04,  # so that they count no more
-    "letters": 0.16,
-    "marks": 0.1,  # + - = , . ( ) and the like
+    "letters": 0.2,
+    "marks": 0.14,  # + - = , . ( ) and the like
     "scribbles": 0.14,
     "ruled": 0.11,
     "squared": 0.1,
@@ -45,7 +45,7 @@ FEATURES = {
     "stains": 0.1,
     "shadow": 0.18,
     "uneven": 0.5,  # light
-    "faint": 0.15,
+    "faint": 0.1,
     "grain": 0.3,
     "blurred": 0.3,
     "enlarged": 0.2,  # from few pixels
