@@ -25,7 +25,7 @@ from doubt import doubt_table
 from folders import Folder, Frames, folder_table, rapid_text, read_folder
 from other_digits import frames_text, read_placed
 from rapidocr import Rapid, read_by
-from scenes import read_scenes, scene_table
+from scenes import MOST_DIGITS, read_scenes, scene_table
 from sheets import kinds_figure, mistakes_figure
 from tables import machine
 from timing import time_table
@@ -38,9 +38,9 @@ from mnist_digits.glyphs import load_glyphs
 
 HERE = Path(__file__).parent
 SCENES = """Made by a program (`scenes.py`; a few of each kind are in `scenes.png`) from MNIST's
-test digits, {count} of each kind. Some hold a digit that is hardly legible. "All right" is a
-picture whose digits are all read, in their order, and nothing else; of digits one too many counts
-as one wrong."""
+test digits, {count} of each kind; none with more than {most} digits, or with one that does not
+stand out from its ground. "All right" is a picture whose digits are all read, in their order, and
+nothing else; of digits one too many counts as one wrong."""
 
 
 def photographed(test: Digits) -> Frames:
@@ -103,7 +103,7 @@ class Bench:
         answers = read_scenes(self.reader, glyphs, self.options.scenes)
         self.answers["made scenes with digits"] = answers
         yield "## Made scenes"
-        yield SCENES.format(count=self.options.scenes)
+        yield SCENES.format(count=self.options.scenes, most=MOST_DIGITS)
         yield scene_table(answers)
 
     def _folders(self) -> Iterator[str]:

@@ -17,6 +17,8 @@ from mnist_digits import Reader
 from mnist_digits.glyphs import Glyphs
 from mnist_digits.scenes import Scene, scene
 
+# What a scene holds at most: with fifty small ones "all right" would count only how many there are.
+MOST_DIGITS = 12
 # The third number of each seed. The training's seeds have two, which stand for two and zeros.
 STREAM = 999
 
@@ -89,9 +91,11 @@ def example(glyphs: Glyphs, name: str, number: int) -> Scene:
 
 
 def _is_of(kind: Kind, made: Scene) -> bool:
-    """Whether chance has left in the scene what its kind is about."""
+    """Whether chance has left in the scene what its kind is about, and that can be made out."""
     if kind.layouts == NONE:
         return True
+    if (made.owner == -2).any() or len(made.digits) > MOST_DIGITS:
+        return False
     features = kind.features or frozenset()
     if "deleted" in features:
         return 0 < len(made.text.replace("/", "")) < len(made.digits)

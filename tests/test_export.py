@@ -87,7 +87,7 @@ def test_few_negatives_are_sure(
     fast_run: Run, mnist: tuple[Digits, Digits], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As few as is asked for; this small network would be sure of more than a tenth of them."""
-    monkeypatch.setattr("mnist_digits.export.DOUBTED_NEGATIVES", 0.9)
+    monkeypatch.setattr("mnist_digits.calibration.DOUBTED_NEGATIVES", 0.9)
     digits = mnist[1][:2000]
     fitted = calibrate(fast_run.model, FAST, digits)
     with torch.random.fork_rng():

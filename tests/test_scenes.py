@@ -63,7 +63,8 @@ def test_the_text_is_in_reading_order(glyphs: Glyphs) -> None:
     for seed in range(30):
         page = made(glyphs, seed, "table")
         rows = page.text.split("/")
-        assert sum(map(len, rows)) == len(page.digits)
+        seen = [n for n in range(len(page.digits)) if (page.owner == n).any()]
+        assert sum(map(len, rows)) == len(seen)
         heights = [
             np.mean([digit.y for digit in page.digits if digit.row == row])
             for row in sorted({digit.row for digit in page.digits})

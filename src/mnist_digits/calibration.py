@@ -147,9 +147,9 @@ def scene_answers(reader: Reader, digits: Digits) -> NDArray[np.float64]:
         made = scene(np.random.default_rng((0, STREAM, number)), glyphs)
         if made.features & LIKE_DIGITS:
             continue
-        pairs = matched(reader.finder.find(made.pixels).glyphs, made, SAME_DIGIT)
-        read = reader.answers([glyph for glyph, _ in pairs])
-        for (glyph, digit), answer in zip(pairs, read, strict=True):
-            right = digit is not None and digit.label == answer.digit
-            rows.append((float(answer.probabilities.max()), glyph.surely, float(right)))
+        matches = matched(reader.finder.find(made.pixels).glyphs, made)
+        read = reader.answers([match.glyph for match in matches])
+        for match, answer in zip(matches, read, strict=True):
+            right = match.common > SAME_DIGIT and match.label == answer.digit
+            rows.append((float(answer.probabilities.max()), match.glyph.surely, float(right)))
     return np.array(rows)

@@ -30,8 +30,8 @@ FINDER = Path(__file__).parent / "models" / "finder.onnx"
 FORMAT = "mnist-digits finder 1"
 # The first look's longer side; the sides of a second look. The network was trained on 256.
 LOOK, CLOSER = 256, 128
-# The network halves its input five times.
-STRIDE = 32
+# The network halves its input five times; of its votes there is one for so many pixels.
+STRIDE, QUARTER = 32, 4
 # A second look shows so many times the size of the digit: some of what is around it.
 AROUND = 1.7
 # In a first look digits should be so large, in pixels: otherwise the picture is reduced less.
@@ -297,7 +297,7 @@ def _seen(shape: tuple[int, ...], looked: tuple[int, ...], ink: Floats, votes: _
     """
     size = shape[1], shape[0]
     factors = np.array([shape[1] / looked[1], shape[0] / looked[0]], np.float32)
-    places = np.column_stack([votes.columns, votes.rows]).astype(np.float32) * 4 + 2
+    places = np.column_stack([votes.columns, votes.rows]).astype(np.float32) * QUARTER + 2
     # The network's input was filled up, which is no part of the picture.
     ink = ink[: (looked[0] + 1) // 2, : (looked[1] + 1) // 2]
     middles, reaches = NO_GROUPS.middles, NO_GROUPS.sizes
@@ -310,7 +310,8 @@ def _votes(ink: Floats, raw: Floats) -> _Votes:
     strongest = ink.reshape(high, 2, wide, 2).max(axis=(1, 3))
     rows, columns = np.nonzero(strongest > 0.5)
     x, y, sizes = raw[:, rows, columns]
-    middles = np.column_stack([columns * 4 + 1.5 + x, rows * 4 + 1.5 + y]).astype(np.float32)
+    places = np.column_stack([columns, rows]) * QUARTER + (QUARTER - 1) / 2
+    middles = (places + np.column_stack([x, y])).astype(np.float32)
     return _Votes(rows, columns, middles, sizes, strongest[rows, columns])
 
 
@@ -329,7 +330,7 @@ def _is_new(groups: _Groups, kept: _Groups, scale: float) -> NDArray[np.bool_]:
 
 def _missed(votes: _Votes, kept: _Groups, scale: float) -> float:
     """How much ink lies outside of all the digits' boxes, in digits of the median ink."""
-    y, x = 4 * votes.rows + 2, 4 * votes.columns + 2
+    y, x = QUARTER * votes.rows + 2, QUARTER * votes.columns + 2
     covered = np.zeros((y.max(initial=0) + 1, x.max(initial=0) + 1), np.uint8)
     for x0, y0, x1, y1 in (kept.boxes * scale).round().astype(int):
         covered[max(0, y0 - 2) : y1 + 2, max(0, x0 - 2) : x1 + 2] = 1
@@ -348,7 +349,7 @@ def _grouped(votes: _Votes) -> _Groups:
     places = np.maximum(votes.middles / cell, 0).astype(np.int64) + 1
     shape = (int(places[:, 1].max()) + 2, int(places[:, 0].max()) + 2)
     flat = places[:, 1] * shape[1] + places[:, 0]
-    mass = 16 * votes.weights / votes.sizes**2
+    mass = QUARTER**2 * votes.weights / votes.sizes**2
     density = np.bincount(flat, mass, shape[0] * shape[1]).reshape(shape).astype(np.float32)
     density = cv2.GaussianBlur(density, (0, 0), 0.8)
     peaks = (density >= cv2.dilate(density, np.ones((3, 3), np.uint8))) & (density > 1e-4)
@@ -394,7 +395,7 @@ def _boxed(votes: _Votes, mass: Floats, numbers: NDArray[np.int64]) -> _Groups:
         low, high = np.full(len(means), np.inf), np.zeros(len(means))
         np.minimum.at(low, numbers, values)
         np.maximum.at(high, numbers, values + 1)
-        sides[:, side], sides[:, side + 2] = 4 * low, 4 * high
+        sides[:, side], sides[:, side + 2] = QUARTER * low, QUARTER * high
     return _Groups(means[:, :2].astype(np.float32), means[:, 2].astype(np.float32), sides)
 
 

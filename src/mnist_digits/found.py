@@ -7,16 +7,18 @@ slant and form that scenes have.
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from tqdm import tqdm
 
-from .canvas import SIDE, Placed
+from .canvas import SIDE
 from .dataset import Digits
 from .finder import Finder, Glyph
-from .framing import frame
+from .framing import FRAME, frame
 from .glyphs import Glyphs, load_glyphs
 from .scenes import Scene, scene
 
@@ -24,22 +26,33 @@ from .scenes import Scene, scene
 MOST_OF_A_SCENE = 6
 # Other scenes than those that the finder is trained on.
 FOUND_STREAM = 1
-# Less of what was found and what was drawn in common is another thing, or a part of a digit.
-SAME = 0.6
+# What was found and what was drawn are the same digit if they have more than this in common;
+# another thing, or a part of a digit, if they have less than that. In between it is left out.
+SAME, OTHER = 0.6, 0.25
+# Some of these are like digits: to call them none would make the true ones doubtful.
+LIKE_DIGITS = frozenset({"letters", "scribbles"})
 
 
-def with_found(digits: Digits, share: float, seed: int) -> Digits:
-    """The digits, followed by a share of them, and of drawn ones, as the finder finds them."""
+def with_found(digits: Digits, share: float, seed: int) -> tuple[Digits, Tensor]:
+    """The digits, followed by a share of them, and of drawn ones, as the finder finds them.
+
+    Beside them what it takes for digits, but is none: uint8 (N, 1, 28, 28).
+    """
     glyphs = load_glyphs(digits, len(digits) // 3, seed)
-    found = find_digits(Finder.load(threads=1), glyphs, round(share * len(digits)), seed)
-    images = torch.cat([digits.images, found.images.to(digits.device)])
-    return Digits(images, torch.cat([digits.labels, found.labels.to(digits.device)]))
+    found, others = find_digits(Finder.load(threads=1), glyphs, round(share * len(digits)), seed)
+    device = digits.device
+    images = torch.cat([digits.images, found.images.to(device)])
+    return Digits(images, torch.cat([digits.labels, found.labels.to(device)])), others.to(device)
 
 
-def find_digits(finder: Finder, glyphs: Glyphs, count: int, seed: int) -> Digits:
-    """So many digits, framed, that the finder finds in scenes with these glyphs."""
+def find_digits(finder: Finder, glyphs: Glyphs, count: int, seed: int) -> tuple[Digits, Tensor]:
+    """So many digits that the finder finds in scenes with these glyphs, and what is none; framed.
+
+    What is none is uint8 (N, 1, 28, 28), as much as comes to light.
+    """
     frames: list[NDArray[np.uint8]] = []
     labels: list[int] = []
+    others: list[NDArray[np.uint8]] = []
     with tqdm(total=count, desc="digits in scenes", leave=False, disable=None) as bar:
         for number in itertools.count():
             if len(frames) >= count:
@@ -48,25 +61,41 @@ def find_digits(finder: Finder, glyphs: Glyphs, count: int, seed: int) -> Digits
             made = scene(random, glyphs)
             pairs = matched(finder.find(made.pixels).glyphs, made)
             random.shuffle(pairs)
-            known = [(glyph, digit) for glyph, digit in pairs if digit][:MOST_OF_A_SCENE]
-            frames += [frame(glyph.ink) for glyph, _ in known]
-            labels += [digit.label for _, digit in known]
+            known = [pair for pair in pairs if pair.common > SAME][:MOST_OF_A_SCENE]
+            frames += [frame(pair.glyph.ink) for pair in known]
+            labels += [pair.label for pair in known]
+            if not made.features & LIKE_DIGITS:
+                none = [pair for pair in pairs if pair.common < OTHER][:MOST_OF_A_SCENE]
+                others += [frame(pair.glyph.ink) for pair in none]
             bar.update(len(known))
-    images = torch.from_numpy(np.stack(frames[:count]))[:, None]
-    return Digits(images, torch.tensor(labels[:count]))
+    digits = Digits(_images(frames[:count]), torch.tensor(labels[:count]))
+    return digits, _images(others)
 
 
-def matched(
-    glyphs: list[Glyph], made: Scene, same: float = SAME
-) -> list[tuple[Glyph, Placed | None]]:
-    """What was found in a scene, each with the digit that it is; None where it is none.
+def _images(frames: list[NDArray[np.uint8]]) -> Tensor:
+    return torch.from_numpy(np.array(frames, np.uint8).reshape(-1, 1, FRAME, FRAME))
 
-    What does not count there, as little is seen of it, is left out.
+
+@dataclass(frozen=True)
+class Match:
+    """What was found in a scene, and the digit of the scene that is most like it.
+
+    Attributes:
+        label: of the digit; -1 if the scene has none.
+        common: the area that their boxes share, as a fraction of what they cover together.
     """
+
+    glyph: Glyph
+    label: int
+    common: float
+
+
+def matched(glyphs: list[Glyph], made: Scene) -> list[Match]:
+    """What was found in a scene, but for what does not count there, as little is seen of it."""
     seen = np.unique(made.owner)
     digits = [digit for number, digit in enumerate(made.digits) if number in seen]
     boxes = [_filled(digit.box) for digit in digits]
-    pairs: list[tuple[Glyph, Placed | None]] = []
+    matches: list[Match] = []
     for glyph in glyphs:
         x0, y0, x1, y1 = (round(side) for side in glyph.box)
         owners = made.owner[y0:y1, x0:x1]
@@ -74,8 +103,9 @@ def matched(
             continue
         shares = [_in_common(_filled(glyph.box), box) for box in boxes]
         best = int(np.argmax(shares)) if shares else -1
-        pairs.append((glyph, digits[best] if shares and shares[best] > same else None))
-    return pairs
+        label, common = (digits[best].label, shares[best]) if shares else (-1, 0.0)
+        matches.append(Match(glyph, label, common))
+    return matches
 
 
 def _filled(box: tuple[float, ...]) -> tuple[float, ...]:

@@ -109,10 +109,11 @@ def train(
     started = time.perf_counter()
     device, bfloat16 = train.device, uses_bfloat16(recipe.precision, train.device)
     given, steps_per_epoch = len(train), _steps_per_epoch(recipe, train)
+    others = train.images[:0]
     if recipe.found:
         from .found import with_found  # with what reads pictures, which others do not need
 
-        train = with_found(train, recipe.found, recipe.seed)
+        train, others = with_found(train, recipe.found, recipe.seed)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
         model = (model or DigitNet(recipe)).to(device).to(memory_format=torch.channels_last)
@@ -136,7 +137,7 @@ def train(
             title = f"epoch {number} of {recipe.epochs}"
             for batch in tqdm(batches, title, leave=False, disable=None):
                 digits = train[batch]
-                images = augment(_examples(digits, recipe), recipe)
+                images = augment(_examples(digits, recipe, others), recipe)
                 with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                     logits = model(images.contiguous(memory_format=torch.channels_last)).float()
                 loss = _loss(logits, digits.labels, recipe)
@@ -236,8 +237,11 @@ def _apart(ensemble: Run) -> list[Run]:
     return members
 
 
-def _examples(digits: Digits, recipe: Recipe) -> Tensor:
-    """The images (N, 1, 28, 28), some drawn anew, followed by the recipe's share of negatives."""
+def _examples(digits: Digits, recipe: Recipe, others: Tensor) -> Tensor:
+    """The images (N, 1, 28, 28), some drawn anew, followed by the recipe's share of negatives.
+
+    A quarter of the negatives is of the others (M, 1, 28, 28), if there are any.
+    """
     images = digits.images
     drawn = round(recipe.drawn * len(digits))
     if drawn:
@@ -246,8 +250,11 @@ def _examples(digits: Digits, recipe: Recipe) -> Tensor:
         images = with_flags(images, digits.labels, recipe.flags)
     count = round(recipe.negatives * len(digits))
     if count:
-        others = negatives(digits.images[:count], digits.labels[:count])
-        images = torch.cat([images.float(), others])
+        none = negatives(digits.images[:count], digits.labels[:count])
+        if len(others):
+            picks = torch.randint(len(others), (count // 4,), device=others.device)
+            none[: count // 4] = others[picks].float()
+        images = torch.cat([images.float(), none])
     return images
 
 
