@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -30,6 +31,8 @@ from .reader import MODEL, SHIPPED
 from .recipe import ROBUST, FinderRecipe
 from .training import Run, train
 
+# With 16 bits the steps take half as long on processors that have such arithmetic.
+RECIPE = replace(ROBUST, precision="bfloat16")
 # Where the finder's training is kept: it takes the longest.
 FINDER_RUN = Path("runs") / "finder"
 
@@ -43,7 +46,7 @@ def main() -> None:
     print(f"\nTraining twice, to calibrate and on all images\n\n           {report.EPOCH_HEADER}")
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         trial, run = pool.map(_train, ("calibrate", "all"))
-    calibration = calibrate(trial.model, ROBUST, validation)
+    calibration = calibrate(trial.model, RECIPE, validation)
     on_train, on_test = (evaluation.evaluate(run.model, part) for part in (digits, test))
     run.result = checkpoint.result(run, on_train, on_test, digits)
     print(f"\n{calibration}\n\n{report.accuracy_table(on_train, on_test)}")
@@ -90,7 +93,7 @@ def _train(part: str) -> Run:
     def tell(run: Run) -> None:
         print(f"{part:<10} {report.epoch_line(run.history[-1])}", flush=True)
 
-    return train(ROBUST, kept, validation, on_epoch=tell)
+    return train(RECIPE, kept, validation, on_epoch=tell)
 
 
 if __name__ == "__main__":
