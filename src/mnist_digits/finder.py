@@ -28,8 +28,9 @@ Floats = NDArray[np.float32]
 # The network that the package brings along.
 FINDER = Path(__file__).parent / "models" / "finder.onnx"
 FORMAT = "mnist-digits finder 1"
-# The first look's longer side; the sides of a second look. The network was trained on 256.
-LOOK, CLOSER = 256, 128
+# The first look's longer side, and the shortest to which small pictures are enlarged for it; the
+# sides of a second look. The network was trained on 256.
+LOOK, LEAST_LOOK, CLOSER = 256, 192, 128
 # The network halves its input five times; of its votes there is one for so many pixels.
 STRIDE, QUARTER = 32, 4
 # A second look shows so many times the size of the digit: some of what is around it.
@@ -211,7 +212,7 @@ class Finder:
         reduced by half as much, down to its own pixels; a small picture is enlarged for them.
         """
         longest = max(pixels.shape[:2])
-        side = min(LOOK, max(longest, CLOSER))
+        side = min(LOOK, max(longest, LEAST_LOOK))
         kept, seen = NO_GROUPS, None
         while True:
             scale = side / longest
