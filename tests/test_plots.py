@@ -26,6 +26,7 @@ from mnist_digits import (
     evaluate,
     plots,
 )
+from mnist_digits.reader import percentage
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +191,7 @@ def test_a_page_shows_the_digits_that_were_found_and_their_boxes(test_set: Digit
     axes = figure.subfigs[0].axes[0]
     x0, y0, x1, y1 = reading.digits[1].box
     assert values(axes.lines[1]) == ([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0])
-    assert {"7", "2", f"{reading.digits[0].confidence:.1%}"} <= set(texts(figure))
+    assert {"7", "2", percentage(reading.digits[0].confidence)} <= set(texts(figure))
 
 
 def test_a_network_without_mistakes_can_be_shown(test_set: Digits, evaluation: Evaluation) -> None:

@@ -364,15 +364,22 @@ def test_digits_joined_by_a_line_are_not_surely_read_wrong(
         assert reading.text == "17" or not reading.sure
 
 
-def test_a_sum_in_columns(reader: Reader, drawn: dict[str, Pixels]) -> None:
+def test_a_sum_in_columns(reader: Reader, images: Pixels, mnist: tuple[Digits, Digits]) -> None:
+    """Of four writers; the first one's 3 could be a 0."""
+    labels = mnist[1].labels
     cases = []
-    for gap, grain in product((6, 12, 20), (0, 4)):
-        digits = [("1", 120, 30), ("7", 170, 30), ("1", 120, 95), ("7", 170, 95)]
-        digits += [("3", 120, 170 + gap), ("4", 170, 170 + gap)]
-        pixels = page([(drawn[digit], x, y, 50) for digit, x, y in digits])
+    for writer, gap, grain in product(range(4), (6, 12, 20), (0, 4)):
+        one, seven, three, four = (
+            images[(labels == digit).nonzero()[writer].item()] for digit in (1, 7, 3, 4)
+        )
+        digits = [(one, 120, 30), (seven, 170, 30), (one, 120, 95), (seven, 170, 95)]
+        digits += [(three, 120, 170 + gap), (four, 170, 170 + gap)]
+        pixels = page([(image, x, y, 50) for image, x, y in digits])
         pixels[145 + gap : 149 + gap, 90:230] = (20, 20, 60)
         cases.append((grainy(pixels, grain), "17/17/34"))
-    assert rates(reader.read, cases) == [1, 0]
+    right, surely_wrong = rates(reader.read, cases)
+    assert right >= 0.7
+    assert surely_wrong == 0
 
 
 def test_much_smaller_digits_are_not_passed_over_in_silence(

@@ -102,7 +102,7 @@ LIKE_DIGITS = frozenset({"letters", "scribbles", "marks", "things", "none"})
 SAME_DIGIT = 0.45
 # Of the sure answers in scenes. More may be wrong than of SURE_ERRORS: many scenes are worse than
 # what people would photograph, and some of their digits hardly legible.
-SURE_SCENE_ERRORS = 0.005
+SURE_SCENE_ERRORS = 0.01
 
 
 def calibrate_reading(
