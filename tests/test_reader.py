@@ -370,7 +370,7 @@ def test_a_sum_in_columns(reader: Reader, images: Pixels, mnist: tuple[Digits, D
     cases = []
     for writer, gap, grain in product(range(4), (6, 12, 20), (0, 4)):
         one, seven, three, four = (
-            images[(labels == digit).nonzero()[writer].item()] for digit in (1, 7, 3, 4)
+            images[(labels == digit).nonzero()[writer].tolist()[0]] for digit in (1, 7, 3, 4)
         )
         digits = [(one, 120, 30), (seven, 170, 30), (one, 120, 95), (seven, 170, 95)]
         digits += [(three, 120, 170 + gap), (four, 170, 170 + gap)]

@@ -252,7 +252,7 @@ ROBUST = Recipe(
 )
 """For pictures, not only for MNIST: the recipe of the model that the package ships.
 
-99.67% of the test digits (seed 0) after 36 epochs, 25 minutes on one busy CPU core."""
+99.71% of the test digits (seed 0) in bfloat16, 20 minutes on one of two busy CPU cores."""
 
 RECIPES = {recipe.name: recipe for recipe in (FAST, BALANCED, ACCURATE, ENSEMBLE, ROBUST)}
 
