@@ -17,8 +17,8 @@ from mnist_digits import Digits, Reader
 from mnist_digits.framing import frame
 
 Frames = NDArray[np.uint8]
-# Some people write these like digits.
-LIKE_DIGITS = "IlOoSZBbqg"
+# Some people write these like digits: the networks learn no others as such that are none.
+LIKE_DIGITS = "BGIOSZbgijloqsz"
 
 
 @dataclass(frozen=True)
