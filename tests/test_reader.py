@@ -311,9 +311,7 @@ def test_what_is_drawn_around_a_digit_is_no_digit(
             cv2.rectangle(pixels, (205 - radius, 95), (200 + radius, 205), (20, 20, 60), 3)
         cases.append((grainy(pixels, grain), digit))
     for read in (reader.read, reader.read_digit):
-        right, surely_wrong = rates(read, cases)
-        assert right >= 0.9
-        assert surely_wrong <= 0.025  # one of 40
+        assert rates(read, cases) == [1, 0]
 
 
 @pytest.mark.parametrize("grain", [0, 4])
@@ -328,6 +326,19 @@ def test_numbers_in_boxes(grain: float, reader: Reader, drawn: dict[str, Pixels]
         assert reading.sure
 
 
+def test_what_lies_in_a_zero_does_not_take_it_away(
+    reader: Reader, images: Pixels, mnist: tuple[Digits, Digits]
+) -> None:
+    """A dot in the middle, or a stroke through it."""
+    for image in images[:100][mnist[1].labels[:100].numpy() == 0]:
+        large = cv2.resize(image, (280, 280), interpolation=cv2.INTER_CUBIC)
+        pixels = 255 - np.pad(large, 10)
+        assert reader.read(cv2.circle(pixels.copy(), (150, 150), 15, 0, -1)).text == "0"
+        crossed = reader.read(cv2.line(pixels.copy(), (140, 185), (160, 115), 0, 8))
+        assert crossed.text == "0" or not crossed.sure
+
+
+@pytest.mark.xfail(reason="87 of 100 are read since a network finds the digits; 90 are wanted")
 def test_digits_in_outline(reader: Reader, images: Pixels, mnist: tuple[Digits, Digits]) -> None:
     cases = []
     for image, label in zip(images[:100], mnist[1].labels[:100].tolist(), strict=True):
@@ -339,8 +350,8 @@ def test_digits_in_outline(reader: Reader, images: Pixels, mnist: tuple[Digits, 
         outline = cv2.drawContours(np.full_like(pixels, 255), edges, -1, 0, 2)
         cases.append((outline, str(label)))
     right, surely_wrong = rates(reader.read, cases)
-    assert right >= 0.85
     assert surely_wrong <= 0.02
+    assert right >= 0.9
 
 
 def test_underlined_numbers(reader: Reader, drawn: dict[str, Pixels]) -> None:
@@ -349,9 +360,8 @@ def test_underlined_numbers(reader: Reader, drawn: dict[str, Pixels]) -> None:
         pixels, y = number("2026", drawn), 182 + gap
         cv2.line(pixels, (50, y), (340, y + slope), (20, 20, 60), thickness)
         cases.append((grainy(pixels, grain), "2026"))
-    right, surely_wrong = rates(reader.read, cases)
-    assert right >= 0.95
-    assert surely_wrong == 0
+    assert rates(reader.read, cases) == [1, 0]
+    assert all(reader.read(pixels).sure for pixels, _ in cases)
 
 
 def test_digits_joined_by_a_line_are_not_surely_read_wrong(
@@ -395,9 +405,20 @@ def test_much_smaller_digits_are_not_passed_over_in_silence(
     assert reader.read_digit(page(power)).sure
 
 
-def test_a_decimal_point_is_no_small_digit(reader: Reader, drawn: dict[str, Pixels]) -> None:
+@pytest.fixture(scope="module")
+def decimal(drawn: dict[str, Pixels]) -> Pixels:
+    """3.5, in black."""
     pixels = page([(drawn["3"], 60, 100, 100), (drawn["5"], 180, 100, 100)])
-    assert reader.read(cv2.circle(pixels, (158, 195), 6, (20, 20, 60), -1)).text == "35"
+    return np.asarray(cv2.circle(pixels, (158, 195), 6, (20, 20, 60), -1), np.uint8)
+
+
+def test_a_decimal_point_is_no_small_digit(reader: Reader, decimal: Pixels) -> None:
+    assert reader.read(decimal).text == "35"
+
+
+@pytest.mark.xfail(reason="the 3 is read with 91% only, since a network finds the digits")
+def test_a_decimal_point_leaves_no_doubt(reader: Reader, decimal: Pixels) -> None:
+    assert reader.read(decimal).sure
 
 
 def on_a_table(sheet: Pixels, table: int, degrees: float, margin: int = 80) -> Pixels:
@@ -428,6 +449,4 @@ def test_a_sheet_on_a_table(text: str, reader: Reader, drawn: dict[str, Pixels])
             boxes = np.array([digit.box for digit in reading.digits])
             found = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
             np.testing.assert_allclose(found, written, atol=6)
-    right, surely_wrong = rates(reader.read, cases)
-    assert right >= 0.95
-    assert surely_wrong <= 0.021  # one of 48
+    assert rates(reader.read, cases) == [1, 0]
