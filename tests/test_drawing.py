@@ -27,8 +27,9 @@ def test_one_stroke(ground: int, ink: int) -> None:
 
 def test_it_is_left_to_the_finder() -> None:
     two = cv2.circle(stroke(255, 0), (90, 50), 10, (0, 0, 0), -1)
+    beside = cv2.circle(stroke(255, 0), (90, 50), 10, (200,) * 3, 2)
     faint = stroke(255, 250)
     slope = np.linspace(100, 255, 120).astype(np.uint8)[None, :, None].repeat(100, 0).repeat(3, 2)
     blank = np.full((100, 120, 3), 128, np.uint8)
-    for pixels in (two, faint, np.minimum(stroke(255, 0), slope), blank):
+    for pixels in (two, beside, faint, np.minimum(stroke(255, 0), slope), blank):
         assert only_piece(np.asarray(pixels, np.uint8)) is None

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -24,6 +24,8 @@ from .onnx_file import open_model
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+# x0, y0, x1, y1; the latter are just outside.
+Box: TypeAlias = tuple[float, float, float, float]
 
 # The network that the package brings along.
 FINDER = Path(__file__).parent / "models" / "finder.onnx"
@@ -59,7 +61,7 @@ class Glyph:
     """
 
     ink: Floats
-    box: tuple[float, float, float, float]
+    box: Box
     surely: float
 
 
@@ -240,14 +242,15 @@ class Finder:
             reaches=REACH * kept.sizes,
         )
 
-    def together(self, pixels: Pixels, glyphs: list[Glyph]) -> Glyph | None:
-        """All the ink where these glyphs are, as that of one digit."""
-        corners = np.array([glyph.box for glyph in glyphs], np.float32)
-        box = np.concatenate([corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)])
-        view = _view(pixels, box, 0.0)
-        ink, raw = self.look(view.pixels[None])
-        seen = _votes(ink[0], raw[0])
-        return _glyph(ink[0], seen, np.ones(len(seen.sizes), bool), view)
+    def as_one(self, pixels: Pixels, box: Box) -> Glyph | None:
+        """All ink in a box, x0, y0, x1, y1 in pixels (H, W, 3), as that of one digit.
+
+        One look at a part of the picture takes a fifth of the time of `find`.
+        """
+        view = _view(pixels, np.array(box, np.float32), 0.0)
+        inks, raw = self.look(view.pixels[None])
+        seen = _votes(inks[0], raw[0])
+        return _glyph(inks[0], seen, np.ones(len(seen.sizes), bool), view)
 
     def certainty(self, surely: float) -> float:
         """The probability that ink of which the network is so sure is a digit's, and all of it."""

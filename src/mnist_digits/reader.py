@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .drawing import only_piece
 from .errors import CheckpointError, PictureError
-from .finder import Finder, Found, Glyph
+from .finder import Box, Finder, Found, Glyph
 from .framing import FRAME, as_framed, frame
 from .layout import in_rows
 from .onnx_file import open_model
@@ -38,6 +38,9 @@ MAXIMUM_DIGITS = 1000
 MAXIMUM_PIECES = 4
 # Ink that belongs to no digit makes a reading incomplete if it is as much as this part of one's.
 MISSED = 0.25
+# A drawing's ink is all of it ink of a digit if its box is the one that the finder sees, but for
+# this part of its size; otherwise it may be one, but so surely at most.
+SAME_BOX, UNCONFIRMED = 0.1, 0.8
 # Fewer digits that are not sure are not turned: a 6 is a 9 then.
 LEAST_TURNED = 2
 
@@ -57,7 +60,7 @@ class Digit:
     digit: int
     confidence: float
     probabilities: NDArray[np.float32]
-    box: tuple[float, float, float, float]
+    box: Box
     frame: NDArray[np.uint8]
     sure: bool
 
@@ -81,7 +84,8 @@ class Reading:
 
     Attributes:
         complete: whether nothing of a digit's size was passed over.
-        found: what the finder saw; None for a picture that is a frame of MNIST already.
+        found: what the finder saw; None where nothing had to be searched: in a frame of MNIST, and
+            in a drawing of one digit.
         turns: by how many quarters, against the clock, the picture was turned to be read.
     """
 
@@ -191,9 +195,7 @@ class Reader:
             PictureError: it cannot be opened or is not a picture.
         """
         picture = open_picture(source)
-        reading = self._read_framed(picture.pixels)
-        if not reading.rows:
-            reading = self._read_any_way_up(picture.pixels)
+        reading = self._read_at_once(picture.pixels) or self._read_any_way_up(picture.pixels)
         return reading.scaled(picture.reduction)
 
     def read_digit(self, source: Source) -> Reading:
@@ -203,27 +205,40 @@ class Reader:
             PictureError: it cannot be opened or is not a picture.
         """
         picture = open_picture(source)
-        reading = self._read_framed(picture.pixels)
-        if not reading.rows:
-            reading = self._read_one(picture.pixels)
+        reading = self._read_at_once(picture.pixels) or self._read_one(picture.pixels)
         return reading.scaled(picture.reduction)
 
-    def _read_framed(self, pixels: Pixels) -> Reading:
-        """A picture of 28 × 28 pixels that is a frame of MNIST: as it is."""
+    def _read_at_once(self, pixels: Pixels) -> Reading | None:
+        """What needs no search: a frame of MNIST, and a drawing that is surely a digit."""
         image = as_framed(pixels)
-        if image is None:
-            return Reading([])
-        ys, xs = np.nonzero(image > 16)
-        box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
-        return Reading([[self._digit(image, self.classify(image[None])[0], box)]])
+        if image is not None:
+            ys, xs = np.nonzero(image > 16)
+            box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
+            return Reading([[self._digit(image, self.classify(image[None])[0], box)]])
+        piece = self._piece(pixels)
+        digits = self.answers([piece] if piece else [])
+        return Reading([digits]) if digits and digits[0].sure else None
+
+    def _piece(self, pixels: Pixels) -> Glyph | None:
+        """A drawing's only piece of ink, as surely a digit as the finder says."""
+        piece = only_piece(pixels)
+        if not piece:
+            return None
+        seen = self.finder.as_one(pixels, piece.box)
+        x0, y0, x1, y1 = piece.box
+        room = SAME_BOX * max(x1 - x0, y1 - y0)
+        confirmed = seen and np.abs(np.subtract(seen.box, piece.box)).max() <= room
+        return replace(piece, surely=seen.surely if seen and confirmed else UNCONFIRMED)
 
     def _read_one(self, pixels: Pixels) -> Reading:
         """The digit that stands out most among those that are found; or all of them as one."""
         found = self.finder.find(pixels)
         glyphs = found.glyphs
-        whole = only_piece(pixels)
+        whole = self._piece(pixels)
         if not whole and 1 < len(glyphs) <= MAXIMUM_PIECES:
-            whole = self.finder.together(pixels, glyphs)
+            corners = np.array([glyph.box for glyph in glyphs])
+            box = (*corners[:, :2].min(axis=0).tolist(), *corners[:, 2:].max(axis=0).tolist())
+            whole = self.finder.as_one(pixels, box)
         digits = self.answers([*glyphs, whole] if whole else glyphs)
         best = max(digits, key=_prominence, default=None)
         if best is None:
@@ -233,23 +248,29 @@ class Reader:
         return Reading([[best]], complete, found)
 
     def _read_any_way_up(self, pixels: Pixels) -> Reading:
-        """As the picture is; if several digits are not sure, as it is turned if that is clearer."""
+        """As the picture is; if several digits are not sure, turned if they are clearer then."""
         reading = self._read_rows(pixels)
         if reading.sure or len(reading.digits) < LEAST_TURNED:
             return reading
-        best = reading
-        for turns in (1, 2, 3):
-            turned = self._read_rows(np.ascontiguousarray(np.rot90(pixels, turns)))
-            if _clarity(turned) > _clarity(best) + 0.5 * (best is reading):
-                best = turned.turned_back(turns, pixels.shape[:2])
-        return best
+        frames = np.stack([digit.frame for digit in reading.digits])
+        # One turn is tried: that in which what was found looks most like digits.
+        ways = [self.classify(np.rot90(frames, turns, axes=(1, 2))) for turns in range(4)]
+        turns = int(np.argmax([answers.max(axis=1).sum() for answers in ways]))
+        if not turns:
+            return reading
+        turned = (
+            self._read_rows(np.ascontiguousarray(np.rot90(pixels, turns))) if turns else reading
+        )
+        if _clarity(turned) <= _clarity(reading) + 0.5:
+            return reading
+        return turned.turned_back(turns, pixels.shape[:2])
 
     def _read_rows(self, pixels: Pixels) -> Reading:
         found = self.finder.find(pixels)
         if len(found.glyphs) > MAXIMUM_DIGITS:
             return Reading([], complete=False, found=found)
         digits = self.answers(found.glyphs)
-        piece = only_piece(pixels) if len(digits) <= 1 else None
+        piece = self._piece(pixels) if len(digits) <= 1 else None
         if piece:
             digits = [max([*digits, *self.answers([piece])], key=_prominence)]
         read = [digit for digit in digits if digit.confidence >= NO_DIGIT]
@@ -300,7 +321,7 @@ class Reader:
         self,
         image: Pixels,
         probabilities: NDArray[np.float32],
-        box: tuple[float, float, float, float],
+        box: Box,
         certainty: float = 1.0,
     ) -> Digit:
         confidence = float(probabilities.max()) * certainty
@@ -318,9 +339,7 @@ def _checked(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return frames.reshape(-1, 1, FRAME, FRAME)
 
 
-def turned_back(
-    box: tuple[float, float, float, float], turns: int, shape: tuple[int, ...]
-) -> tuple[float, float, float, float]:
+def turned_back(box: Box, turns: int, shape: tuple[int, ...]) -> Box:
     """A box of a picture (H, W) that was turned by quarters against the clock, in the picture."""
     high, wide = shape[:2]
     x0, y0, x1, y1 = box

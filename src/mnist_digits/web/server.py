@@ -42,6 +42,7 @@ from ..explanation import explain
 from ..finder import FINDER, Found
 from ..framing import FRAME
 from ..pdf import is_pdf
+from ..picture import open_picture
 from ..reader import Reader, Reading
 
 STATIC = Path(__file__).parent / "static"
@@ -207,18 +208,28 @@ def _file(name: str, media_type: str) -> Callable[[], Any]:
 
 def _read(reader: Reader, content: bytes, single: bool, details: bool) -> bytes:
     reading = reader.read_digit(content) if single else reader.read(content)
-    return json.dumps(_detailed(reading) if details else reading.to_dict()).encode()
-
-
-def _detailed(reading: Reading) -> dict[str, Any]:
-    """What JSON has of a reading; of each digit what the page shows, and what the finder saw."""
     result = reading.to_dict()
+    if details:
+        _add_details(result, reading)
+        found = reading.found or _searched(reader, content)
+        result["finder"] = found and _overview(found)
+    return json.dumps(result).encode()
+
+
+def _searched(reader: Reader, content: bytes) -> Found | None:
+    """What the page shows of a drawing, which is read without a search; none for a frame."""
+    picture = open_picture(content)
+    if (picture.width, picture.height) == (FRAME, FRAME):
+        return None
+    return reader.finder.find(picture.pixels).scaled(picture.reduction)
+
+
+def _add_details(result: dict[str, Any], reading: Reading) -> None:
+    """Of each digit what the page shows."""
     for told, digit in zip(result["digits"], reading.digits, strict=True):
         told["sure"] = digit.sure
         told["probabilities"] = [round(p, 4) for p in digit.probabilities.tolist()]
         told["frame"] = _packed(digit.frame)
-    result["finder"] = reading.found and _overview(reading.found)
-    return result
 
 
 def _overview(found: Found) -> dict[str, Any]:
