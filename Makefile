@@ -50,7 +50,7 @@ bench-cluster: $(VENV)/installed-dev  ## Measure what Ray gains on this machine 
 	$(BIN)/python benchmarks/cluster.py
 
 pretrained: $(VENV)/installed-dev  ## Train and export the model that the package ships, choose the page's samples (two hours)
-	$(BIN)/python -m mnist_digits.pretrained
+	$(BIN)/python -m mnist_digits.command.pretrained
 	$(BIN)/python -m mnist_digits.web.samples
 
 screenshot: $(VENV)/installed-dev  ## Take the picture of the page that the README shows
@@ -59,10 +59,11 @@ screenshot: $(VENV)/installed-dev  ## Take the picture of the page that the READ
 notebook: $(VENV)/installed-dev  ## Execute MNIST.ipynb in place: its outputs are committed
 	$(BIN)/python benchmarks/run_notebook.py
 
-lint: $(VENV)/installed-dev  ## Check formatting, style and types
+lint: $(VENV)/installed-dev  ## Check formatting, style, types, and what imports what
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/installed-dev  ## Format the code
 	$(BIN)/ruff format .

@@ -29,9 +29,9 @@ from PIL import Image
 from pyarrow import parquet
 
 from mnist_digits import Reader, load_mnist
-from mnist_digits.bulk import FILES, ROWS
+from mnist_digits.cluster.bulk import FILES, ROWS
 
-COMMAND = [sys.executable, "-m", "mnist_digits.cli"]
+COMMAND = [sys.executable, "-m", "mnist_digits"]
 HERE = Path(__file__).parent
 
 

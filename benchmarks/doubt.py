@@ -14,7 +14,7 @@ from answers import Answer, Pixels, table
 from numpy.typing import NDArray
 
 from mnist_digits import Digits, Reader
-from mnist_digits.framing import frame
+from mnist_digits.reading.framing import frame
 
 Frames = NDArray[np.uint8]
 # Some people write these like digits: the networks learn no others as such that are none.

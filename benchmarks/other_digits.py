@@ -11,8 +11,8 @@ import numpy as np
 from answers import Answer, Pixels, share
 
 from mnist_digits import Digits, Reader
-from mnist_digits.framing import frame
-from mnist_digits.picture import open_picture
+from mnist_digits.reading.framing import frame
+from mnist_digits.reading.picture import open_picture
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 from mnist_digits import Digits
-from mnist_digits.augmentation import augment
-from mnist_digits.dataset import cache_folder
-from mnist_digits.recipe import Recipe
+from mnist_digits.data.dataset import cache_folder
+from mnist_digits.training.augmentation import augment
+from mnist_digits.training.recipe import Recipe
 
 MEAN, DEVIATION = 0.1307, 0.3081
 

@@ -33,8 +33,8 @@ from torch import nn
 
 import mnist_digits
 from mnist_digits import FAST, Digits, Reader, evaluate, load_mnist, train
-from mnist_digits.annotation import annotated
-from mnist_digits.glyphs import load_glyphs
+from mnist_digits.reading.annotation import annotated
+from mnist_digits.training.scenes.glyphs import load_glyphs
 
 HERE = Path(__file__).parent
 SCENES = """Made by a program (`scenes.py`; a few of each kind are in `scenes.png`) from MNIST's
@@ -78,7 +78,7 @@ class Bench:
     def sections(self) -> Iterator[str]:
         yield "# Reading pictures"
         yield f"Written by `{self._command()}` on {date.today()}, on {machine()}."
-        yield size_text(Path(mnist_digits.__file__).parent)
+        yield size_text(Path(mnist_digits.__file__).parent / "reading")
         yield from self._scenes()
         yield from self._folders()
         yield "## Test digits that something has happened to"

@@ -34,20 +34,10 @@ from peers import PEERS, PYTORCH_EXAMPLE, Normalized, train_peer
 from tables import by_name, results
 from torch import nn
 
-from mnist_digits import (
-    ENSEMBLE,
-    FAST,
-    DigitNet,
-    Run,
-    evaluate,
-    load,
-    load_mnist,
-    plots,
-    save,
-    train,
-)
-from mnist_digits.model import Ensemble
-from mnist_digits.recipe import RECIPES
+from mnist_digits import ENSEMBLE, FAST, DigitNet, Run, evaluate, load, load_mnist, save, train
+from mnist_digits.figures import plots
+from mnist_digits.training.model import Ensemble
+from mnist_digits.training.recipe import RECIPES
 
 HERE = Path(__file__).parent
 # contender: seeds
@@ -156,7 +146,7 @@ def measure_command(name: str, repetitions: int = 3) -> float:
     times = []
     for _ in range(repetitions):
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "mnist_digits.cli", "train", name, "--no-figures"]
+            command = [sys.executable, "-m", "mnist_digits", "train", name, "--no-figures"]
             started = time.perf_counter()
             subprocess.run([*command, "--output", f"{folder}/run"], check=True, capture_output=True)
             times.append(time.perf_counter() - started)

@@ -14,8 +14,8 @@ import numpy as np
 from answers import Answer, Pixels, by_kind, digits_right, share, table
 
 from mnist_digits import Reader
-from mnist_digits.glyphs import Glyphs
-from mnist_digits.scenes import Scene, scene
+from mnist_digits.training.scenes.glyphs import Glyphs
+from mnist_digits.training.scenes.scene import Scene, scene
 
 # What a scene holds at most: with fifty small ones "all right" would count only how many there are.
 MOST_DIGITS = 12

@@ -17,7 +17,7 @@ import statistics
 import torch
 
 from mnist_digits import evaluate, load_mnist, pick_device, train
-from mnist_digits.recipe import named
+from mnist_digits.training.recipe import named
 
 
 def main() -> None:

@@ -81,7 +81,7 @@ class Outcome:
 @contextmanager
 def serving() -> Iterator[tuple[int, psutil.Process]]:
     """The command `mnist-digits app`, in a process of its own: its port, and the process."""
-    command = [sys.executable, "-m", "mnist_digits.cli", "app", "--port", "0", "--no-browser"]
+    command = [sys.executable, "-m", "mnist_digits", "app", "--port", "0", "--no-browser"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         port = int(process.stdout.readline().split("/")[2].rpartition(":")[2])

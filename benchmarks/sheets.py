@@ -10,7 +10,7 @@ from answers import Answer, Pixels
 from PIL import Image, ImageDraw, ImageFont
 from scenes import KINDS, pixels_of
 
-from mnist_digits.glyphs import Glyphs
+from mnist_digits.training.scenes.glyphs import Glyphs
 
 # Pixels of a line of words above a picture.
 LINE = 14

@@ -10,8 +10,8 @@ from hypothesis import settings
 
 import mnist_digits
 from mnist_digits import FAST, Digits, Run
-from mnist_digits.cli import main
-from mnist_digits.dataset import CACHE_VARIABLE
+from mnist_digits.command.cli import main
+from mnist_digits.data.dataset import CACHE_VARIABLE
 
 # The same examples each time, and no clock: what CI says of a change is about the change.
 settings.register_profile("repeatable", derandomize=True, deadline=None)

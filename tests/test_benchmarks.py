@@ -21,8 +21,8 @@ from torch import nn
 
 import mnist_digits
 from mnist_digits import Digits
-from mnist_digits.glyphs import Glyphs, load_glyphs
-from mnist_digits.scenes import FEATURES, LAYOUTS
+from mnist_digits.training.scenes.glyphs import Glyphs, load_glyphs
+from mnist_digits.training.scenes.scene import FEATURES, LAYOUTS
 
 
 def parameters(peer: Peer) -> int:
@@ -168,7 +168,7 @@ def test_the_page_to_be_timed_is_full_of_digits(mnist: tuple[Digits, Digits]) ->
 def test_the_constants_that_count() -> None:
     source = 'LIMIT = 0.3\nx = f(5, -7, 255, True, "9")[4:8] + 2 ** 3\ny[6 * n + 1] = 1e-6\n'
     assert sorted(constants(source)) == [1e-6, 0.3, 5, 7]
-    text = size_text(Path(mnist_digits.__file__).parent, ["layout", "framing"])
+    text = size_text(Path(mnist_digits.__file__).parent / "reading", ["layout", "framing"])
     assert "(layout and framing)" in text
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mnist_digits.cli import build_parser
+from mnist_digits.command.cli import build_parser
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -50,7 +50,7 @@ def test_its_files_exist() -> None:
         assert (ROOT / target).exists(), target
     house = next(block for block in blocks("") if "src/mnist_digits/" in block)
     floors = ("src/mnist_digits", "benchmarks", "docs")
-    rooms = {room.name for floor in floors for room in (ROOT / floor).iterdir()}
+    rooms = {room.name for floor in floors for room in (ROOT / floor).rglob("*.*")}
     for name in re.findall(r"\b\w+\.(?:py|md)\b", house):
         assert name in rooms, name
 

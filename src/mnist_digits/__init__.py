@@ -10,14 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .augmentation import augment as augment
-    from .checkpoint import load as load
-    from .checkpoint import new_directory as new_directory
-    from .checkpoint import save as save
-    from .dataset import Digits as Digits
-    from .dataset import load_mnist as load_mnist
-    from .dataset import split_validation as split_validation
-    from .documents import read_pages as read_pages
+    from .command import report as report
+    from .data.dataset import Digits as Digits
+    from .data.dataset import load_mnist as load_mnist
+    from .data.dataset import split_validation as split_validation
     from .errors import CheckpointError as CheckpointError
     from .errors import ClusterError as ClusterError
     from .errors import DatasetError as DatasetError
@@ -26,61 +22,78 @@ if TYPE_CHECKING:
     from .errors import RecipeError as RecipeError
     from .errors import ServerError as ServerError
     from .errors import TrainingError as TrainingError
-    from .evaluation import Evaluation as Evaluation
-    from .evaluation import evaluate as evaluate
-    from .model import DigitNet as DigitNet
-    from .reader import Digit as Digit
-    from .reader import Reader as Reader
-    from .reader import Reading as Reading
-    from .recipe import ACCURATE as ACCURATE
-    from .recipe import BALANCED as BALANCED
-    from .recipe import ENSEMBLE as ENSEMBLE
-    from .recipe import FAST as FAST
-    from .recipe import ROBUST as ROBUST
-    from .recipe import Recipe as Recipe
-    from .training import Epoch as Epoch
-    from .training import Run as Run
-    from .training import pick_device as pick_device
-    from .training import train as train
+    from .figures import insight as insight
+    from .figures import plots as plots
+    from .reading.documents import read_pages as read_pages
+    from .reading.reader import Digit as Digit
+    from .reading.reader import Reader as Reader
+    from .reading.reader import Reading as Reading
+    from .training import checkpoint as checkpoint
+    from .training.augmentation import augment as augment
+    from .training.checkpoint import load as load
+    from .training.checkpoint import new_directory as new_directory
+    from .training.checkpoint import save as save
+    from .training.evaluation import Evaluation as Evaluation
+    from .training.evaluation import evaluate as evaluate
+    from .training.loop import Epoch as Epoch
+    from .training.loop import Run as Run
+    from .training.loop import pick_device as pick_device
+    from .training.loop import train as train
+    from .training.model import DigitNet as DigitNet
+    from .training.recipe import ACCURATE as ACCURATE
+    from .training.recipe import BALANCED as BALANCED
+    from .training.recipe import ENSEMBLE as ENSEMBLE
+    from .training.recipe import FAST as FAST
+    from .training.recipe import ROBUST as ROBUST
+    from .training.recipe import Recipe as Recipe
 
 _HOMES = {
-    "ACCURATE": "recipe",
-    "BALANCED": "recipe",
+    "ACCURATE": "training.recipe",
+    "BALANCED": "training.recipe",
     "CheckpointError": "errors",
     "ClusterError": "errors",
     "DatasetError": "errors",
-    "Digit": "reader",
-    "DigitNet": "model",
-    "Digits": "dataset",
-    "ENSEMBLE": "recipe",
-    "Epoch": "training",
-    "Evaluation": "evaluation",
-    "FAST": "recipe",
+    "Digit": "reading.reader",
+    "DigitNet": "training.model",
+    "Digits": "data.dataset",
+    "ENSEMBLE": "training.recipe",
+    "Epoch": "training.loop",
+    "Evaluation": "training.evaluation",
+    "FAST": "training.recipe",
     "MnistDigitsError": "errors",
     "PictureError": "errors",
-    "ROBUST": "recipe",
-    "Reader": "reader",
-    "Reading": "reader",
-    "Recipe": "recipe",
+    "ROBUST": "training.recipe",
+    "Reader": "reading.reader",
+    "Reading": "reading.reader",
+    "Recipe": "training.recipe",
     "RecipeError": "errors",
-    "Run": "training",
+    "Run": "training.loop",
     "ServerError": "errors",
     "TrainingError": "errors",
-    "augment": "augmentation",
-    "evaluate": "evaluation",
-    "load": "checkpoint",
-    "load_mnist": "dataset",
-    "new_directory": "checkpoint",
-    "pick_device": "training",
-    "read_pages": "documents",
-    "save": "checkpoint",
-    "split_validation": "dataset",
-    "train": "training",
+    "augment": "training.augmentation",
+    "evaluate": "training.evaluation",
+    "load": "training.checkpoint",
+    "load_mnist": "data.dataset",
+    "new_directory": "training.checkpoint",
+    "pick_device": "training.loop",
+    "read_pages": "reading.documents",
+    "save": "training.checkpoint",
+    "split_validation": "data.dataset",
+    "train": "training.loop",
 }
-__all__ = list(_HOMES)
+# Modules that are used by name.
+_MODULES = {
+    "checkpoint": "training.checkpoint",
+    "insight": "figures.insight",
+    "plots": "figures.plots",
+    "report": "command.report",
+}
+__all__ = [*_HOMES, *_MODULES]
 
 
 def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return import_module(f".{_MODULES[name]}", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from mnist_digits import Run, load
-from mnist_digits.cli import main
+from mnist_digits.command.cli import main
 
 # What the training has besides 60,000 images: everything that must be put back when it goes on.
 RECIPES = {
@@ -29,7 +29,12 @@ ALWAYS = ["--threads", "1", "--no-figures"]
 # Processes are forked from one that has imported torch: few are killed before they train.
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(
-    ["mnist_digits.cli", "mnist_digits.checkpoint", "mnist_digits.report", "torchvision.datasets"]
+    [
+        "mnist_digits.command.cli",
+        "mnist_digits.training.checkpoint",
+        "mnist_digits.command.report",
+        "torchvision.datasets",
+    ]
 )
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dataset import WRONG_TEST_LABELS, Digits, load_mnist
-from ..reader import Reader
+from ..data.dataset import WRONG_TEST_LABELS, Digits, load_mnist
+from ..reading.reader import Reader
 
 FILE = Path(__file__).parent / "static" / "samples.json"
 WRONG = 8

@@ -38,12 +38,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..errors import PictureError, ServerError
-from ..explanation import explain
-from ..finder import FINDER, Found
-from ..framing import FRAME
-from ..pdf import is_pdf
-from ..picture import open_picture
-from ..reader import Reader, Reading
+from ..reading.explanation import explain
+from ..reading.finder import FINDER, Found
+from ..reading.framing import FRAME
+from ..reading.pdf import is_pdf
+from ..reading.picture import open_picture
+from ..reading.reader import Reader, Reading
 
 STATIC = Path(__file__).parent / "static"
 FILES = {

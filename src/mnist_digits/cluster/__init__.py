@@ -1,0 +1,1 @@
+"""Many runs and many pictures, on Ray."""

@@ -1,0 +1,358 @@
+"""A search for better recipes: many trials on Ray Tune, chosen by their validation accuracy.
+
+Optuna proposes what to try, and trials that fall behind are stopped early (Li et al., "A System for
+Massively Parallel Hyperparameter Tuning", 2020). The test set is not looked at.
+
+    sweep/
+        _job.json          recipe, search space, number of trials
+        trials/            what Ray Tune keeps: each trial's last epoch, to go on from
+        leaderboard.json   every trial, the best first
+        best.json          the best recipe, for `train --recipe`
+        *.png              figures
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ..errors import ClusterError, RecipeError, TrainingError
+from ..training.recipe import FAST, Recipe
+from .connection import (
+    JOB,
+    RETRIES,
+    as_dict,
+    begin,
+    connected,
+    digits,
+    last_line,
+    prepare,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    from ..training.loop import Run
+
+# field: {low, high, log} or {choices}. What is worth a search in nearly every recipe.
+DEFAULT_SPACE: dict[str, dict[str, Any]] = {
+    "learning_rate": {"low": 0.003, "high": 0.1, "log": True},
+    "label_smoothing": {"low": 0.0, "high": 0.2},
+    "batch_size": {"choices": [125, 250, 500]},
+    "hidden": {"choices": [32, 64, 128]},
+    "shift": {"low": 0.0, "high": 2.0},
+}
+METRIC = "validation_accuracy"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of one choice of values: `accuracy` is None where it failed.
+
+    Attributes:
+        epochs: of all members; fewer than `planned`, its recipe's, where it was stopped early.
+    """
+
+    number: int
+    values: dict[str, Any]
+    accuracy: float | None
+    epochs: int
+    planned: int
+    seconds: float
+    error: str = ""
+
+
+def read_space(path: Path | None, recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """The search space in a JSON file, or the default one; each field fits the recipe.
+
+    Raises:
+        ClusterError: there is no such file, a field that recipes lack, or nothing to vary.
+    """
+    try:
+        space = json.loads(path.read_text()) if path else DEFAULT_SPACE
+    except (OSError, ValueError, RecursionError) as error:
+        raise ClusterError(f"cannot read the search space {path}: {error}") from error
+    if not isinstance(space, dict) or not all(isinstance(part, dict) for part in space.values()):
+        raise ClusterError('a search space is like {"learning_rate": {"low": 0.01, "high": 0.1}}')
+    varied = 0
+    for name, part in space.items():
+        values = _ends(name, part)
+        varied += len(set(map(str, values))) > 1
+        for value in values:
+            try:
+                replace(recipe, **_values({name: value}))
+            except TypeError as error:
+                fields = sorted(field.name for field in dataclasses.fields(Recipe))
+                raise ClusterError(f"a recipe has no field {name!r}: it has {fields}") from error
+            except RecipeError as error:
+                raise ClusterError(f"the search space does not fit: {error}") from error
+    if not varied:
+        raise ClusterError("the search space has nothing to vary: give a field two values at least")
+    return space
+
+
+def _ends(name: str, part: dict[str, Any]) -> list[Any]:
+    if isinstance(part.get("choices"), list) and part["choices"]:
+        return list(part["choices"])
+    low, high = part.get("low"), part.get("high")
+    numbers = all(
+        isinstance(end, (int, float)) and not isinstance(end, bool) for end in (low, high)
+    )
+    if not numbers or not low <= high or (part.get("log") and low <= 0):  # type: ignore[operator]
+        raise ClusterError(
+            f'{name} must have {{"low": ..., "high": ..., "log": true}}, numbers in this order, '
+            f'above 0 with log, or {{"choices": [...]}}'
+        )
+    return [low, high]
+
+
+def run_sweep(
+    recipe: Recipe,
+    trials: int,
+    directory: Path,
+    space: dict[str, dict[str, Any]],
+    resume: bool = False,
+    address: str | None = None,
+    cpus: int = 1,
+    gpus: float = 0,
+    tell: Callable[[str], None] = print,
+) -> list[Trial]:
+    """Try so many choices of values, and write the leaderboard; the best trial comes first.
+
+    Args:
+        directory: on a cluster, one that all machines reach by the same path.
+        resume: go on with the sweep in the folder; what had begun goes on after its last epoch.
+
+    Raises:
+        ClusterError: the folder is another sweep's, Ray is not there, or every trial failed.
+        KeyboardInterrupt: it was stopped before all trials had ended.
+    """
+    if resume and not (directory / JOB).is_file():
+        raise ClusterError(f"there is no sweep at {directory}: begin one, without --resume")
+    job = {"sweep": as_dict(recipe), "space": space, "trials": trials, "gpus": gpus > 0}
+    begin(directory, job, resume)
+    with connected(address, cpus, gpus):
+        results = _tuner(recipe, trials, directory, space, resume, cpus, gpus, tell).fit()
+        if _ended(directory) < trials:
+            again = f"--name {directory.name} --resume"
+            raise KeyboardInterrupt(f"; go on with the same command and {again}")
+        found = [_trial(number, result, recipe) for number, result in enumerate(results)]
+    order = sorted(found, key=lambda trial: -(trial.accuracy or 0.0))
+    if not order or order[0].accuracy is None:
+        raise ClusterError(f"no trial came to an end: {order[0].error if order else 'none began'}")
+    # Under a name of its own, so that a study can compare it with what the sweep began with.
+    best = replace(recipe, **(_values(order[0].values) | {"name": f"{recipe.name[:59]}-best"}))
+    write_json(directory / "leaderboard.json", [dataclasses.asdict(trial) for trial in order])
+    write_json(directory / "best.json", as_dict(best))
+    return order
+
+
+def _tuner(
+    recipe: Recipe,
+    trials: int,
+    directory: Path,
+    space: dict[str, dict[str, Any]],
+    resume: bool,
+    cpus: int,
+    gpus: float,
+    tell: Callable[[str], None],
+) -> Any:
+    from ray import tune
+
+    def trial(values: dict[str, Any]) -> None:
+        _run_trial(replace(recipe, **_values(values)), cpus, gpus)
+
+    trainable = tune.with_resources(trial, {"cpu": cpus, "gpu": gpus})
+    state = directory.absolute() / "trials"
+    if resume and tune.Tuner.can_restore(str(state)):
+        return tune.Tuner.restore(str(state), trainable, resume_unfinished=True)
+    return tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            metric=METRIC,
+            mode="max",
+            num_samples=trials,
+            search_alg=_search(space, recipe.seed),
+            scheduler=_scheduler(recipe, space),
+        ),
+        run_config=tune.RunConfig(
+            name="trials",
+            storage_path=str(directory.absolute()),
+            failure_config=tune.FailureConfig(max_failures=RETRIES),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+            callbacks=[_teller(tell, trials)],
+            verbose=0,
+        ),
+    )
+
+
+def _search(space: dict[str, dict[str, Any]], seed: int) -> Any:
+    import optuna
+    from ray.tune.search.optuna import OptunaSearch
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    kinds = {name: _distribution(name, part) for name, part in space.items()}
+    return OptunaSearch(kinds, metric=METRIC, mode="max", seed=seed)
+
+
+def _distribution(name: str, part: dict[str, Any]) -> Any:
+    from optuna import distributions
+
+    if "choices" in part:
+        # Tuples, because Optuna compares choices by their hash.
+        several = [tuple(v) if isinstance(v, list) else v for v in part["choices"]]
+        return distributions.CategoricalDistribution(cast(Any, several))
+    # By the field, not by how its ends are written: a shift from 0 to 2 may be 0.7.
+    whole = isinstance(getattr(FAST, name), int)
+    kind = distributions.IntDistribution if whole else distributions.FloatDistribution
+    return kind(part["low"], part["high"], log=bool(part.get("log", False)))
+
+
+def _scheduler(recipe: Recipe, space: dict[str, dict[str, Any]]) -> Any:
+    """Stops trials that fall behind, where the longest of them has three epochs at least.
+
+    A trial is compared with those that came so far before it, when a third of the most epochs are
+    over, and each time that this number has doubled; it goes on if it is in the better half.
+    """
+    from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+
+    epochs = _most("epochs", recipe, space) * _most("members", recipe, space)
+    if epochs < 3:
+        return FIFOScheduler()
+    grace = max(1, epochs // 3)
+    return ASHAScheduler(
+        time_attr="epoch", max_t=epochs + 1, grace_period=grace, reduction_factor=2
+    )
+
+
+def _most(name: str, recipe: Recipe, space: dict[str, dict[str, Any]]) -> int:
+    return max(_ends(name, space[name])) if name in space else int(getattr(recipe, name))
+
+
+def _teller(tell: Callable[[str], None], trials: int) -> Any:
+    from ray import tune
+
+    class Teller(cast(Any, tune.Callback)):  # type: ignore[misc]
+        """Prints a line when a trial is over."""
+
+        def on_trial_complete(self, *_: Any, trials: list[Any], trial: Any, **__: Any) -> None:
+            failed = "error" in trial.last_result
+            outcome = "failed" if failed else f"{trial.last_result.get(METRIC, 0):.2%}"
+            self._tell(trials, trial, outcome)
+
+        def on_trial_error(self, *_: Any, trials: list[Any], trial: Any, **__: Any) -> None:
+            self._tell(trials, trial, "failed")
+
+        def _tell(self, all_trials: list[Any], trial: Any, outcome: str) -> None:
+            # Those that had ended before the sweep was resumed are among them.
+            done = 1 + sum(other.is_finished() for other in all_trials if other is not trial)
+            epoch = trial.last_result.get("epoch", 0)
+            shown = "  ".join(f"{name} {_shown(value)}" for name, value in trial.config.items())
+            tell(f"{done:4} of {trials}  {outcome:>7}  epoch {epoch:<3}  {shown}")
+
+    return Teller()
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _values(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+
+
+def _run_trial(recipe: Recipe, threads: int, gpus: float) -> None:
+    """Train in a process of Ray's, reporting and keeping every epoch; go on where one is kept."""
+    from ray import tune
+
+    from ..data.dataset import split_validation
+    from ..training import checkpoint
+    from ..training import loop as training
+
+    begun = None
+    if last := tune.get_checkpoint():
+        with last.as_directory() as folder:
+            begun = checkpoint.load_unfinished(Path(folder))
+    reached = _reached(begun)
+
+    def on_epoch(run: training.Run) -> None:
+        reached.update(_reached(run))
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint.save(run, Path(folder))
+            tune.report(dict(reached), checkpoint=tune.Checkpoint.from_directory(folder))
+
+    try:
+        device = prepare(threads, gpus)
+        kept, validation = (part.to(device) for part in split_validation(digits()[0]))
+        training.train(recipe, kept, validation, resume=begun, on_epoch=on_epoch)
+    except TrainingError as error:
+        # It would come out the same each time: an end with no accuracy, which is not tried again.
+        tune.report({**reached, METRIC: 0.0, "error": str(error)})
+
+
+def _reached(run: Run | None) -> dict[str, Any]:
+    """What a trial reports of its last epoch."""
+    if not (run and run.history):
+        return {METRIC: 0.0, "epoch": 0, "spent": 0.0}
+    last = run.history[-1]
+    return {METRIC: last.validation_accuracy, "epoch": last.epoch, "spent": last.seconds}
+
+
+def _ended(directory: Path) -> int:
+    """How many trials have ended, by what Tune has kept.
+
+    Ctrl-C is for it an end like any other, and its results do not tell the trials that it cut off.
+    """
+    from ray import tune
+
+    kept = tune.ExperimentAnalysis(str(directory.absolute() / "trials")).trials or []
+    return sum(trial.is_finished() for trial in kept)
+
+
+def _trial(number: int, result: Any, recipe: Recipe) -> Trial:
+    metrics, values = result.metrics or {}, dict(result.config or {})
+    error = last_line(result.error) if result.error else str(metrics.get("error", ""))
+    own = replace(recipe, **_values(values))
+    return Trial(
+        number=number,
+        values=values,
+        accuracy=None if error else metrics.get(METRIC),
+        epochs=int(metrics.get("epoch", 0)),
+        planned=own.epochs * own.members,
+        seconds=float(metrics.get("spent", 0.0)),
+        error=error,
+    )
+
+
+def importance(trials: list[Trial], space: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """How much of the differences between the trials each field explains; the values sum to 1.
+
+    Watanabe, Bansal and Hutter, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in
+    Arbitrary Subspaces", 2023, as Optuna has it; empty with fewer than four trials.
+    """
+    import warnings
+
+    import optuna
+
+    done = [trial for trial in trials if trial.accuracy is not None]
+    if len(done) < 4:
+        return {}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize")
+    kinds = {name: _distribution(name, part) for name, part in space.items()}
+    for trial in done:
+        study.add_trial(
+            optuna.trial.create_trial(
+                params=_values(trial.values), distributions=kinds, value=trial.accuracy
+            )
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is called experimental
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    total = sum(found.values()) or 1.0
+    return {name: value / total for name, value in found.items()}

@@ -1,0 +1,200 @@
+"""The tables that the command prints, as text."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..data.dataset import WRONG_TEST_LABELS
+
+if TYPE_CHECKING:
+    from ..cluster.study import Study
+    from ..cluster.sweep import Trial
+    from ..reading.labelled import Outcome
+    from ..training.evaluation import Evaluation
+    from ..training.finder_training import FinderRun
+    from ..training.loop import Epoch, Run
+    from ..training.reproduction import Reproduction
+
+EPOCH_HEADER = "epoch     loss  training  validation  learning rate  images/s     time"
+FINDER_HEADER = "    scenes      ink     dice    votes  scenes/s"
+COMPARISON_HEADER = f"{'':<16}  validation  deviation  runs  parameters  seconds"
+
+
+def epoch_line(epoch: Epoch) -> str:
+    """A row under EPOCH_HEADER."""
+    validation = epoch.validation_accuracy
+    return (
+        f"{epoch.epoch:5}  {epoch.loss:7.4f}  {epoch.train_accuracy:8.2%}"
+        f"  {'-' if validation is None else f'{validation:.2%}':>10}"
+        f"  {epoch.learning_rate:13.2e}  {epoch.images_per_second:8,.0f}  {epoch.seconds:5.1f} s"
+    )
+
+
+def finder_line(run: FinderRun) -> str:
+    """A row under FINDER_HEADER: the mean losses of the last steps."""
+    last = run.history[-1]
+    losses = "  ".join(f"{last[name]:7.4f}" for name in ("ink", "dice", "votes"))
+    scenes = run.steps * run.recipe.batch_size
+    return f"{scenes:10,}  {losses}  {last['scenes_per_second']:8,.0f}"
+
+
+def comparison_line(setting: str, runs: Sequence[Run]) -> str:
+    """A row under COMPARISON_HEADER: runs that differ in their seeds, with validation.
+
+    Validation accuracy and time are means, the deviation is the sample's.
+    """
+    accuracies = [run.history[-1].validation_accuracy or 0.0 for run in runs]
+    deviation = f"{statistics.stdev(accuracies):.2%}" if len(runs) > 1 else "-"
+    parameters = sum(parameter.numel() for parameter in runs[0].model.parameters())
+    seconds = statistics.mean(run.training_seconds for run in runs)
+    return (
+        f"{setting:<16}  {statistics.mean(accuracies):10.2%}  {deviation:>9}  {len(runs):4}"
+        f"  {parameters:10,}  {seconds:7.1f}"
+    )
+
+
+def accuracy_table(on_train: Evaluation, on_test: Evaluation) -> str:
+    """Training and test accuracy with errors and interval, and without the wrong labels."""
+    clean = on_test.without(WRONG_TEST_LABELS)
+    rows = [("training", on_train), ("test", on_test), ("test, labels right*", clean)]
+    lines = [f"{'':<19}  accuracy  {'errors':>15}  95% interval"]
+    for name, evaluation in rows:
+        errors = f"{evaluation.errors:,} of {evaluation.count:,}"
+        low, high = evaluation.interval
+        lines.append(
+            f"{name:<19}  {evaluation.accuracy:8.2%}  {errors:>15}  {low:.2%} to {high:.2%}"
+        )
+    lines.append(
+        f"* without the {len(WRONG_TEST_LABELS)} test images whose label people agree is wrong"
+    )
+    return "\n".join(lines)
+
+
+def digit_table(evaluation: Evaluation) -> str:
+    """Precision and recall of each digit."""
+    lines = ["digit  precision   recall  images"]
+    columns = zip(evaluation.precision, evaluation.recall, evaluation.confusion.sum(1), strict=True)
+    for digit, (precision, recall, images) in enumerate(columns):
+        lines.append(f"{digit:5}  {precision:9.2%}  {recall:7.2%}  {images:6,}")
+    return "\n".join(lines)
+
+
+def confusion_table(evaluation: Evaluation) -> str:
+    """Which digit is read as which."""
+    lines = ["        read as", "label   " + "".join(f"{digit:>5}" for digit in range(10))]
+    for digit, row in enumerate(evaluation.confusion.tolist()):
+        lines.append(f"{digit:5}   " + "".join(f"{count or '.':>5}" for count in row))
+    return "\n".join(lines)
+
+
+def calibration_table(evaluation: Evaluation) -> str:
+    """How sure it is against how often it is right, a tenth of the digits a row."""
+    lines = ["confidence    right   digits"]
+    for part in evaluation.calibration():
+        lines.append(f"{part.confidence:10.3%}  {part.right / part.count:7.2%}  {part.count:7,}")
+    lines.append(f"calibration error {evaluation.calibration_error:.2%}")
+    return "\n".join(lines)
+
+
+def run_table(run: Run) -> str:
+    """What a run was: its recipe, its results, and where it was trained."""
+    result = {name: value for name, value in run.result.items() if name != "recipe"}
+    versions = result.pop("versions", {})
+    sections = [
+        ("recipe", vars(run.recipe).items()),
+        ("results", result.items() if result else [("", "none: the run was not finished")]),
+        ("versions", versions.items()),
+    ]
+    return "\n\n".join(_section(title, rows) for title, rows in sections if rows)
+
+
+def reproduction_text(outcome: Reproduction) -> str:
+    """Whether a run came out as before, and if not what was different."""
+    if outcome.identical:
+        return "The weights are identical, bit for bit."
+    reasons = outcome.reasons or [
+        "nothing that is recorded: the run may have been changed, or the device adds in any order"
+    ]
+    return "\n".join(
+        [
+            f"The weights differ: {outcome.differing:,} numbers, by {outcome.largest:.2g} at most.",
+            "What was different:",
+            *(f"  {reason}" for reason in reasons),
+        ]
+    )
+
+
+def pictures_summary(outcomes: list[Outcome]) -> dict[str, Any]:
+    """How labelled pictures were read, in all and by kind; fractions of 1."""
+    kinds = dict.fromkeys(outcome.picture.kind for outcome in outcomes)
+    groups = {kind: [o for o in outcomes if o.picture.kind == kind] for kind in kinds}
+    return {**_counts(outcomes), "kinds": {kind: _counts(part) for kind, part in groups.items()}}
+
+
+def _counts(outcomes: list[Outcome]) -> dict[str, Any]:
+    right = sum(outcome.right for outcome in outcomes)
+    sure = [outcome for outcome in outcomes if outcome.sure]
+    return {
+        "pictures": len(outcomes),
+        "right": right,
+        "accuracy": right / len(outcomes),
+        "sure": len(sure),
+        "sure_but_wrong": sum(not outcome.right for outcome in sure),
+        "unreadable": sum(outcome.reading is None for outcome in outcomes),
+    }
+
+
+def pictures_table(outcomes: list[Outcome]) -> str:
+    """How labelled pictures were read: a row in all, and one for each kind."""
+    summary = pictures_summary(outcomes)
+    kinds = summary["kinds"]
+    rows = [("all", summary), *(kinds.items() if len(kinds) > 1 else [])]
+    lines = [f"{'kind':<14}  pictures   right  accuracy    sure  sure but wrong"]
+    for kind, counts in rows:
+        lines.append(
+            f"{kind:<14}  {counts['pictures']:8,}  {counts['right']:6,}  {counts['accuracy']:8.2%}"
+            f"  {counts['sure']:6,}  {counts['sure_but_wrong']:14,}"
+        )
+    if summary["unreadable"]:
+        lines.append(f"{summary['unreadable']:,} of them could not be opened: they count as wrong")
+    return "\n".join(lines)
+
+
+def leaderboard(trials: Sequence[Trial], most: int = 10) -> str:
+    """The best trials of a sweep: accuracy, epochs, time, and what they had."""
+    lines = ["trial  validation  epochs     time  values"]
+    for trial in trials[:most]:
+        accuracy = "failed" if trial.accuracy is None else f"{trial.accuracy:.2%}"
+        values = "  ".join(
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in trial.values.items()
+        )
+        lines.append(
+            f"{trial.number:5}  {accuracy:>10}  {trial.epochs:6}  {trial.seconds:5.1f} s  {values}"
+        )
+    if len(trials) > most:
+        lines.append(f"and {len(trials) - most} more, in leaderboard.json")
+    return "\n".join(lines)
+
+
+def study_table(studies: Sequence[Study], held_out: bool) -> str:
+    """A row for each recipe: seeds, mean, deviation, interval of the mean, median time."""
+    part = "validation" if held_out else "test"
+    lines = [f"{'recipe':<12}  seeds  {part:>10}  deviation  95% interval of the mean     time"]
+    for study in studies:
+        low, high = study.interval
+        several = len(study.accuracies) > 1
+        deviation = f"{study.deviation:.2%}" if several else "-"
+        interval = f"{low:.2%} to {high:.2%}" if several else "-"
+        lines.append(
+            f"{study.recipe.name:<12}  {len(study.accuracies):5}  {study.mean:10.2%}"
+            f"  {deviation:>9}  {interval:>24}  {statistics.median(study.seconds):5.1f} s"
+        )
+        lines += [f"  seed {seed} failed: {text}" for seed, text in study.failed.items()]
+    return "\n".join(lines)
+
+
+def _section(title: str, rows: Iterable[tuple[str, object]]) -> str:
+    return "\n".join([title] + [f"  {name:<36}{value}" for name, value in rows])

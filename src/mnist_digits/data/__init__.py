@@ -1,0 +1,1 @@
+"""The data set: its files, checked, and its digits as tensors."""

@@ -1,0 +1,75 @@
+"""What a network looks at: its filters, its features, the pixels that matter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..data.dataset import Digits
+from .style import GLOW, SIGNED, WIDTH, caption, card, framed, grid, show_pixels, title
+
+
+def saliency(network: nn.Module, digits: Digits) -> Tensor:
+    """How much each pixel matters for the answer: float32 (N, 28, 28) on the CPU, 0 or more.
+
+    How fast the logit of the digit that is read changes with the pixel, whichever way: the
+    absolute value of its gradient, as the mean over the pixel and its eight neighbours, for
+    neighbouring pixels differ by chance. Simonyan, Vedaldi and Zisserman, "Deep Inside
+    Convolutional Networks: Visualising Image Classification Models and Saliency Maps", 2013.
+
+    Args:
+        network: takes float (N, 1, 28, 28), 0 to 255, gives logits (N, 10).
+    """
+    network.eval()
+    pixels = digits.images.float().requires_grad_()
+    with torch.enable_grad():
+        logits = network(pixels)
+        # An image's logits depend on no other image, so one sum has all their gradients.
+        (gradient,) = torch.autograd.grad(logits.amax(dim=1).sum(), pixels)
+    return functional.avg_pool2d(gradient.abs(), 3, stride=1, padding=1)[:, 0].cpu()
+
+
+def filters(weights: Tensor, columns: int = 8) -> Figure:
+    """The filters of a first convolution, (C, 1, height, width), all on one scale."""
+    rows = -(-len(weights) // columns)
+    figure = card(WIDTH, rows * 1.1 + 0.4)
+    title(figure, f"{len(weights)} filters: orange looks for ink, blue for its absence")
+    kernels = weights.detach()[:, 0].cpu().numpy()
+    strongest = abs(kernels).max()
+    for axes, kernel in zip(grid(figure, rows, columns).flat, kernels, strict=False):
+        axes.imshow(kernel, cmap=SIGNED, vmin=-strongest, vmax=strongest)
+        framed(axes)
+    return figure
+
+
+def feature_maps(digits: Digits, maps: Mapping[str, Tensor], columns: int = 16) -> Figure:
+    """What the layers make of the first digit: by name, maps (C, height, width), 0 or more."""
+    rows = [-(-len(each) // columns) for each in maps.values()]
+    figure = card(WIDTH, sum(rows) * 0.56 + len(rows) * 0.5)
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[0.12, 0.88]).flat
+    show_pixels(axes := left.subplots(), digits.images[0, 0].cpu().numpy())
+    caption(axes, str(int(digits.labels[0])))
+    parts = right.subfigures(len(rows), 1, squeeze=False, height_ratios=rows).flat
+    for part, height, (name, stack) in zip(parts, rows, maps.items(), strict=True):
+        title(part, f"{name}: {len(stack)} maps of {stack.shape[1]} × {stack.shape[2]}")
+        strongest = float(stack.max())
+        for axes, pixels in zip(grid(part, height, columns).flat, stack, strict=False):
+            axes.imshow(pixels.detach().cpu().numpy(), cmap="gray_r", vmin=0, vmax=strongest)
+            framed(axes)
+    return figure
+
+
+def saliency_overlay(digits: Digits, saliency: Tensor, columns: int = 10) -> Figure:
+    """Digits, pale, and over them how much each pixel matters: (N, 28, 28), 0 or more."""
+    rows = -(-len(digits) // columns)
+    figure = card(WIDTH, rows * 1.09)
+    for place, axes in zip(range(len(digits)), grid(figure, rows, columns).flat, strict=False):
+        show_pixels(axes, digits.images[place, 0].cpu().numpy(), faint=0.35)
+        strongest = float(saliency[place].max())
+        axes.imshow(saliency[place].cpu().numpy(), cmap=GLOW, vmin=0, vmax=strongest)
+        caption(axes, str(int(digits.labels[place])))
+    return figure

@@ -1,0 +1,455 @@
+"""The figures of the data and of results, in one visual language (`style`).
+
+What a network looks at is drawn in `insight`, next to where it is computed.
+Each function returns a matplotlib Figure that belongs to nobody else: no pyplot, so no
+global state and no window.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..data.dataset import Digits
+from ..errors import CheckpointError
+from ..files import write_whole
+from ..reading.labelled import Outcome
+from ..reading.picture import Source, open_picture
+from ..reading.reader import Reading, percentage
+from ..training.augmentation import augment
+from ..training.evaluation import Evaluation, wilson_interval
+from ..training.loop import Epoch, Run
+from ..training.recipe import Recipe
+from .style import (
+    BLUE,
+    GRID,
+    INK,
+    MARKERS,
+    MUTED,
+    ORANGE,
+    PALETTE,
+    WIDTH,
+    caption,
+    card,
+    framed,
+    grid,
+    percent,
+    plain,
+    plain_number,
+    show_pixels,
+    title,
+)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write the figure as PNG, whole or not at all; the folder is made if it is not there.
+
+    Raises:
+        CheckpointError: the folder cannot be written.
+    """
+    png = io.BytesIO()
+    # Without a version in the file the same figure is the same bytes on every machine.
+    figure.savefig(png, format="png", dpi=120, metadata={"Software": None})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, png.getvalue())
+    except OSError as error:
+        raise CheckpointError(f"cannot write the figure {path}: {error.strerror}") from error
+
+
+def sample_digits(digits: Digits, rows: int = 3, columns: int = 10) -> Figure:
+    """The first digits as they come, with their labels."""
+    figure = card(WIDTH, rows * 1.09)
+    places = range(len(digits))
+    for place, axes in zip(places, grid(figure, rows, columns).flat, strict=False):
+        show_pixels(axes, _pixels(digits, place))
+        caption(axes, str(int(digits.labels[place])))
+    return figure
+
+
+def class_balance(train: Digits, test: Digits) -> Figure:
+    """How many of the images show each digit: training as bars, test as points."""
+    counts = train.labels.bincount(minlength=10).cpu().numpy()
+    tested = test.labels.bincount(minlength=10).cpu().numpy()
+    figure = card(WIDTH, 3.2)
+    axes = figure.subplots()
+    bars = axes.bar(range(10), counts / len(train), color=BLUE, width=0.7)
+    bars.set_label(f"{len(train):,} training images")
+    for digit, count in enumerate(counts):
+        axes.text(digit, 0.005, f"{count:,}", color="white", fontsize=9, ha="center")
+    points = axes.plot(tested / len(test), "s", color=ORANGE, markeredgecolor="white")
+    points[0].set_label(f"{len(test):,} test images")
+    axes.axhline(0.1, color=MUTED, linewidth=1, linestyle=":")
+    axes.set(title="How many of each digit", xticks=range(10), ylim=(0, 0.15))
+    axes.yaxis.set_major_formatter(percent)
+    axes.legend(frameon=False, loc="upper right", ncols=2)
+    plain(axes)
+    axes.grid(visible=False, axis="x")
+    return figure
+
+
+def mean_images(means: Tensor) -> Figure:
+    """The mean image of each digit: (10, 28, 28), 0 to 255."""
+    figure = card(WIDTH, 1.09)
+    for digit, axes in enumerate(grid(figure, 1, len(means)).flat):
+        show_pixels(axes, means[digit].cpu().numpy())
+        caption(axes, str(digit))
+    return figure
+
+
+def pixel_values(digits: Digits) -> Figure:
+    """How often each value of a pixel occurs, and the mean and deviation at each place."""
+    pixels = digits.images[:, 0].cpu().numpy()
+    figure = card(WIDTH, 3)
+    values, mean, deviation = figure.subplots(1, 3, width_ratios=[1.9, 1, 1])
+    shares = digits.images.flatten().bincount(minlength=256).cpu().numpy() / pixels.size
+    values.bar(range(256), shares, width=1, color=BLUE)
+    values.set(yscale="log", xlabel="pixel value", xlim=(-2, 257), xticks=range(0, 256, 51))
+    values.set_title(f"{shares[0]:.0%} of all pixels are 0")
+    values.yaxis.set_major_formatter(percent)
+    plain(values)
+    for axes, name, summary in (
+        (mean, "Mean", pixels.mean(axis=0)),
+        (deviation, "Deviation", pixels.std(axis=0, dtype=np.float32)),
+    ):
+        show_pixels(axes, summary)
+        axes.set_title(name, color=INK, fontsize=12)
+        axes.set_xlabel(f"up to {summary.max():.0f}", color=MUTED, fontsize=9)
+    return figure
+
+
+def augmentation_preview(
+    digits: Digits, recipe: Recipe, rows: int = 3, columns: int = 10, seed: int = 0
+) -> Figure:
+    """A digit a row: as it is, in a frame, and as the recipe's augmentation changes it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        copies = digits.images[:rows].cpu().repeat_interleave(columns - 1, dim=0)
+        changed = augment(copies, recipe)[:, 0].unflatten(0, (-1, columns - 1)).numpy()
+    figure = card(WIDTH, rows * 0.94 + 0.3)
+    for place, row in enumerate(grid(figure, rows, columns)):
+        show_pixels(row[0], _pixels(digits, place))
+        framed(row[0], BLUE, 2.5)
+        for axes, pixels in zip(row[1:], changed[place], strict=True):
+            show_pixels(axes, pixels)
+        if place == 0:
+            caption(row[0], "original", colour=BLUE)
+    return figure
+
+
+def sample_predictions(digits: Digits, evaluation: Evaluation, columns: int = 10) -> Figure:
+    """The first digits as they come, three rows of them, then the first that went wrong."""
+    rows = 3
+    first = list(range(min(rows * columns, len(digits))))
+    wrong = evaluation.mistakes.sort().values[:columns].tolist()
+    figure = card(WIDTH, (rows + 1) * 1.2 + 1.0)
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[rows, 1.12]).flat
+    title(upper, f"The first {len(first)} test digits: what it reads, and how sure it is")
+    _image_grid(upper, digits, evaluation, first, rows, columns)
+    title(
+        lower,
+        f"The first {len(wrong)} that it reads otherwise than the label, of {evaluation.errors}",
+    )
+    _image_grid(lower, digits, evaluation, wrong, 1, columns)
+    return figure
+
+
+def worst_mistakes(digits: Digits, evaluation: Evaluation, columns: int = 10) -> Figure:
+    """The wrong predictions in which the network had the most confidence."""
+    rows = 3
+    places = evaluation.mistakes[: rows * columns].tolist()
+    rows = max(1, -(-len(places) // columns))
+    figure = card(WIDTH, rows * 1.2 + 0.6)
+    title(figure, f"The {len(places)} mistakes made with most confidence, of {evaluation.errors}")
+    _image_grid(figure, digits, evaluation, places, rows, columns)
+    return figure
+
+
+def suspected_labels(
+    digits: Digits, evaluation: Evaluation, known: Collection[int] = (), columns: int = 10
+) -> Figure:
+    """The images whose label the network believes least; framed those known to be wrong.
+
+    Args:
+        known: the places of labels that people agree are wrong.
+    """
+    places = evaluation.suspected_labels[: 2 * columns].tolist()
+    rows = max(1, -(-len(places) // columns))
+    figure = card(WIDTH, rows * 1.2 + 0.6)
+    agreed = sum(place in known for place in places)
+    title(
+        figure, f"The {len(places)} labels it believes least: people agree that {agreed} are wrong"
+    )
+    for axes, place in zip(grid(figure, rows, columns).flat, places, strict=False):
+        label, predicted = int(evaluation.labels[place]), int(evaluation.predictions[place])
+        wrong = place in known
+        show_pixels(axes, _pixels(digits, place))
+        framed(axes, *((ORANGE, 2.5) if wrong else (GRID, 1)))
+        note = f"{place}, agreed" if wrong else str(place)
+        caption(axes, f"{predicted}, not {label}", note, ORANGE if wrong else INK)
+    return figure
+
+
+def loss_curve(losses: Sequence[float], steps: int) -> Figure:
+    """The loss of each step so far, of `steps` that there will be, and its running mean."""
+    figure = card(WIDTH, 2.8)
+    axes = figure.subplots()
+    done = np.arange(1, len(losses) + 1)
+    axes.plot(done, losses, color=BLUE, linewidth=0.5, alpha=0.35, label="each step")
+    window = min(50, len(losses))
+    if window:
+        mean = np.convolve(losses, np.ones(window) / window, mode="valid")
+        middle = done[window // 2 :][: len(mean)]
+        axes.plot(middle, mean, color=BLUE, label=f"mean of {window} steps")
+        axes.legend(frameon=False, loc="upper right")
+    axes.set(title="Loss while training", xlabel="step", xlim=(0, steps), yscale="log")
+    axes.set_ylim(min([0.01, *losses]), max([3, *losses]))
+    axes.xaxis.set_major_formatter(plain_number)
+    axes.yaxis.set_major_formatter(plain_number)
+    plain(axes)
+    return figure
+
+
+def training_curves(history: Sequence[Epoch]) -> Figure:
+    """Loss and error rate while training, in twentieths of an epoch."""
+    loss_curve = np.concatenate([epoch.loss_curve for epoch in history])
+    accuracy_curve = np.concatenate([epoch.accuracy_curve for epoch in history])
+    parts = [np.arange(len(e.loss_curve)) + 1 for e in history]
+    epochs = np.concatenate(
+        [e.epoch - 1 + part / len(part) for e, part in zip(history, parts, strict=True)]
+    )
+    figure = card(WIDTH, 3.6)
+    loss, error = figure.subplots(1, 2)
+    loss.plot(epochs, loss_curve, color=BLUE)
+    loss.set(title="Training loss", xlabel="epoch", ylim=(0, None))
+    # No mistake at all has no place on a log scale: such points are left out.
+    errors = np.where(accuracy_curve < 1, 1 - accuracy_curve, np.nan)
+    error.plot(epochs, errors, color=BLUE, label="training")
+    validated = [(e.epoch, 1 - e.validation_accuracy) for e in history if e.validation_accuracy]
+    if validated:
+        style = {"color": ORANGE, "marker": "s", "markersize": 4, "linestyle": "--"}
+        error.plot(*zip(*validated, strict=True), label="validation", **style)
+    error.set(title="Wrong answers while training", xlabel="epoch", yscale="log")
+    error.yaxis.set_major_formatter(percent)
+    error.legend(frameon=False)
+    for axes in (loss, error):
+        axes.set_xlim(0, len(history))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        plain(axes)
+    return figure
+
+
+def confusion_matrix(evaluation: Evaluation) -> Figure:
+    """Which digit is read as which; the right ones muted, so that the errors show."""
+    counts = evaluation.confusion.numpy()
+    errors = np.where(np.eye(10, dtype=bool), 0, counts)
+    figure = card(6.4, 6.2)
+    axes = figure.subplots()
+    strongest = max(errors.max(), 1)
+    shade = np.ma.masked_equal(errors, 0)
+    axes.imshow(shade, cmap="Oranges", vmin=-0.1 * strongest, vmax=strongest * 1.25)
+    for row, column in np.ndindex(10, 10):
+        count = counts[row, column]
+        if row == column:
+            axes.text(column, row, f"{count:,}", ha="center", va="center", color=MUTED, fontsize=8)
+        elif count:
+            colour = "white" if count > 0.75 * strongest else INK
+            axes.text(column, row, count, ha="center", va="center", color=colour, fontsize=11)
+    axes.set(
+        title=f"{evaluation.errors:,} mistakes in {evaluation.count:,} digits",
+        xlabel="read as",
+        ylabel="label",
+        xticks=range(10),
+        yticks=range(10),
+    )
+    axes.set_xticks(np.arange(-0.5, 10), minor=True)
+    axes.set_yticks(np.arange(-0.5, 10), minor=True)
+    axes.grid(which="minor", color=GRID, linewidth=0.8)
+    axes.tick_params(which="both", length=0, colors=INK)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def calibration(evaluation: Evaluation) -> Figure:
+    """Confidence against how often it is right, with 95% intervals.
+
+    Over the odds of being wrong, on a log scale: on a plain one everything that a good
+    network says lies in the last percent.
+    """
+    floor = 1e-4
+    bins = evaluation.calibration()
+    doubt = np.maximum([1 - part.confidence for part in bins], floor)
+    wrong = np.array([1 - part.right / part.count for part in bins])
+    low, high = np.array([wilson_interval(p.count - p.right, p.count) for p in bins]).T
+    figure = card(5.6, 5.2)
+    axes = figure.subplots()
+    axes.plot([floor, 1], [floor, 1], color=MUTED, linewidth=1, linestyle=":", label="ideal")
+    axes.vlines(doubt, np.maximum(low, floor), high, color=BLUE, linewidth=1.2)
+    some = wrong > 0
+    size = f"{bins[0].count:,} digits"
+    axes.plot(doubt[some], wrong[some], "o", color=BLUE, markersize=5, label=size)
+    none = np.full(sum(~some), floor)
+    axes.plot(doubt[~some], none, "v", color=BLUE, markersize=5, label=f"{size}, none wrong")
+    axes.set(
+        title=f"Calibration error {evaluation.calibration_error:.2%}",
+        xlabel="doubt: 1 − confidence",
+        ylabel="how often it is wrong",
+        xscale="log",
+        yscale="log",
+        xlim=(floor, 1),
+        ylim=(floor * 0.8, 1),
+        aspect="equal",
+    )
+    axes.xaxis.set_major_formatter(percent)
+    axes.yaxis.set_major_formatter(percent)
+    axes.legend(frameon=False, loc="upper left")
+    plain(axes)
+    return figure
+
+
+def accuracy_against_time(
+    contenders: Mapping[str, Sequence[Sequence[tuple[float, float]]]], ours: Collection[str]
+) -> Figure:
+    """Each training as a line, epoch by epoch, with a point where it ends.
+
+    Args:
+        contenders: of each name its trainings: seconds and test accuracy after each epoch.
+        ours: the names that are drawn as this project's.
+    """
+    figure = card(8, 4.6)
+    axes = figure.subplots()
+    for name, trainings in contenders.items():
+        colour, marker = (BLUE, "o") if name in ours else (ORANGE, "s")
+        for epochs in trainings:
+            axes.plot(*zip(*epochs, strict=True), color=colour, linewidth=0.8, alpha=0.5)
+        ends = np.array([epochs[-1] for epochs in trainings])
+        axes.plot(*ends.T, marker, color=colour, markersize=6, alpha=0.8)
+        place, shift = np.median(ends, axis=0), (8, -14)
+        axes.annotate(name, place, shift, textcoords="offset points", color=INK, fontsize=9)
+    axes.set(xscale="log", ylim=(0.985, 0.999), xlabel="training time, s", ylabel="test accuracy")
+    axes.xaxis.set_major_formatter(plain_number)
+    axes.yaxis.set_major_formatter(percent)
+    plain(axes)
+    return figure
+
+
+def comparison(experiment: str, runs: Mapping[str, Sequence[Run]]) -> Figure:
+    """How runs that differ in one thing compare: the loss while training, and validation.
+
+    Args:
+        experiment: what differs.
+        runs: of each setting its runs, which differ in their seeds; with validation.
+    """
+    figure = card(WIDTH, 3.6)
+    loss, wrong = figure.subplots(1, 2)
+    for place, (name, several) in enumerate(runs.items()):
+        style = {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}
+        curves = [np.concatenate([epoch.loss_curve for epoch in r.history]) for r in several]
+        curve = np.mean(curves, axis=0)
+        epochs = np.linspace(0, len(several[0].history), len(curve) + 1)[1:]
+        loss.plot(epochs, curve, markersize=4, markevery=4, linewidth=1.3, label=name, **style)
+        errors = [1 - (run.history[-1].validation_accuracy or 0) for run in several]
+        wrong.plot([place] * len(errors), errors, linestyle="", alpha=0.55, markersize=5, **style)
+        wrong.hlines(np.mean(errors), place - 0.3, place + 0.3, color=style["color"], linewidth=2)
+    loss.set(title="Training loss (log scale)", xlabel="epoch", xlim=(0, None), yscale="log")
+    ticks = LogLocator(subs=(1, 2, 5))
+    loss.yaxis.set_major_locator(ticks)
+    # Down to a number that is told: an axis without one there looks as if it began at 0.
+    lowest = loss.dataLim.ymin
+    loss.set_ylim(max(tick for tick in ticks.tick_values(lowest, 1) if tick <= lowest))
+    loss.yaxis.set_major_formatter(plain_number)
+    loss.yaxis.set_minor_locator(NullLocator())
+    loss.legend(frameon=False, fontsize=9, title=experiment, title_fontsize=9)
+    wrong.set(title="Wrong answers in validation", xlabel=experiment)
+    wrong.set_ylim(0, 1.1 * wrong.dataLim.ymax)
+    wrong.set_xticks(range(len(runs)), list(runs))
+    wrong.yaxis.set_major_formatter(percent)
+    for axes in (loss, wrong):
+        plain(axes)
+    return figure
+
+
+def page_reading(source: Source, reading: Reading, columns: int = 10) -> Figure:
+    """A picture with boxes around what was read, and below it what the network saw of it.
+
+    Of more digits than fill three rows the first ones are shown below.
+
+    Raises:
+        PictureError: it cannot be opened or is not a picture.
+    """
+    picture = open_picture(source)
+    rows = min(3, max(1, -(-len(reading.digits) // columns)))
+    heights = [min(5.0, (WIDTH - 1) * picture.height / picture.width), rows * 1.2]
+    figure = card(WIDTH, sum(heights) + 0.3)
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).flat
+    axes = upper.subplots()
+    axes.imshow(picture.pixels, extent=(0, picture.width, picture.height, 0))
+    framed(axes)
+    for digit in reading.digits:
+        colour = BLUE if digit.sure else ORANGE
+        x0, y0, x1, y1 = digit.box
+        axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=colour, linewidth=1.5)
+        axes.text(x0, y0, f" {digit.digit}", color=colour, weight="bold", va="bottom")
+    for digit, small in zip(reading.digits, grid(lower, rows, columns).flat, strict=False):
+        show_pixels(small, digit.frame)
+        above = str(digit.digit) if digit.sure else f"{digit.digit}?"
+        colour = BLUE if digit.sure else ORANGE
+        caption(small, above, percentage(digit.confidence), colour)
+    return figure
+
+
+def picture_mistakes(outcomes: Sequence[Outcome], columns: int = 6) -> Figure:
+    """Pictures that were read otherwise than their label, and the frames that were read."""
+    wrong = [outcome for outcome in outcomes if not outcome.right]
+    shown = wrong[: 5 * columns]
+    rows = max(1, -(-len(shown) // columns))
+    figure = card(columns * 1.9, rows * 1.9 + 0.6)
+    title(figure, f"{len(wrong)} of {len(outcomes)} pictures read otherwise than their label")
+    pairs = grid(figure, rows, columns * 2).reshape(-1, 2)
+    for outcome, (picture, frames) in zip(shown, pairs, strict=False):
+        label, reading = outcome.picture.label, outcome.reading
+        # The label is the user's: what looks like a formula is none.
+        picture.set_title(label, color=INK, fontsize=10, pad=3, parse_math=False)
+        if reading is None:
+            frames.set_title("cannot be opened", color=ORANGE, fontsize=8, pad=3)
+            continue
+        picture.imshow(open_picture(outcome.picture.path).pixels)
+        text = reading.text or "nothing found"
+        frames.set_title(text, color=ORANGE, fontsize=10, pad=3, weight="bold")
+        if reading.digits:
+            strip = np.hstack([digit.frame for digit in reading.digits[:8]])
+            frames.imshow(strip, cmap="gray_r", vmin=0, vmax=255)
+    return figure
+
+
+def _image_grid(
+    figure: Figure | SubFigure,
+    digits: Digits,
+    evaluation: Evaluation,
+    places: Sequence[int],
+    rows: int,
+    columns: int,
+) -> None:
+    """Digits with prediction and confidence; a mistake framed, its label beside."""
+    for axes, place in zip(grid(figure, rows, columns).flat, places, strict=False):
+        label, predicted = int(evaluation.labels[place]), int(evaluation.predictions[place])
+        right = label == predicted
+        show_pixels(axes, _pixels(digits, place))
+        framed(axes, *((GRID, 1) if right else (ORANGE, 2.5)))
+        answer = f"{predicted}" if right else f"{predicted}, not {label}"
+        confidence = f"{float(evaluation.confidence[place]):.1%}"
+        caption(axes, answer, confidence, BLUE if right else ORANGE)
+
+
+def _pixels(digits: Digits, place: int) -> NDArray[np.uint8]:
+    """One image, (28, 28)."""
+    pixels: NDArray[np.uint8] = digits.images[place, 0].cpu().numpy()
+    return pixels

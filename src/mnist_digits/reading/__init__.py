@@ -1,0 +1,1 @@
+"""Reading, on ONNX Runtime, without torch: pictures, the finder, framing, the reader."""

@@ -1,0 +1,210 @@
+"""Documents of several pages, TIFF and PDF, read page by page; and the folders they lie in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
+
+from ..errors import PictureError
+from .pdf import Pdf, is_pdf
+from .picture import (
+    WORKING_SIZE,
+    Picture,
+    Source,
+    content_of,
+    decode,
+    decode_file,
+    explained,
+    open_picture,
+    opened,
+    unwarned,
+)
+
+if TYPE_CHECKING:
+    from .reader import Reader, Reading
+
+# Of a document; who scans more has them in several files.
+MAXIMUM_PAGES = 1000
+# Of pictures. A PDF is no picture: where just one is expected, its other pages would be lost.
+# fmt: off
+SUFFIXES = frozenset({
+    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".tif", ".tiff",
+    ".webp", ".pbm", ".pgm", ".ppm", ".pnm", ".pfm", ".avif", ".avifs",
+    ".heic", ".heics", ".heif", ".heifs", ".hif",
+})
+# fmt: on
+
+
+# What the command calls it.
+STANDARD_INPUT = Path("-")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of a document, or a picture.
+
+    Attributes:
+        number: from 1.
+        pages: of how many it is one; of a TIFF no more than MAXIMUM_PAGES + 1 are counted.
+        picture: what was decoded, or why it could not be. Of a PDF, it is the page as drawn with
+            WORKING_SIZE pixels along its longer side.
+    """
+
+    number: int
+    pages: int
+    picture: Picture | PictureError
+
+
+def open_pages(source: Source) -> Iterator[Page]:
+    """Decode the pages of a document one by one; of anything else than TIFF and PDF just one.
+
+    Nothing is raised: a page that cannot be decoded has its PictureError, which names it, and
+    the others follow. A file that cannot be opened is one such page; so is what comes after
+    the first MAXIMUM_PAGES.
+
+    Args:
+        source: as `open_picture` takes it.
+    """
+    try:
+        if not isinstance(source, str | os.PathLike | bytes | bytearray):
+            yield Page(1, 1, open_picture(source))
+            return
+        content, name = content_of(source)
+        with ExitStack() as stack:
+            with explained(name):
+                pages, decode_page = stack.enter_context(_document(content))
+            yield from _decoded(name, pages, decode_page)
+    except PictureError as error:
+        yield Page(1, 1, error)
+
+
+def read_pages(
+    reader: Reader, source: Source, single: bool = False
+) -> Iterator[tuple[Page, Reading | PictureError]]:
+    """Read a document page by page: each page, and what was read on it or why it could not be.
+
+    Args:
+        source: as `open_picture` takes it.
+        single: whether there is exactly one digit on each page.
+    """
+    read = reader.read_digit if single else reader.read
+    for page in open_pages(source):
+        picture = page.picture
+        yield page, picture if isinstance(picture, PictureError) else read(picture)
+
+
+# What decodes a page, counted from 0.
+Decoder: TypeAlias = Callable[[int], Picture]
+
+
+def _decoded(name: str, pages: int, decode_page: Decoder) -> Iterator[Page]:
+    for place in range(min(pages, MAXIMUM_PAGES)):
+        number = place + 1
+        picture: Picture | PictureError
+        try:
+            with explained(f"{name}, page {number}," if pages > 1 else name):
+                picture = unwarned(partial(decode_page, place))
+        except PictureError as error:
+            picture = error
+        yield Page(number, pages, picture)
+    if pages > MAXIMUM_PAGES:
+        many = PictureError(
+            f"{name} has more than {MAXIMUM_PAGES:,} pages: the others are not read"
+        )
+        yield Page(MAXIMUM_PAGES + 1, pages, many)
+
+
+@contextmanager
+def _document(content: bytes) -> Iterator[tuple[int, Decoder]]:
+    """How many pages there are, and what decodes one of them."""
+    if is_pdf(content):
+        with Pdf(content) as pdf:
+            yield pdf.pages, lambda place: decode(pdf.draw(place, WORKING_SIZE))
+        return
+    frames = unwarned(lambda: _frames(content))
+    if frames == [0]:
+        yield 1, lambda _: decode_file(content)
+    else:
+        yield len(frames), Frames(content, frames).decode
+
+
+# Of a TIFF, what an image in it is (NewSubfileType): a small copy of another one, or a mask.
+SUBFILE, COPY_OR_MASK = 254, 1 | 4
+
+
+def _frames(content: bytes) -> list[int]:
+    """Which images in a file are pages: of an animation the first, of a TIFF all but copies."""
+    image = opened(content)
+    if not isinstance(image, TiffImageFile):
+        return [0]
+    frames: list[int] = []
+    for frame in range(MAXIMUM_PAGES + 1):
+        try:
+            image.seek(frame)
+            if not int(image.tag_v2.get(SUBFILE, 0)) & COPY_OR_MASK:
+                frames.append(frame)
+        except EOFError:
+            break
+        except Warning:  # of a program that raises them
+            raise
+        except Exception:  # whatever Pillow meets: it is told when the page is decoded
+            frames.append(frame)
+            # The way to the next ones led over it.
+            if image.tell() != frame:
+                break
+    return frames or [0]
+
+
+class Frames:
+    """The pages of a TIFF: one open image, as Pillow finds each of them from the one before."""
+
+    def __init__(self, content: bytes, frames: list[int]) -> None:
+        self._content, self._frames = content, frames
+        self._image: Image.Image | None = None
+
+    def decode(self, place: int) -> Picture:
+        """The page at this place among the frames; raises whatever Pillow does."""
+        try:
+            self._image = self._image or opened(self._content)
+            self._image.seek(self._frames[place])
+            return decode(self._image)
+        except Warning:
+            # It will be tried again, but half of it may be done: begin anew.
+            self._image = None
+            raise
+
+
+def is_picture_name(path: Path, pdf: bool = False) -> bool:
+    """Whether a file is called like a picture, or a PDF if `pdf`.
+
+    Hidden ones, such as macOS's `._7.png`, are not.
+    """
+    suffix = path.suffix.lower()
+    return (suffix in SUFFIXES or (pdf and suffix == ".pdf")) and not path.name.startswith(".")
+
+
+def find_pictures(paths: list[Path]) -> list[Path]:
+    """The paths, with each folder replaced by the pictures and PDFs in it and in its folders.
+
+    Raises:
+        PictureError: a folder has none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not os.path.isdir(path):
+            found.append(path)
+            continue
+        names = (file for file in path.rglob("*") if is_picture_name(file, pdf=True))
+        inside = sorted(file for file in names if os.path.isfile(file))
+        if not inside:
+            raise PictureError(f"there are no pictures in the folder {path}")
+        found += inside
+    return found

@@ -1,0 +1,85 @@
+"""The pages of a PDF as pictures, drawn by pdfium, where the extra `pdf` is installed."""
+
+from __future__ import annotations
+
+from threading import RLock
+from typing import Any
+
+from PIL import Image
+
+from ..errors import PictureError
+
+# pdfium bears one thread at a time. The same thread may come again: Python's garbage collector
+# closes what was left open whenever it likes.
+PDFIUM = RLock()
+
+
+def is_pdf(content: bytes) -> bool:
+    """Whether a file begins as a PDF does; some have blanks or a byte order mark before it."""
+    return content[:1024].lstrip(b"\xef\xbb\xbf\0\t\n\f\r ").startswith(b"%PDF-")
+
+
+class Pdf:
+    """An open PDF; close it, or use it in a `with`.
+
+    Attributes:
+        pages: how many it says that it has.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        """Open the bytes of a file.
+
+        Raises:
+            PictureError: it cannot be opened; the message lacks the name of the file.
+        """
+        try:
+            import pypdfium2
+        except ImportError as error:
+            need = "is a PDF, which takes one more package"
+            raise PictureError(f"{need}: pip install 'mnist-digit-classification[pdf]'") from error
+        with PDFIUM:
+            try:
+                self._document: Any = pypdfium2.PdfDocument(content)
+            except pypdfium2.PdfiumError as error:
+                raise PictureError(_reason(error)) from error
+            self.pages = len(self._document)
+
+    def draw(self, place: int, side: int) -> Image.Image:
+        """A page, counted from 0, in RGB on white; its longer side has `side` pixels.
+
+        Raises:
+            Exception: of pdfium, if the page is damaged.
+        """
+        with PDFIUM:
+            page = self._document[place]
+            try:
+                # Sides are rounded up.
+                bitmap = page.render(scale=(side - 0.5) / max(page.get_size()), rev_byteorder=True)
+                try:
+                    return Image.fromarray(bitmap.to_numpy().copy())
+                finally:
+                    bitmap.close()
+            finally:
+                page.close()
+
+    def close(self) -> None:
+        with PDFIUM:
+            self._document.close()
+
+    def __enter__(self) -> Pdf:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _reason(error: Any) -> str:
+    """What is wrong with a PDF that pdfium does not open."""
+    from pypdfium2 import raw
+
+    if error.err_code in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY):
+        return "is encrypted: save it without a password"
+    # So it says of one without pages.
+    if error.err_code == raw.FPDF_ERR_SUCCESS:
+        return "has no pages"
+    return f"is damaged and cannot be opened: {error}"

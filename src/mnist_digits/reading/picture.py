@@ -1,0 +1,344 @@
+"""A person's picture, whatever its format: an upright RGB array of bounded size.
+
+Transparency is laid over a colour that its ink stands out from, 16 bits become 8, a photo
+is turned as its EXIF data says, and large JPEGs are decoded at the size that is needed.
+Finding the digits in it is the next room's job (`finder`).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import BinaryIO, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+
+from ..errors import PictureError
+from .pdf import Pdf, is_pdf
+
+T = TypeVar("T")
+
+# The longer side, in pixels, that pictures are reduced to: a digit a hundredth as high as
+# the page still has 16.
+WORKING_SIZE = 1600
+# Beyond it a picture is refused by its header: decoding takes up to 14 bytes a pixel, 700 MB.
+MAXIMUM_PIXELS = 50_000_000
+# Of a JPEG that is decoded at a half of its size or less: phones take photos of 200 million.
+MAXIMUM_REDUCED = 250_000_000
+# Of a file; 50 million pixels of three bytes have 150,000,000 where nothing is compressed.
+MAXIMUM_BYTES = 200_000_000
+# What may be tried on a file: Pillow knows more, and would run another program for some (EPS).
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF", "HEIF")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What was decoded.
+
+    Attributes:
+        pixels: uint8 (H, W, 3), red, green and blue, at most WORKING_SIZE on a side.
+        width, height: pixels of the picture as displayed, before it was reduced.
+    """
+
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+
+    @property
+    def reduction(self) -> float:
+        """How many pixels as displayed there are to one of `pixels`, along a side."""
+        height, width, _ = self.pixels.shape
+        return float(max(self.width / width, self.height / height))
+
+
+Source: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | Image.Image | NDArray[np.generic] | Picture
+)
+
+
+def open_picture(source: Source) -> Picture:
+    """Decode a picture: a path, the bytes of a file, a PIL image, or an array.
+
+    An array is (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): integers from 0 to 255, booleans, or
+    floats from 0 to 1. Of an animation or a document of several pages, the first one is taken
+    (all pages: `documents.open_pages`). A Picture is given back as it is.
+
+    Raises:
+        PictureError: there is no picture that can be read.
+    """
+    if isinstance(source, Picture):
+        return source
+    if isinstance(source, np.ndarray):
+        values = _from_array(source)
+        with explained("the array"):
+            return decode(Image.fromarray(values))
+    if isinstance(source, Image.Image):
+        image = source
+        with explained("the picture"):
+            return unwarned(lambda: decode(image.copy()))
+    content, name = content_of(source)
+    with explained(name):
+        return unwarned(lambda: decode_file(content))
+
+
+# Python's warning filters are those of all threads.
+FILTERS = Lock()
+
+
+def unwarned(attempt: Callable[[], T]) -> T:
+    """Whatever is odd about a file is either no matter or an exception.
+
+    Warnings are left to the program; but one that raises them still gets its picture.
+    """
+    try:
+        return attempt()
+    except Warning:
+        with FILTERS, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return attempt()
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Whatever goes wrong becomes a PictureError that says with which picture."""
+    try:
+        yield
+    except PictureError as error:
+        raise PictureError(f"{name} {error}") from error
+    except Image.DecompressionBombError as error:
+        raise PictureError(f"{name} has more than {MAXIMUM_PIXELS:,} pixels") from error
+    except MemoryError as error:
+        raise PictureError(f"{name} needs more memory than there is: make it smaller") from error
+    # Pillow's decoders raise nearly anything on damaged files, by their own account.
+    except Exception as error:
+        raise PictureError(f"{name} is damaged and cannot be decoded: {error}") from error
+
+
+def content_of(source: object) -> tuple[bytes, str]:
+    """The bytes of a picture or a document, and what to call it.
+
+    Raises:
+        PictureError: there is no such file, or it is empty or too large.
+    """
+    if isinstance(source, bytes | bytearray):
+        content, name = bytes(source), "the picture"
+    elif isinstance(source, str | os.PathLike):
+        content, name = _file_content(Path(source)), str(source)
+    else:
+        kind = type(source).__name__
+        raise PictureError(f"a {kind} is no picture: bring a path, bytes, a PIL image or an array")
+    if not content:
+        raise PictureError(f"{name} is empty: 0 bytes")
+    if len(content) > MAXIMUM_BYTES:
+        raise PictureError(f"{name} has more than {MAXIMUM_BYTES:,} bytes")
+    return content, name
+
+
+def decode_file(content: bytes) -> Picture:
+    """The picture, or the first page of a document."""
+    if is_pdf(content):
+        with Pdf(content) as pdf:
+            return decode(pdf.draw(0, WORKING_SIZE))
+    with opened(content) as image:
+        return decode(image)
+
+
+def opened(content: bytes) -> Image.Image:
+    """The bytes of a picture file as an image whose pixels are not decoded yet.
+
+    Raises:
+        PictureError: it is in none of FORMATS; or whatever Pillow raises.
+    """
+    file = io.BytesIO(content)
+    if content.startswith(b"\xff\xd8\xff"):
+        # Past Image.open, which warns of large ones, and refuses those that phones take.
+        return JpegImageFile(file)
+    try:
+        return Image.open(file, formats=_formats())
+    except UnidentifiedImageError as error:
+        reason = "is not a picture in a format that can be read here"
+        if content[4:8] == b"ftyp":
+            reason += "; for HEIC photos: pip install 'mnist-digit-classification[heic]'"
+        raise PictureError(reason) from error
+
+
+def _file_content(path: Path) -> bytes:
+    if os.path.isdir(path):
+        raise PictureError(f"{path} is a folder, not a picture")
+    try:
+        with path.open("rb") as file:
+            return read_bounded(file)
+    except FileNotFoundError as error:
+        raise PictureError(f"there is no file {path}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PictureError(f"cannot read {path}: {reason}") from error
+
+
+def read_bounded(file: BinaryIO) -> bytes:
+    """The content, or so much of it as shows that it is too large; some have no end."""
+    return file.read(MAXIMUM_BYTES + 1)
+
+
+@cache
+def _formats() -> list[str]:
+    """Those of FORMATS that can be read here: HEIC, of phones, where `pillow-heif` is installed."""
+    Image.init()
+    with suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def decode(image: Image.Image) -> Picture:
+    """The pixels of an image, upright, opaque and reduced.
+
+    Raises:
+        PictureError: it has too many; or whatever Pillow raises.
+    """
+    width, height = _load(image)
+    orientation = _orientation(image)
+    image = _eight_bits(image)
+    if max(image.size) > WORKING_SIZE:
+        image.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)
+    if orientation in TURNS:
+        image = image.transpose(TURNS[orientation])
+    if orientation > 4:
+        width, height = height, width
+    return Picture(_opaque(image), width, height)
+
+
+def _load(image: Image.Image) -> tuple[int, int]:
+    """Decode the pixels, if there are not too many; gives width and height before reduction."""
+    width, height = image.size
+    # JPEG decodes at an eighth, a quarter or a half of the size for a fraction of the time.
+    kept_whole = isinstance(image, JpegImageFile) and _is_kept_whole(image)
+    drafted = image.draft("RGB", (WORKING_SIZE, WORKING_SIZE))
+    pixels = width * height if kept_whole else image.width * image.height
+    for count, limit in ((pixels, MAXIMUM_PIXELS), (width * height, MAXIMUM_REDUCED)):
+        if count > limit:
+            size = f"{width} × {height} pixels, more than {limit:,}"
+            raise PictureError(f"has {size}: make it smaller")
+    image.load()
+    # Pillow turns a TIFF upright when it loads it, and some versions tell its sides only then.
+    return (width, height) if drafted else image.size
+
+
+def _is_kept_whole(image: JpegImageFile) -> bool:
+    """Whether libjpeg keeps all of a JPEG in memory: it is progressive, or in several scans."""
+    colours = len(image.getbands())
+    size = 6 + 2 * colours
+    # What was read last is the head of the first scan: its length, and of how many colours it is.
+    assert image.fp  # open, as nothing is decoded yet
+    image.fp.seek(-size, os.SEEK_CUR)
+    head = image.fp.read(size)
+    return "progressive" in image.info or head[:3] != bytes([0, size, colours])
+
+
+# What the EXIF orientation of a photo asks for; from 5 on it lies on its side.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the picture must be turned to stand upright; damaged EXIF data turns nothing."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        return orientation if orientation in TURNS else 1
+    except Warning:  # of a program that raises them
+        raise
+    except Exception:  # whatever Pillow's parser meets in a damaged block
+        return 1
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The image as RGB or RGBA."""
+    if image.mode[:1] in "IF":  # 16 or 32 bits a pixel, or floating point
+        # Reduced first: the arithmetic takes some 30 bytes a pixel.
+        image = image.convert("F")
+        image.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)
+        return Image.fromarray(_stretched(np.asarray(image, dtype=np.float64))).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        return image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _stretched(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Brightness on any scale, brought to 0 to 255."""
+    values = np.nan_to_num(values, posinf=0, neginf=0)
+    low, high = values.min(), values.max()
+    if low >= 0 and high <= 65535 and high > 255:
+        low, high = 0, 65535 if high > 4095 else 4095
+    return ((values - low) * (255 / max(high - low, 1e-9))).clip(0, 255).astype(np.uint8)
+
+
+def _from_array(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    shape = values.shape
+    if values.size == 0 or not (values.ndim == 2 or (values.ndim == 3 and shape[2] in (1, 3, 4))):
+        raise PictureError(f"an array of shape {shape} is no picture: bring (H, W), (H, W, 3 or 4)")
+    values = values[:, :, 0] if shape[2:] == (1,) else values
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8) * 255
+    if values.dtype == np.uint8:
+        return values.astype(np.uint8)
+    if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
+        raise PictureError(f"an array of {values.dtype} is no picture: bring numbers from 0 to 255")
+    numbers = values.astype(np.float64)
+    if not np.isfinite(numbers).all():
+        raise PictureError("the array has values that are infinite or not a number")
+    if np.issubdtype(values.dtype, np.floating) and numbers.min() >= 0 and numbers.max() <= 1:
+        numbers = numbers * 255
+    if numbers.min() < 0 or numbers.max() > 255:
+        raise PictureError("the array's values are not from 0 to 255 (or floats from 0 to 1)")
+    return numbers.round().astype(np.uint8)
+
+
+def _opaque(image: Image.Image) -> NDArray[np.uint8]:
+    """RGB pixels; what is transparent becomes a colour that stands out from what is not.
+
+    A black digit on nothing comes to lie on white, a white one on black; so does one whose
+    shape is only in the transparency. Where what is opaque has a ground of its own (a drawing
+    with transparent corners), that ground fills the rest.
+    """
+    pixels = np.asarray(image)
+    if image.mode != "RGBA":
+        return pixels
+    alpha = pixels[:, :, 3:].astype(np.float32) / 255
+    colours = pixels[:, :, :3]
+    if alpha.min() == 1:
+        return np.ascontiguousarray(colours)
+    solid = colours[alpha[:, :, 0] > 0.5]
+    if len(solid) == 0:
+        solid = colours[alpha[:, :, 0] > 0]
+    return (colours * alpha + _ground_under(solid) * (1 - alpha)).round().astype(np.uint8)
+
+
+def _ground_under(solid: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The colour to lay what is opaque, (N, 3), upon."""
+    white = np.full(3, 255, np.float32)
+    if len(solid) == 0:
+        return white
+    brightness = solid.mean(axis=1)
+    low, high = np.percentile(brightness, [2, 98])
+    # Ink and ground are both there: most of what is opaque is the ground.
+    if high - low > 100:
+        return np.median(solid, axis=0).astype(np.float32)
+    return white if np.median(brightness) < 128 else white * 0

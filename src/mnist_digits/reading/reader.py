@@ -1,0 +1,370 @@
+"""Reader: pictures in, digits with their confidence out. Runs on ONNX Runtime, without torch."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CheckpointError, PictureError
+from .drawing import only_piece
+from .finder import Box, Finder, Found, Glyph
+from .framing import FRAME, as_framed, frame
+from .layout import in_rows
+from .onnx_file import open_model
+from .picture import Source, open_picture
+
+Pixels: TypeAlias = NDArray[np.uint8]
+
+MODEL = "model.onnx"
+# The run that the package brings along.
+SHIPPED = Path(__file__).parent / "models" / "digits"
+FORMAT = "mnist-digits model 1"
+# Frames that go through the network at once: more gain no speed, but take memory.
+BATCH = 500
+# With less confidence ink is taken for something else than a digit: ten guesses have 0.1 each.
+NO_DIGIT = 0.3
+# An ensemble of a hundred networks like the shipped one has a fifth of it.
+MAXIMUM_BYTES = 1_000_000_000
+# More than this are not digits on a page but the weave of a carpet.
+MAXIMUM_DIGITS = 1000
+# One digit may be found in so many pieces.
+MAXIMUM_PIECES = 4
+# Ink that belongs to no digit makes a reading incomplete if it is as much as this part of one's.
+MISSED = 0.25
+# A drawing's ink is all of it ink of a digit if its box is the one that the finder sees, but for
+# this part of its size; otherwise it may be one, but so surely at most.
+SAME_BOX, UNCONFIRMED = 0.1, 0.8
+# Fewer digits that are not sure are not turned: a 6 is a 9 then.
+LEAST_TURNED = 2
+
+
+@dataclass(frozen=True)
+class Digit:
+    """A digit that was read.
+
+    Attributes:
+        confidence: the probability that it is right.
+        probabilities: float32 (10,), summing to 1.
+        box: x0, y0, x1, y1 in pixels of the picture as displayed; x1, y1 are just outside.
+        frame: uint8 (28, 28), what the network saw.
+        sure: whether the confidence is enough to rely on.
+    """
+
+    digit: int
+    confidence: float
+    probabilities: NDArray[np.float32]
+    box: Box
+    frame: NDArray[np.uint8]
+    sure: bool
+
+    def scaled(self, reduction: float) -> Digit:
+        """With its box in pixels of the picture as displayed."""
+        x0, y0, x1, y1 = (round(side * reduction) for side in self.box)
+        return replace(self, box=(x0, y0, x1, y1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON has of it."""
+        return {
+            "digit": self.digit,
+            "confidence": round(self.confidence, 4),
+            "box": list(self.box),
+        }
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read in a picture: rows from top to bottom, in each the digits from the left.
+
+    Attributes:
+        complete: whether nothing of a digit's size was passed over.
+        found: what the finder saw; None where nothing had to be searched: in a frame of MNIST, and
+            in a drawing of one digit.
+        turns: by how many quarters, against the clock, the picture was turned to be read.
+    """
+
+    rows: list[list[Digit]]
+    complete: bool = True
+    found: Found | None = None
+    turns: int = 0
+
+    @property
+    def digits(self) -> list[Digit]:
+        return [digit for row in self.rows for digit in row]
+
+    @property
+    def text(self) -> str:
+        """The digits, with `/` between the rows; empty if there are none."""
+        return "/".join("".join(str(digit.digit) for digit in row) for row in self.rows)
+
+    @property
+    def sure(self) -> bool:
+        """Whether there are digits, each of them can be relied on, and none may be missing."""
+        return bool(self.rows) and self.complete and all(digit.sure for digit in self.digits)
+
+    def __str__(self) -> str:
+        if not self.rows:
+            return "no digits found"
+        least = min(digit.confidence for digit in self.digits)
+        return f"{self.text}  ({'sure' if self.sure else 'not sure'}, {percentage(least)})"
+
+    def scaled(self, reduction: float) -> Reading:
+        """With its boxes in pixels of the picture as displayed."""
+        rows = [[digit.scaled(reduction) for digit in row] for row in self.rows]
+        found = self.found and self.found.scaled(reduction)
+        return replace(self, rows=rows, found=found)
+
+    def turned_back(self, turns: int, shape: tuple[int, ...]) -> Reading:
+        """What was read in a picture (H, W) that was turned, with its places in the picture."""
+        rows = [
+            [replace(d, box=turned_back(d.box, turns, shape)) for d in row] for row in self.rows
+        ]
+        found = self.found and self.found.turned_back(turns, shape)
+        return replace(self, rows=rows, found=found, turns=turns)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON has of it: text, sure, digits."""
+        digits = [digit.to_dict() for digit in self.digits]
+        return {"text": self.text, "sure": self.sure, "digits": digits}
+
+
+def percentage(confidence: float) -> str:
+    """Rounded down to a tenth of a per cent: nothing is 100% sure."""
+    return f"{int(1000 * confidence) / 10}%"
+
+
+class Reader:
+    """Reads digits with the network that the package ships, or one that was exported.
+
+    Attributes:
+        information: what the model file says of itself: recipe, result, data.
+        sure_above: the least confidence of an answer that is called sure.
+        size: bytes of the model file.
+    """
+
+    def __init__(self, model: bytes, threads: int | None = None) -> None:
+        self._session, values = open_model(model, FORMAT, threads)
+        self._threads = threads
+        self.size = len(model)
+        self.sure_above = float(values["sure_above"])
+        self.information: dict[str, Any] = json.loads(values["information"])
+
+    @cached_property
+    def finder(self) -> Finder:
+        """The finder that the package ships, whatever the network that reads."""
+        return Finder.load(self._threads)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] | None = None, threads: int | None = None) -> Reader:
+        """The shipped network; with a path, that of an exported run (its folder or .onnx file).
+
+        Raises:
+            CheckpointError: there is none, or the file is damaged or something else.
+        """
+        if path is None:
+            file, remedy = SHIPPED / MODEL, "install the package again"
+        else:
+            file = Path(path) / MODEL if os.path.isdir(path) else Path(path)
+            remedy = "`mnist-digits export RUN` writes such files"
+        if not os.path.isfile(file):
+            raise CheckpointError(
+                f"there is no {file}: `mnist-digits export RUN` makes it from a trained run"
+            )
+        try:
+            if file.stat().st_size > MAXIMUM_BYTES:
+                raise ValueError(f"it has more than {MAXIMUM_BYTES:,} bytes")
+            return cls(file.read_bytes(), threads)
+        # The runtime has exceptions of its own, one for each of its status codes.
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
+            raise CheckpointError(f"{file} cannot be used to read ({reason}): {remedy}") from error
+
+    def read(self, source: Source) -> Reading:
+        """Find and read the digits in a picture: a path, bytes, a PIL image or an array.
+
+        Ink that looks like no digit at all is passed over; where it is as large as a digit, the
+        reading is not sure. A page that lies on its side or upside down is turned.
+
+        Raises:
+            PictureError: it cannot be opened or is not a picture.
+        """
+        picture = open_picture(source)
+        reading = self._read_at_once(picture.pixels) or self._read_any_way_up(picture.pixels)
+        return reading.scaled(picture.reduction)
+
+    def read_digit(self, source: Source) -> Reading:
+        """Read a picture that holds exactly one digit; a blank one gives none.
+
+        Raises:
+            PictureError: it cannot be opened or is not a picture.
+        """
+        picture = open_picture(source)
+        reading = self._read_at_once(picture.pixels) or self._read_one(picture.pixels)
+        return reading.scaled(picture.reduction)
+
+    def _read_at_once(self, pixels: Pixels) -> Reading | None:
+        """What needs no search: a frame of MNIST, and a drawing that is surely a digit."""
+        image = as_framed(pixels)
+        if image is not None:
+            ys, xs = np.nonzero(image > 16)
+            box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
+            return Reading([[self._digit(image, self.classify(image[None])[0], box)]])
+        piece = self._piece(pixels)
+        digits = self.answers([piece] if piece else [])
+        return Reading([digits]) if digits and digits[0].sure else None
+
+    def _piece(self, pixels: Pixels) -> Glyph | None:
+        """A drawing's only piece of ink, as surely a digit as the finder says."""
+        piece = only_piece(pixels)
+        if not piece:
+            return None
+        seen = self.finder.as_one(pixels, piece.box)
+        x0, y0, x1, y1 = piece.box
+        room = SAME_BOX * max(x1 - x0, y1 - y0)
+        confirmed = seen and np.abs(np.subtract(seen.box, piece.box)).max() <= room
+        return replace(piece, surely=seen.surely if seen and confirmed else UNCONFIRMED)
+
+    def _read_one(self, pixels: Pixels) -> Reading:
+        """The digit that stands out most among those that are found; or all of them as one."""
+        found = self.finder.find(pixels)
+        glyphs = found.glyphs
+        whole = self._piece(pixels)
+        if not whole and 1 < len(glyphs) <= MAXIMUM_PIECES:
+            corners = np.array([glyph.box for glyph in glyphs])
+            box = (*corners[:, :2].min(axis=0).tolist(), *corners[:, 2:].max(axis=0).tolist())
+            whole = self.finder.as_one(pixels, box)
+        digits = self.answers([*glyphs, whole] if whole else glyphs)
+        best = max(digits, key=_prominence, default=None)
+        if best is None:
+            return Reading([], found=found)
+        others = [_height(d) for d in digits if not _within(d.box, best.box)]
+        complete = max(others, default=0) < 0.5 * _height(best) and found.missed < MISSED
+        return Reading([[best]], complete, found)
+
+    def _read_any_way_up(self, pixels: Pixels) -> Reading:
+        """As the picture is; if several digits are not sure, turned if they are clearer then."""
+        reading = self._read_rows(pixels)
+        if reading.sure or len(reading.digits) < LEAST_TURNED:
+            return reading
+        frames = np.stack([digit.frame for digit in reading.digits])
+        # One turn is tried: that in which what was found looks most like digits.
+        ways = [self.classify(np.rot90(frames, turns, axes=(1, 2))) for turns in range(4)]
+        turns = int(np.argmax([answers.max(axis=1).sum() for answers in ways]))
+        if not turns:
+            return reading
+        turned = (
+            self._read_rows(np.ascontiguousarray(np.rot90(pixels, turns))) if turns else reading
+        )
+        if _clarity(turned) <= _clarity(reading) + 0.5:
+            return reading
+        return turned.turned_back(turns, pixels.shape[:2])
+
+    def _read_rows(self, pixels: Pixels) -> Reading:
+        found = self.finder.find(pixels)
+        if len(found.glyphs) > MAXIMUM_DIGITS:
+            return Reading([], complete=False, found=found)
+        digits = self.answers(found.glyphs)
+        piece = self._piece(pixels) if len(digits) <= 1 else None
+        if piece:
+            digits = [max([*digits, *self.answers([piece])], key=_prominence)]
+        read = [digit for digit in digits if digit.confidence >= NO_DIGIT]
+        size = float(np.median([_height(digit) for digit in read])) if read else 0.0
+        doubtful = [d for d in digits if d.confidence < NO_DIGIT and _height(d) > 0.5 * size]
+        rows = in_rows(np.array([digit.box for digit in read], np.float64).reshape(-1, 4))
+        complete = not doubtful and found.missed < MISSED
+        return Reading([[read[number] for number in row] for row in rows], complete, found)
+
+    def classify(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities (N, 10) of digits framed as in MNIST: uint8 (N, 28, 28), light on dark.
+
+        Raises:
+            PictureError: the array is of another shape or type.
+        """
+        batches = _checked(frames)
+        parts = [
+            self._session.run(["probabilities"], {"frames": batches[start : start + BATCH]})[0]
+            for start in range(0, len(batches), BATCH)
+        ]
+        return np.concatenate([np.empty((0, 10), np.float32), *parts])
+
+    def features(self, frames: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """What the stages of the network make of frames, as `classify` takes them.
+
+        For each stage its feature maps, (N, channels, h, w); no stages for a model that is
+        exported without them, such as an ensemble.
+
+        Raises:
+            PictureError: the array is of another shape or type.
+        """
+        batch = _checked(frames)
+        stages = [output.name for output in self._session.get_outputs()[1:]]
+        return list(self._session.run(stages, {"frames": batch})) if stages else []
+
+    def answers(self, glyphs: list[Glyph]) -> list[Digit]:
+        """Each glyph as one digit; boxes are still those of what was searched."""
+        if not glyphs:
+            return []
+        frames = np.stack([frame(glyph.ink) for glyph in glyphs])
+        answers = zip(frames, self.classify(frames), glyphs, strict=True)
+        return [
+            self._digit(image, row, glyph.box, self.finder.certainty(glyph.surely))
+            for image, row, glyph in answers
+        ]
+
+    def _digit(
+        self,
+        image: Pixels,
+        probabilities: NDArray[np.float32],
+        box: Box,
+        certainty: float = 1.0,
+    ) -> Digit:
+        confidence = float(probabilities.max()) * certainty
+        # Of MNIST's 70,000 digits five are wider; digits that a line joins are.
+        possible = box[2] - box[0] <= 2 * (box[3] - box[1])
+        sure = confidence >= self.sure_above and possible
+        return Digit(int(probabilities.argmax()), confidence, probabilities, box, image, sure)
+
+
+def _checked(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The frames as the network takes them: uint8 (N, 1, 28, 28)."""
+    frames = np.asarray(frames)
+    if frames.dtype != np.uint8 or frames.shape[1:] not in ((FRAME, FRAME), (1, FRAME, FRAME)):
+        raise PictureError(f"frames must be uint8 (N, 28, 28), not {frames.dtype} {frames.shape}")
+    return frames.reshape(-1, 1, FRAME, FRAME)
+
+
+def turned_back(box: Box, turns: int, shape: tuple[int, ...]) -> Box:
+    """A box of a picture (H, W) that was turned by quarters against the clock, in the picture."""
+    high, wide = shape[:2]
+    x0, y0, x1, y1 = box
+    if turns == 1:
+        return wide - y1, x0, wide - y0, x1
+    if turns == 2:
+        return wide - x1, high - y1, wide - x0, high - y0
+    return y0, high - x1, y1, high - x0
+
+
+def _within(box: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether the middle of a box lies in the other one."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return other[0] <= x <= other[2] and other[1] <= y <= other[3]
+
+
+def _height(digit: Digit) -> float:
+    return digit.box[3] - digit.box[1]
+
+
+def _prominence(digit: Digit) -> float:
+    """How much a digit looks like the one that is meant: large, and clearly one."""
+    return _height(digit) * (0.2 + digit.confidence)
+
+
+def _clarity(reading: Reading) -> float:
+    """How many digits are read, each as far as it is believed; 0 for a guess."""
+    return sum(digit.confidence - 0.5 for digit in reading.digits)

@@ -1,0 +1,1 @@
+"""Learning, on PyTorch: recipes, networks, the loop, evaluation, runs on disk, export."""

@@ -1,0 +1,176 @@
+"""A run as an ONNX model: raw frames in, calibrated probabilities out.
+
+The graph normalises, divides by the temperature and ends in a softmax, so that whoever runs
+it needs to know nothing. The recipe, the result and the threshold of `sure` are metadata.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import CheckpointError
+from ..files import write_whole
+from ..reading.finder import FORMAT as FINDER_FORMAT
+from ..reading.onnx_file import sealed
+from ..reading.reader import FORMAT
+from .calibration import CERTAIN, Calibration, Certainty
+from .finder_model import OFFSET_UNIT, SIZE_UNIT, FinderNet
+from .finder_training import FinderRun
+from .loop import Run
+from .model import DigitNet, Ensemble
+
+
+class _Exported(nn.Module):
+    """uint8 frames (N, 1, 28, 28) to probabilities (N, 10) and, where there are any, features.
+
+    The features are what the two stages of a single network give: they show how it sees.
+    """
+
+    def __init__(self, model: DigitNet | Ensemble, temperature: float) -> None:
+        super().__init__()
+        self.model = model
+        self.temperature = temperature
+        self.outputs = ["probabilities"]
+        if isinstance(model, DigitNet) and not model.test_shift:
+            self.outputs += ["first", "second"]
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
+        if isinstance(self.model, Ensemble) or self.model.test_shift:
+            return ((self.model(frames) / self.temperature).softmax(dim=1),)
+        first = self.model.first(self.model.normalized(frames.float()))
+        second = self.model.second(first)
+        return (self.model.head(second) / self.temperature).softmax(dim=1), first, second
+
+
+class _ExportedFinder(nn.Module):
+    """uint8 pixels (N, 3, H, W) to ink from 0 to 1 and votes in pixels."""
+
+    outputs = ("ink", "votes")
+
+    def __init__(self, model: FinderNet) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        ink, votes = self.model(pixels)
+        # Sizes from 3 to 500 pixels: a vote far out of what was trained is no size.
+        sizes = SIZE_UNIT * votes[:, 2:].clamp(-2.5, 2.5).exp()
+        return ink.sigmoid()[:, 0], torch.cat([OFFSET_UNIT * votes[:, :2], sizes], dim=1)
+
+
+def export_run(
+    run: Run, path: Path, calibration: Calibration, more: dict[str, Any] | None = None
+) -> None:
+    """Write the run's network as an ONNX file; recipe, result and `more` go into its metadata.
+
+    Raises:
+        CheckpointError: the packages for it are missing, or the file cannot be written.
+    """
+    # A copy: the run stays on its device, with its weights as they lie.
+    model = copy.deepcopy(run.model).cpu().to(memory_format=torch.contiguous_format)
+    network = _Exported(model, calibration.temperature).eval()
+    about = {
+        "recipe": dataclasses.asdict(run.recipe),
+        "result": run.result,
+        "calibration": dataclasses.asdict(calibration),
+        **(more or {}),
+    }
+    values = {
+        "format": FORMAT,
+        "sure_above": json.dumps(calibration.sure_above),
+        "information": json.dumps(about),
+    }
+    example = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
+    graph = _graph(network, {"frames": example}, network.outputs, {0: torch.export.Dim("N")})
+    _write(graph, values, path)
+
+
+def export_finder(run: FinderRun, path: Path, certainty: Certainty = CERTAIN) -> None:
+    """Write a finder as an ONNX file, its weights with half the bits: they are rounded to 0.1%.
+
+    Raises:
+        CheckpointError: the packages for it are missing, or the file cannot be written.
+    """
+    model = copy.deepcopy(run.model).cpu().to(memory_format=torch.contiguous_format)
+    network = _ExportedFinder(model).eval()
+    example = torch.zeros(2, 3, 96, 128, dtype=torch.uint8)
+    size = torch.export.Dim
+    dynamic = {0: size("N"), 2: 32 * size("high"), 3: 32 * size("wide")}
+    graph = _graph(network, {"pixels": example}, [*network.outputs], dynamic)
+    _halve(graph)
+    about = {"recipe": dataclasses.asdict(run.recipe), "result": run.history[-1]}
+    values = {
+        "format": FINDER_FORMAT,
+        "certainty": json.dumps(dataclasses.astuple(certainty)),
+        "information": json.dumps(about),
+    }
+    _write(graph, values, path)
+
+
+def _graph(
+    network: nn.Module, example: dict[str, Tensor], outputs: list[str], dynamic: dict[int, Any]
+) -> Any:
+    """The network as an ONNX graph, with one input of any size along the `dynamic` sides."""
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401, what torch exports with
+    except ImportError as error:
+        raise CheckpointError(
+            "exporting needs more packages: pip install 'mnist-digit-classification[export]'"
+        ) from error
+    ((name, value),) = example.items()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network,
+            (value,),
+            dynamo=True,
+            verbose=False,
+            input_names=[name],
+            output_names=outputs,
+            dynamic_shapes={name: dynamic},
+        )
+    return cast(Any, program).model_proto
+
+
+def _halve(graph: Any) -> None:
+    """Keep the larger weights of a graph as float16; the runtime widens them when it loads."""
+    import onnx
+
+    kept = list(graph.graph.initializer)
+    for tensor in kept:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < 64:
+            continue
+        name = tensor.name
+        small = onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.half")
+        graph.graph.initializer.remove(tensor)
+        graph.graph.initializer.append(small)
+        cast_up = onnx.helper.make_node("Cast", [small.name], [name], to=onnx.TensorProto.FLOAT)
+        graph.graph.node.insert(0, cast_up)
+
+
+def _write(graph: Any, values: dict[str, str], path: Path) -> None:
+    """Write an ONNX graph whole, with these values and a checksum as its metadata."""
+    import onnx
+
+    onnx.helper.set_model_props(graph, values | {"sha256": "0" * 64})
+    for node in graph.graph.node:
+        # Where in this machine's folders each operation was written down.
+        del node.metadata_props[:]
+    onnx.checker.check_model(graph)
+    try:
+        write_whole(path, sealed(graph.SerializeToString()))
+    except OSError as error:
+        raise CheckpointError(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,127 @@
+"""Digits as the finder finds them in scenes: what the network that reads them is trained on, too.
+
+They are framed from the finder's ink, cut where it cuts and blurred as it blurs, with every pen,
+slant and form that scenes have.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from ..data.dataset import Digits
+from ..reading.finder import Finder, Glyph
+from ..reading.framing import FRAME, frame
+from .scenes.canvas import SIDE
+from .scenes.glyphs import Glyphs, load_glyphs
+from .scenes.scene import Scene, scene
+
+# Of a scene with more: a table would outweigh everything else.
+MOST_OF_A_SCENE = 6
+# Other scenes than those that the finder is trained on.
+FOUND_STREAM = 1
+# What was found and what was drawn are the same digit if they have more than this in common;
+# another thing, or a part of a digit, if they have less than that. In between it is left out.
+SAME, OTHER = 0.6, 0.25
+# Some of these are like digits: to call them none would make the true ones doubtful.
+LIKE_DIGITS = frozenset({"letters", "scribbles"})
+
+
+def with_found(digits: Digits, share: float, seed: int) -> tuple[Digits, Tensor]:
+    """The digits, followed by a share of them, and of drawn ones, as the finder finds them.
+
+    Beside them what it takes for digits, but is none: uint8 (N, 1, 28, 28).
+    """
+    glyphs = load_glyphs(digits, len(digits) // 3, seed)
+    found, others = find_digits(Finder.load(threads=1), glyphs, round(share * len(digits)), seed)
+    device = digits.device
+    images = torch.cat([digits.images, found.images.to(device)])
+    return Digits(images, torch.cat([digits.labels, found.labels.to(device)])), others.to(device)
+
+
+def find_digits(finder: Finder, glyphs: Glyphs, count: int, seed: int) -> tuple[Digits, Tensor]:
+    """So many digits that the finder finds in scenes with these glyphs, and what is none; framed.
+
+    What is none is uint8 (N, 1, 28, 28), as much as comes to light.
+    """
+    frames: list[NDArray[np.uint8]] = []
+    labels: list[int] = []
+    others: list[NDArray[np.uint8]] = []
+    with tqdm(total=count, desc="digits in scenes", leave=False, disable=None) as bar:
+        for number in itertools.count():
+            if len(frames) >= count:
+                break
+            random = np.random.default_rng((seed, FOUND_STREAM, number))
+            made = scene(random, glyphs)
+            pairs = matched(finder.find(made.pixels).glyphs, made)
+            random.shuffle(pairs)
+            known = [pair for pair in pairs if pair.common > SAME][:MOST_OF_A_SCENE]
+            frames += [frame(pair.glyph.ink) for pair in known]
+            labels += [pair.label for pair in known]
+            if not made.features & LIKE_DIGITS:
+                none = [pair for pair in pairs if pair.common < OTHER][:MOST_OF_A_SCENE]
+                others += [frame(pair.glyph.ink) for pair in none]
+            bar.update(len(known))
+    digits = Digits(_images(frames[:count]), torch.tensor(labels[:count]))
+    return digits, _images(others)
+
+
+def _images(frames: list[NDArray[np.uint8]]) -> Tensor:
+    return torch.from_numpy(np.array(frames, np.uint8).reshape(-1, 1, FRAME, FRAME))
+
+
+@dataclass(frozen=True)
+class Match:
+    """What was found in a scene, and the digit of the scene that is most like it.
+
+    Attributes:
+        label: of the digit; -1 if the scene has none.
+        common: the area that their boxes share, as a fraction of what they cover together.
+    """
+
+    glyph: Glyph
+    label: int
+    common: float
+
+
+def matched(glyphs: list[Glyph], made: Scene) -> list[Match]:
+    """What was found in a scene, but for what does not count there, as little is seen of it."""
+    seen = np.unique(made.owner)
+    digits = [digit for number, digit in enumerate(made.digits) if number in seen]
+    boxes = [_filled(digit.box) for digit in digits]
+    matches: list[Match] = []
+    for glyph in glyphs:
+        x0, y0, x1, y1 = (round(side) for side in glyph.box)
+        owners = made.owner[y0:y1, x0:x1]
+        if (owners == -2).sum() > (owners >= 0).sum():
+            continue
+        shares = [_in_common(_filled(glyph.box), box) for box in boxes]
+        best = int(np.argmax(shares)) if shares else -1
+        label, common = (digits[best].label, shares[best]) if shares else (-1, 0.0)
+        matches.append(Match(glyph, label, common))
+    return matches
+
+
+def _filled(box: tuple[float, ...]) -> tuple[float, ...]:
+    """The part of a box that lies in the picture, made at least half as wide as it is high.
+
+    The breadth of a 1 is that of the pen, and hardly to be found exactly.
+    """
+    x0, y0, x1, y1 = (min(max(side, 0), SIDE) for side in box)
+    more = max(0.0, (y1 - y0) / 2 - (x1 - x0)) / 2
+    return x0 - more, y0, x1 + more, y1
+
+
+def _in_common(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """The area that two boxes share, as a fraction of what they cover together."""
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    high = min(one[3], other[3]) - max(one[1], other[1])
+    common = max(0.0, wide) * max(0.0, high)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return common / max(sum(areas) - common, 1e-9)

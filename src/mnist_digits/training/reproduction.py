@@ -1,0 +1,67 @@
+"""A finished run trained again: are the weights the very same, and if not, what was different?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from .loop import Run
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """How the weights of two trainings compare.
+
+    Attributes:
+        differing: how many of the numbers of both differ, in any bit.
+        largest: the largest difference between two of them.
+        reasons: what the weights depend on and was not the same, a sentence each.
+    """
+
+    differing: int
+    largest: float
+    reasons: list[str]
+
+    @property
+    def identical(self) -> bool:
+        return not self.differing
+
+
+def compare(run: Run, again: Run, here: dict[str, Any]) -> Reproduction:
+    """Compare a finished run with one of the same recipe.
+
+    Args:
+        here: what `again` was trained with, as `checkpoint.circumstances` has it; the run's
+            result tells what that one was.
+    """
+    differing, largest = 0, 0.0
+    weights = again.model.state_dict()
+    for name, value in run.model.state_dict().items():
+        before, after = value.cpu(), weights[name].cpu()
+        bits = [one.reshape(-1, 1).view(torch.uint8) for one in (before, after)]
+        differing += int((bits[0] != bits[1]).any(dim=1).sum())
+        largest = max(largest, float((before.double() - after.double()).abs().max()))
+    return Reproduction(differing, largest, _reasons(run.result, here) if differing else [])
+
+
+def _reasons(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """What is not the same here as it was there, or was not recorded."""
+    before, after = _flat(there), _flat(here)
+    return [
+        f"{name} was {before[name]}, here it is {value}"
+        if name in before
+        else f"{name} was not recorded; here it is {value}"
+        for name, value in after.items()
+        if before.get(name) != value
+    ]
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with its versions as entries of their own."""
+    versions = record.get("versions")
+    flat = {name: value for name, value in record.items() if name != "versions"}
+    if isinstance(versions, dict):
+        flat |= {f"the version of {name}": value for name, value in versions.items()}
+    return flat

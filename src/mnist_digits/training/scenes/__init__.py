@@ -1,0 +1,1 @@
+"""Pictures of digits made by a program, with their truth: what the finder learns from."""

@@ -1,0 +1,205 @@
+"""Digits and letters that can be drawn with any pen, at any size.
+
+A glyph is kept as the distance of each place to its skeleton: thresholded at a pen's radius, it is
+the glyph drawn with that pen. No torch here, but for digits that are drawn (`load_glyphs`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...data.dataset import Digits
+
+# Distances are kept at three times MNIST's resolution, where a digit is 60 pixels high, in
+# eighths of such a pixel.
+ZOOM, UNIT = 3, 8
+SIDE = 28 * ZOOM
+
+# Slanted, squeezed and drawn with any pen more of them are like digits than printed (D, L, T, h).
+LETTERS = "ACEFHKMNPQRUVWXacdefkmnptuvwx"
+# The others are told from digits by the word that they stand in.
+OF_WORDS = "BDGIJLOSTYZbghijloqrsyz"
+
+# The radius of a pen, as a fraction of the height, that closes no loop.
+FINE = 0.03
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """What can be drawn.
+
+    Attributes:
+        distances: uint8 (N, 84, 84), to the skeleton, in eighths of a pixel.
+        images: uint8 (N, 28, 28), light on dark.
+        labels: int64 (N,); -1 for what is no digit.
+    """
+
+    distances: NDArray[np.uint8]
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Pen:
+    """How a glyph is drawn.
+
+    Attributes:
+        radius: half the breadth of a stroke, as a fraction of the height.
+        uneven: by which fraction the breadth changes along the strokes.
+        bend: how far places are moved, in pixels where a digit is 60 high: nobody writes the same
+            digit twice, but some draw with a ruler.
+        matrix: (2, 2), how the writing is turned, slanted and stretched.
+        hollow: whether only the rims of the strokes are drawn.
+    """
+
+    radius: float
+    uneven: float
+    bend: float
+    matrix: NDArray[np.float64]
+    hollow: bool = False
+
+
+def load_glyphs(digits: Digits, drawn: int, seed: int = 0) -> Glyphs:
+    """The images as glyphs, followed by so many that are drawn (`handwriting`)."""
+    import torch
+
+    from ..augmentation import stroke
+    from ..handwriting import distances, strokes
+
+    images, labels = [digits.images[:, 0].numpy()], [digits.labels.numpy()]
+    kept = [skeleton_distances(images[0])]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        # The strokes' own distances: a skeleton of pixels would make straight ones uneven.
+        for part in torch.randint(0, 10, (drawn,)).split(50):
+            start, end, pen = strokes(part)
+            exact = distances(start, end, ZOOM)[:, 0] * ZOOM * UNIT
+            kept.append(exact.clamp(0, 255).to(torch.uint8).numpy())
+            images.append((stroke(distances(start, end), pen)[:, 0] * 255).to(torch.uint8).numpy())
+            labels.append(part.numpy())
+    return Glyphs(*(np.concatenate(parts) for parts in (kept, images, labels)))
+
+
+@cache
+def letters(alphabet: str = LETTERS) -> Glyphs:
+    """Printed letters; by default none that some people write like a digit."""
+    from ..negatives import letter_bank
+
+    images = letter_bank(alphabet)[:, 0].numpy()
+    return Glyphs(skeleton_distances(images), images, np.full(len(images), -1, np.int64))
+
+
+def skeleton_distances(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """How far each place of images (N, 28, 28) is from the skeleton of the ink: (N, 84, 84)."""
+    result = np.empty((len(images), SIDE, SIDE), np.uint8)
+    for number, image in enumerate(images):
+        big = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+        bones = thinned((cv2.GaussianBlur(big, (0, 0), 1.2) > 110).astype(np.uint8))
+        distance = cv2.distanceTransform(1 - bones, cv2.DIST_L2, 5)
+        result[number] = np.clip(distance * UNIT, 0, 255)
+    return result
+
+
+def thinned(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The skeleton of a mask of 0 and 1: what is left when its rim is taken off again and again.
+
+    Zhang and Suen, "A Fast Parallel Algorithm for Thinning Digital Patterns", 1984.
+    """
+    while True:
+        before = int(ink.sum())
+        for table in _removable():
+            around = cv2.filter2D(ink, cv2.CV_8U, NEIGHBOURS, borderType=cv2.BORDER_CONSTANT)
+            ink = ink & ~table[around]
+        if int(ink.sum()) == before:
+            return ink
+
+
+# A bit for each of the eight neighbours, clockwise from the one above.
+NEIGHBOURS = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)
+
+
+@cache
+def _removable() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """For the two turns of a round: 1 where these neighbours allow a pixel to be taken off."""
+    bits = (np.arange(256)[:, None] >> np.arange(8)) & 1
+    above, right, below, left = bits[:, 0], bits[:, 2], bits[:, 4], bits[:, 6]
+    count = bits.sum(axis=1)
+    starts = ((bits == 0) & (np.roll(bits, -1, axis=1) == 1)).sum(axis=1)
+    simple = (count >= 2) & (count <= 6) & (starts == 1)
+    first = simple & (above * right * below == 0) & (right * below * left == 0)
+    second = simple & (above * right * left == 0) & (above * below * left == 0)
+    return first.astype(np.uint8), second.astype(np.uint8)
+
+
+def draw_glyph(
+    random: np.random.Generator, glyphs: Glyphs, number: int, height: float, pen: Pen
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """A glyph about `height` pixels high: how much ink each pixel has, and where there is any.
+
+    Both (n, n). Strokes finer than a pixel are faint, but count as ink in their whole length.
+    """
+    scale = height / (20 * ZOOM)
+    side = int(1.3 * SIDE * scale * np.abs(pen.matrix).sum(axis=1).max()) + 6
+    turn = pen.matrix * scale
+    matrix = np.column_stack([turn, side / 2 - turn @ [SIDE / 2, SIDE / 2]])
+    distances = glyphs.distances[number]
+    if pen.bend:
+        bent = _bent(random, pen.bend)
+        distances = cv2.remap(distances, *bent, cv2.INTER_LINEAR, borderValue=255)
+    distance = cv2.warpAffine(distances, matrix, (side, side), borderValue=255).astype(np.float32)
+    distance *= scale / UNIT
+    radius = np.float32(max(_open_radius(distances, pen.radius) * height, 0.25))
+    if radius < 0.7 * scale:
+        distance = _to_fine_skeleton(distance, scale)
+    breadth: Floats | np.float32 = radius
+    if pen.uneven:
+        knots = random.uniform(1 - pen.uneven, 1 + pen.uneven, (5, 5)).astype(np.float32)
+        breadth = radius * cv2.resize(knots, (side, side), interpolation=cv2.INTER_CUBIC)
+    if pen.hollow:
+        rim = max(1.0, 0.3 * float(radius))
+        distance = np.abs(distance - breadth + rim)
+        breadth = radius = np.float32(rim)
+    ink = np.clip(breadth - distance + 0.5, 0, min(1.0, 2 * float(radius)))
+    return ink, distance <= np.maximum(breadth, 0.7)
+
+
+def _open_radius(distances: NDArray[np.uint8], radius: float) -> float:
+    """The radius of a pen, as a fraction of the height, or less: so that loops stay open."""
+    holes = _holes(distances, FINE)
+    while radius > FINE and _holes(distances, radius + FINE / 2) != holes:
+        radius *= 0.8
+    return radius
+
+
+def _holes(distances: NDArray[np.uint8], radius: float) -> int:
+    """How many pieces of ground a glyph leaves that is drawn with such a pen."""
+    return cv2.connectedComponents(
+        (distances > radius * 20 * ZOOM * UNIT).astype(np.uint8), ltype=cv2.CV_16U
+    )[0]
+
+
+def _to_fine_skeleton(distance: Floats, scale: float) -> Floats:
+    """The distance to a skeleton that is a line of single pixels at this scale, too.
+
+    The places of the kept one lie a `scale` apart: a finer pen would draw a row of dots.
+    """
+    bones = thinned((distance < 1.1 * max(scale, 1)).astype(np.uint8))
+    return cv2.distanceTransform(1 - bones, cv2.DIST_L2, 5)
+
+
+def _bent(random: np.random.Generator, bend: float) -> tuple[Floats, Floats]:
+    """A map for `cv2.remap` of (84, 84) that moves places by about so many pixels."""
+    knots = random.normal(0, bend, (4, 4, 2)).astype(np.float32)
+    moved = cv2.resize(knots, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+    return x + moved[:, :, 0], y + moved[:, :, 1]

@@ -1,0 +1,233 @@
+"""Pictures of digits made by a program, with their truth: which ink belongs to which digit.
+
+    scene(random, glyphs) -> Scene: pixels (256, 256, 3), owner (256, 256), digits
+
+They are what the finder learns from; it never sees a real picture. A scene is a layout (one digit,
+rows, a table, ...) and any number of features (boxes, lines, letters, a sheet on a table, shadow,
+grain, ...), each drawn by chance, or asked for by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import RecipeError
+from .canvas import SIDE, Canvas, Placed, chance, log_uniform
+from .decoration import decorate
+from .glyphs import Glyphs
+from .photography import photographed
+from .writing import write
+
+# What is in a scene, and in which share of all scenes of digits.
+LAYOUTS = {"one": 0.3, "rows": 0.3, "table": 0.06, "scattered": 0.1, "window": 0.1, "none": 0.14}
+FEATURES = {
+    "whole": 0.05,  # as high as the picture
+    "tiny": 0.06,
+    "touching": 0.18,
+    "broken": 0.12,
+    "boxed": 0.12,
+    "circled": 0.12,
+    "underlined": 0.05,
+    "crossed": 0.08,  # a line through the digits
+    "deleted": 0.04,  # so that they count no more
+    "letters": 0.2,
+    "marks": 0.14,  # + - = , . ( ) and the like
+    "scribbles": 0.14,
+    "ruled": 0.11,
+    "squared": 0.1,
+    "things": 0.14,  # what lies on the paper, or is a picture of its own
+    "sheet": 0.12,
+    "stains": 0.1,
+    "shadow": 0.18,
+    "uneven": 0.5,  # light
+    "faint": 0.1,
+    "grain": 0.3,
+    "blurred": 0.3,
+    "enlarged": 0.2,  # from few pixels
+    "inverted": 0.3,
+    "plain": 0.2,  # paper of one colour, as in drawings
+    "cut": 0.12,  # close around the digits
+}
+
+
+# Of the digits' ink where the truth is shown: one after the other.
+COLOURS = np.array(
+    [[213, 94, 0], [0, 114, 178], [0, 158, 115], [204, 121, 167], [230, 159, 0]], np.uint8
+)
+
+
+@dataclass
+class Scene:
+    """A picture and its truth.
+
+    Attributes:
+        pixels: uint8 (256, 256, 3).
+        owner: int16 (256, 256), the number of the digit whose ink a pixel is; -1 for none, -2
+            where so little of a digit is seen that it does not count.
+        digits: by number.
+        features: what was drawn, and the layout.
+    """
+
+    pixels: NDArray[np.uint8]
+    owner: NDArray[np.int16]
+    digits: list[Placed] = field(default_factory=list)
+    features: frozenset[str] = frozenset()
+
+    @property
+    def text(self) -> str:
+        """What is to be read: the rows' digits from the left, `/` between rows."""
+        rows: dict[int, list[Placed]] = {}
+        for number, digit in enumerate(self.digits):
+            if (self.owner == number).any():
+                rows.setdefault(digit.row, []).append(digit)
+        ordered = [sorted(rows[row], key=lambda digit: digit.x) for row in sorted(rows)]
+        return "/".join("".join(str(digit.label) for digit in row) for row in ordered)
+
+
+def contact_sheet(
+    glyphs: Glyphs,
+    seed: int,
+    layout: str | None = None,
+    features: Iterable[str] | None = None,
+    truth: bool = False,
+) -> bytes:
+    """Thirty-two scenes in one picture, a PNG; with the `truth`, each digit's ink in a colour.
+
+    Raises:
+        RecipeError: there is no such layout or feature.
+    """
+    chosen = None if features is None else [*features]
+    for names, known in (([layout] if layout else [], LAYOUTS), (chosen or [], FEATURES)):
+        for name in names:
+            if name not in known:
+                raise RecipeError(f"scenes have no {name!r}: choose among {', '.join(known)}")
+    tiles = []
+    for number in range(32):
+        made = scene(np.random.default_rng((seed, number)), glyphs, layout, chosen)
+        ink = COLOURS[made.owner % len(COLOURS)] * (made.owner >= 0)[:, :, None]
+        tiles.append(np.where(ink.any(axis=2, keepdims=True) & truth, ink, made.pixels))
+    rows = [np.hstack(tiles[start : start + 8]) for start in range(0, 32, 8)]
+    _, content = cv2.imencode(".png", np.vstack(rows)[:, :, ::-1])
+    return content.tobytes()
+
+
+def scene(
+    random: np.random.Generator,
+    glyphs: Glyphs,
+    layout: str | None = None,
+    features: Iterable[str] | None = None,
+) -> Scene:
+    """A scene of the layout and with the features, or of what chance brings.
+
+    The same state of `random` gives the same scene.
+    """
+    layout = layout or str(random.choice([*LAYOUTS], p=[*LAYOUTS.values()]))
+    lottery = {name for name, share in FEATURES.items() if random.random() < share}
+    chosen = frozenset(lottery if features is None else features)
+    if layout == "none" and features is None and random.random() < 0.8:
+        chosen |= {str(random.choice(["things", "letters", "scribbles", "marks"]))}
+    canvas = Canvas(random, glyphs, chosen | {layout})
+    write(canvas, _places(random, layout, chosen))
+    decorate(canvas)
+    pixels = photographed(canvas)
+    if "cut" in chosen and canvas.digits:
+        _cut(random, pixels, canvas.owner, canvas.digits)
+    return Scene(pixels, canvas.owner, canvas.digits, canvas.features)
+
+
+def _cut(
+    random: np.random.Generator,
+    pixels: NDArray[np.uint8],
+    owner: NDArray[np.int16],
+    digits: list[Placed],
+) -> None:
+    """Cut the picture close around its digits; below and at the right its rim is repeated."""
+    ys, xs = np.nonzero(owner != -1)
+    if not len(ys):
+        return
+    left, top = (max(0, int(side.min()) - int(log_uniform(random, 1, 40))) for side in (xs, ys))
+    right, bottom = (
+        min(SIDE, int(side.max() + 1 + log_uniform(random, 1, 40))) for side in (xs, ys)
+    )
+    fill = ((0, SIDE - bottom + top), (0, SIDE - right + left))
+    pixels[:] = np.pad(pixels[top:bottom, left:right], (*fill, (0, 0)), "edge")
+    owner[:] = np.pad(owner[top:bottom, left:right], fill, constant_values=-1)
+    for digit in digits:
+        digit.x, digit.y = digit.x - left, digit.y - top
+        x0, y0, x1, y1 = digit.box
+        digit.box = (x0 - left, y0 - top, x1 - left, y1 - top)
+
+
+def _places(
+    random: np.random.Generator, layout: str, features: frozenset[str]
+) -> list[list[tuple[float, float, float]]]:
+    """Where digits are to stand: x, y and height of each, row by row."""
+    if layout == "none":
+        return []
+    if layout == "one":
+        low, high = (225, 252) if "whole" in features else (18, 250)
+        height = 12 + random.uniform(0, 6) if "tiny" in features else log_uniform(random, low, high)
+        room = max(0, (SIDE - height) / 2 - 2)
+        x, y = SIDE / 2 + random.uniform(-room, room, 2)
+        if chance(random, 0.5):  # most people put it in the middle
+            x, y = SIDE / 2 + (np.array([x, y]) - SIDE / 2) * 0.3
+        return [[(x, y, height)]]
+    if layout == "scattered":
+        heights = [log_uniform(random, 16, 90) for _ in range(random.integers(2, 8))]
+        return [[(*random.uniform(h * 0.6, SIDE - h * 0.6, 2), h)] for h in heights]
+    return _rows(random, layout, features)
+
+
+def _rows(
+    random: np.random.Generator, layout: str, features: frozenset[str]
+) -> list[list[tuple[float, float, float]]]:
+    """Rows of digits, close or in columns; those of a window reach beyond the picture."""
+    window = layout == "window"
+    height = (
+        log_uniform(random, 11, 17)
+        if "tiny" in features
+        else log_uniform(random, 13, 150 if window else 90)
+    )
+    if window and "tiny" not in features:
+        height = max(height, 24)  # as when a digit is looked at in a part of the picture
+    if "touching" in features:
+        gap = random.uniform(0.4, 0.75) * height
+    else:
+        gap = (
+            random.uniform(2, 4) * height
+            if layout == "table"
+            else log_uniform(random, 0.65, 1.9) * height
+        )
+    lead = random.uniform(1.25, 2.4) * height
+    width, depth = (2 * SIDE, 2 * SIDE) if window else (SIDE - 1.2 * height, SIDE - 1.2 * height)
+    columns = int(np.clip(random.integers(1, 11), 1, width // gap + 1))
+    rows = int(np.clip(random.integers(1, 6), 1, depth // lead + 1))
+    slope = random.normal(0, 0.05)
+    wide, high = (columns - 1) * gap, (rows - 1) * lead
+    if window:
+        left, top = random.uniform(-0.3 * wide, SIDE - 0.7 * wide), random.uniform(-height, SIDE)
+        top -= high * random.random()
+    else:
+        left, top = (
+            0.6 * height + random.random() * max(0, SIDE - s - 1.2 * height) for s in (wide, high)
+        )
+    shake = 0.05 * height * random.random()
+    result = []
+    for row in range(rows):
+        ragged = int(random.integers(0, columns)) if chance(random, 0.3) else 0
+        result.append(
+            [
+                (
+                    left + column * gap + random.normal(0, shake),
+                    top + row * lead + slope * (column * gap - wide / 2) + random.normal(0, shake),
+                    height * random.uniform(0.85, 1.15),
+                )
+                for column in range(columns - ragged)
+            ]
+        )
+    return result

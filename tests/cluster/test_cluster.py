@@ -1,0 +1,655 @@
+"""Many runs and many pictures on a real Ray, on this machine: the same as one after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import io
+import json
+import lzma
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mnist_digits import (
+    BALANCED,
+    ENSEMBLE,
+    FAST,
+    CheckpointError,
+    ClusterError,
+    Digits,
+    Reader,
+    RecipeError,
+    Run,
+    load,
+    load_mnist,
+    train,
+)
+from mnist_digits.cluster.bulk import Part, _counts, find_parts, read_batch, read_source, work_on
+from mnist_digits.cluster.connection import _see_that_it_fits, begin, connected, last_line, prepare
+from mnist_digits.cluster.study import Study, independent, run_study, sign_flips, student, verdict
+from mnist_digits.cluster.sweep import (
+    DEFAULT_SPACE,
+    METRIC,
+    Trial,
+    _distribution,
+    _run_trial,
+    _scheduler,
+    _teller,
+    _trial,
+    importance,
+    read_space,
+    run_sweep,
+)
+from mnist_digits.command.cli import build_parser, main
+from mnist_digits.figures import surveys
+from mnist_digits.reading.onnx_file import sealed
+from mnist_digits.reading.reader import MODEL, SHIPPED
+from mnist_digits.training.recipe import Recipe
+
+# Read when Ray is imported, as `cluster.connected` has it: nodes listen to this machine only.
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+pyarrow = pytest.importorskip("pyarrow")
+optuna = pytest.importorskip("optuna")
+pytest.importorskip("ray")
+from pyarrow import parquet  # noqa: E402
+
+# Ray opens files that it leaves to the garbage collector, and forks.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+TINY = dataclasses.replace(FAST, name="tiny", widths=(4, 8), hidden=16, batch_size=500)
+COMMAND = [sys.executable, "-m", "mnist_digits"]
+
+
+def weights(folder: Path) -> torch.Tensor:
+    return flat(load(folder))
+
+
+def flat(run: Run) -> torch.Tensor:
+    return torch.cat([value.double().flatten() for value in run.model.state_dict().values()])
+
+
+def trained_alone(seed: int) -> torch.Tensor:
+    """The weights that one thread gives, without Ray."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return flat(train(dataclasses.replace(TINY, seed=seed), load_mnist()[0]))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def quiet(_: str) -> None:
+    """Who is told of the progress here."""
+
+
+# What needs no Ray
+
+
+@pytest.mark.parametrize(
+    ("freedom", "quantile"), [(1, 12.706), (4, 2.776), (5, 2.571), (9, 2.262), (29, 2.045)]
+)
+def test_students_quantiles(freedom: int, quantile: float) -> None:
+    assert student(freedom) == pytest.approx(quantile, abs=2e-3)
+
+
+def test_sign_flips_count_what_chance_could_do() -> None:
+    assert sign_flips([1.0, 1.0, 1.0]) == 2 / 8
+    assert sign_flips([1.0, -1.0]) == 1
+    assert sign_flips([0.1] * 10) == 2 / 1024
+    assert sign_flips(list(np.random.default_rng(0).normal(0, 1, 30))) > 0.05
+    assert sign_flips([1.0] * 30) == 1 / 100_001  # never 0: what was seen is one of the choices
+
+
+def test_ensembles_of_a_study_have_no_member_in_common() -> None:
+    trained = [independent(dataclasses.replace(ENSEMBLE, seed=seed)) for seed in range(4)]
+    members = [recipe.seed + number for recipe in trained for number in range(recipe.members)]
+    assert members == list(range(12))
+    assert independent(dataclasses.replace(FAST, seed=7)).seed == 7
+
+
+def test_a_seed_too_large_for_an_ensemble_is_refused_before_the_study(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="seed must be"):
+        run_study([ENSEMBLE], [2**32 - 1], tmp_path / "study", tell=quiet)
+    assert not (tmp_path / "study").exists()
+
+
+def study_of(name: str, accuracies: list[float]) -> Study:
+    recipe = dataclasses.replace(FAST, name=name)
+    return Study(recipe, dict(enumerate(accuracies)), [1.0] * len(accuracies), {})
+
+
+def test_the_verdict_is_in_words() -> None:
+    one = study_of("one", [0.991, 0.992, 0.990, 0.993, 0.991, 0.992])
+    other = study_of("other", [0.995, 0.996, 0.994, 0.996, 0.995, 0.996])
+    assert verdict(one, other).startswith("other is 0.383% better than one (p = 0.0312")
+    assert "no difference is shown" in verdict(one, study_of("third", [0.992, 0.991] * 3))
+    assert "so few seeds could not show one" in verdict(
+        study_of("a", [0.9, 0.9]), study_of("b", [0.99, 0.99])
+    )
+    low, high = one.interval
+    assert low < one.mean < high
+
+
+@pytest.mark.parametrize(
+    ("space", "says"),
+    [
+        ({}, "nothing to vary"),
+        ({"learning_rate": {"choices": [0.01]}}, "nothing to vary"),
+        ({"depth": {"low": 1, "high": 2}}, "no field 'depth'"),
+        ({"epochs": {"low": 0, "high": 2}}, "does not fit: epochs must be"),
+        ({"epochs": {"low": 3, "high": 1}}, "numbers in this order"),
+        ({"shift": {"low": 0, "high": 1, "log": True}}, "above 0 with log"),
+        ({"shift": {"choices": []}}, "choices"),
+        ([1], "a search space is like"),
+    ],
+)
+def test_search_spaces_that_are_none(space: Any, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "space.json"
+    file.write_text(json.dumps(space))
+    with pytest.raises(ClusterError, match=says):
+        read_space(file, FAST)
+
+
+def test_a_search_space_may_vary_widths(tmp_path: Path) -> None:
+    file = tmp_path / "space.json"
+    file.write_text('{"widths": {"choices": [[8, 16], [16, 32]]}}')
+    assert read_space(file, FAST)["widths"]["choices"] == [[8, 16], [16, 32]]
+    with pytest.raises(ClusterError, match="cannot read the search space"):
+        read_space(tmp_path / "none.json", FAST)
+
+
+def test_two_recipes_of_a_study_have_two_names(tmp_path: Path) -> None:
+    other = dataclasses.replace(FAST, epochs=2)
+    with pytest.raises(ClusterError, match="two recipes are called fast: change `name` in one"):
+        run_study([FAST, other], [0], tmp_path / "study", tell=quiet)
+
+
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study whose runs have ended as soon as they are asked for."""
+    files = {"result.json": b'{"test_accuracy": 0.99, "training_seconds": 1.0}'}
+    monkeypatch.setattr("mnist_digits.cluster.study.connected", lambda *_: nullcontext())
+    study = "mnist_digits.cluster.study"
+    monkeypatch.setattr(f"{study}._trained", lambda runs, *_: [(run, files) for run in runs])
+
+
+@pytest.mark.usefixtures("no_ray")
+@pytest.mark.parametrize("name", ["result.json", "_job.json", "distribution.png"])
+def test_no_name_of_a_recipe_meets_a_file_of_the_study(name: str, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(FAST, name=name)
+    (study,) = run_study([recipe], [0], tmp_path, tell=quiet)
+    assert json.loads((tmp_path / "result.json").read_text())[name]["mean"] == study.mean
+    assert not (tmp_path / "distribution.png").exists()
+
+
+def test_a_folder_belongs_to_one_job(tmp_path: Path) -> None:
+    begin(tmp_path / "a", {"read": "none"}, resume=False)  # of which nothing is done
+    begin(tmp_path / "a", {"read": "x"}, resume=False)
+    (tmp_path / "a" / "part").touch()
+    begin(tmp_path / "a", {"read": "x"}, resume=True)
+    with pytest.raises(ClusterError, match="is the folder of another job"):
+        begin(tmp_path / "a", {"read": "y"}, resume=True)
+    with pytest.raises(ClusterError, match="is there already: go on with --resume, or choose"):
+        begin(tmp_path / "a", {"read": "x"}, resume=False)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "photo.png").touch()
+    with pytest.raises(ClusterError, match="has other things in it"):
+        begin(tmp_path / "b", {}, resume=True)
+
+
+def test_an_address_that_does_not_answer() -> None:
+    for address in ("127.0.0.1:9", "nowhere.invalid:6379", "127.0.0.1:many", "6379"):
+        with pytest.raises(ClusterError, match="nothing answers at"), connected(address):
+            pass
+
+
+@pytest.fixture(scope="module")
+def archive(mnist: tuple[Digits, Digits], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pictures in a folder, a tar and Parquet; one of each is no picture."""
+    folder = tmp_path_factory.mktemp("archive")
+    (folder / "pictures").mkdir()
+    contents = [png(image[0].numpy()) for image in mnist[1].images[:500]] + [b"nonsense"]
+    for number, content in enumerate(contents):
+        (folder / "pictures" / f"{number:04}.png").write_bytes(content)
+    table = pyarrow.table({"id": list(range(501)), "image": contents})
+    parquet.write_table(table, folder / "digits.parquet")
+    with tarfile.open(folder / "digits.tar", "w") as tar:
+        tar.add(folder / "pictures", "pictures")
+    return folder
+
+
+def png(image: np.ndarray[Any, Any]) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "PNG")
+    return content.getvalue()
+
+
+def test_sources_are_cut_into_parts(archive: Path) -> None:
+    parts = find_parts(str(archive / "pictures"))
+    assert [len(part.paths) for part in parts] == [200, 200, 101]
+    assert [part.number for part in find_parts(str(archive))] == [0, 1, 2, 3, 4]
+    assert find_parts(str(archive / "pictures" / "000*.png"))[0].count == 0
+    with pytest.raises(ClusterError, match="there is nothing at"):
+        find_parts(str(archive / "none"))
+    with pytest.raises(ClusterError, match="there are no pictures in"):
+        find_parts(__file__)
+    with pytest.raises(ClusterError, match=r"has the columns id, image: name the one"):
+        find_parts(str(archive / "digits.parquet"), "id")
+
+
+@pytest.mark.parametrize("devices", ["0", "-1"])
+def test_the_device_is_that_which_was_asked_for(
+    devices: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that of the environment, which Ray hands on where no GPU was asked for."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
+    monkeypatch.setattr("mnist_digits.training.loop.pick_device", torch.device)
+    monkeypatch.setattr("torch.set_num_threads", lambda _: None)
+    assert prepare(1, 0).type == "cpu"
+    assert prepare(1, 0.5).type == "cuda"
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_runs_on_a_gpu_and_on_a_cpu_are_not_mixed(tmp_path: Path) -> None:
+    run_study([FAST], [0], tmp_path, tell=quiet)
+    with pytest.raises(ClusterError, match="another job"):
+        run_study([FAST], [0], tmp_path, gpus=1, tell=quiet)
+
+
+def test_what_no_machine_has_is_refused() -> None:
+    """Ray would wait for it."""
+    node = {"Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0}}
+    _see_that_it_fits([node], 2, 1)
+    _see_that_it_fits([{"Alive": True, "Resources": {}}, node], 1, 0.25)
+    with pytest.raises(ClusterError, match="no machine has 16 CPU cores for a run: ask for fewer"):
+        _see_that_it_fits([node], 16, 0)
+    with pytest.raises(ClusterError, match="no machine has a CPU core and 2 GPUs for a run"):
+        _see_that_it_fits([node], 1, 2)
+    with pytest.raises(ClusterError, match=r"no machine has a CPU core and 0\.5 of a GPU"):
+        _see_that_it_fits([{**node, "Alive": False}], 1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        *(("--gpus-per-run", value) for value in ("-1", "nan", "inf", "1.5", "one")),
+        *(("--seeds", value) for value in ("0-4294967295", "3-1", "0,0", "-1", "")),
+    ],
+)
+def test_numbers_that_are_none_are_refused_at_once(
+    flag: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["study", "fast", f"{flag}={value}"])
+    assert stopped.value.code == 2
+    assert f"argument {flag}: must be" in capsys.readouterr().err
+
+
+def test_gpus_are_parts_of_one_or_several() -> None:
+    for text, number in (("0", 0), ("0.25", 0.25), ("1", 1), ("4", 4)):
+        options = build_parser().parse_args(["study", "fast", "--gpus-per-run", text])
+        assert options.gpus_per_run == number
+
+
+def test_what_an_error_says_is_one_line() -> None:
+    assert last_line(MemoryError()) == "MemoryError"
+    assert last_line(ValueError("a traceback\nwhat it says\n")) == "what it says"
+
+
+def test_an_output_in_the_source_is_no_source(archive: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(archive / "pictures")
+    (archive / "pictures" / "out").mkdir()
+    (archive / "pictures" / "out" / "part-000000.parquet").write_bytes(b"an answer")
+    try:
+        assert sum(len(part.paths) for part in find_parts(".", directory=Path("out"))) == 501
+        assert find_parts("**/*", directory=Path("../pictures/out"))[-1].kind == "files"
+    finally:
+        shutil.rmtree(archive / "pictures" / "out")
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".xz"])
+@pytest.mark.parametrize("damage", ["header", "zeros", "content"])
+def test_a_damaged_archive_is_not_taken_for_a_shorter_one(
+    suffix: str, damage: str, tmp_path: Path
+) -> None:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for number in range(40):
+            member = tarfile.TarInfo(f"{number}.png")
+            member.size = 512
+            tar.addfile(member, io.BytesIO(np.random.default_rng(number).bytes(512)))
+    values = bytearray(content.getvalue())
+    if damage == "header":
+        values[20 * 1024 : 20 * 1024 + 8] = b"\xff" * 8
+    elif damage == "zeros":
+        values[20 * 1024 : 21 * 1024] = bytes(1024)
+    pack: Any = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}[suffix]
+    packed = bytearray(pack(bytes(values)))
+    if damage == "content":
+        middle = len(packed) // 2 if suffix else 20 * 1024
+        packed[middle : middle + 64] = b"\xff" * 64
+    file = tmp_path / f"damaged.tar{suffix}"
+    file.write_bytes(packed)
+    with pytest.raises(ClusterError, match="is not a tar file that can be read"):
+        find_parts(str(file))
+    file.write_bytes(pack(content.getvalue()))
+    assert sum(part.count for part in find_parts(str(file))) == 40
+
+
+def test_a_name_that_is_not_text_is_read(archive: Path, tmp_path: Path) -> None:
+    strange = tmp_path / os.fsdecode(b"\xff.png")
+    shutil.copy(archive / "pictures" / "0000.png", strange)
+    (part,) = find_parts(str(tmp_path))
+    table = pyarrow.Table.from_pylist([work_on(part, tmp_path, None)])
+    assert read_batch(table.to_pydict()) == {"pictures": [1], "error": [""]}
+    (row,) = parquet.read_table(tmp_path / part.name).to_pylist()
+    assert row["file"] == f"{tmp_path}/\\xff.png"
+    assert row["error"] is None
+
+
+def test_a_model_that_is_none_is_refused_before_the_reading(archive: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"there is no .*nowhere\.onnx"):
+        read_source(str(archive / "pictures"), tmp_path / "out", model=tmp_path / "nowhere.onnx")
+    assert not (tmp_path / "out").exists()
+
+
+def begin_reading(archive: Path, out: Path, model: Path | None = None) -> None:
+    """Stopped before the first part."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mnist_digits.cluster.bulk.connected", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            read_source(str(archive / "pictures"), out, model=model, tell=quiet)
+
+
+def test_a_reading_goes_on_with_the_same_model_only(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(SHIPPED / MODEL, "mine.onnx")
+    begin_reading(archive, tmp_path / "out", Path("mine.onnx"))
+    (tmp_path / "out" / "part-000000.parquet").touch()
+    job = json.loads((tmp_path / "out" / "_job.json").read_text())
+    assert job["model"]["path"] == str(tmp_path / "mine.onnx")
+    begin_reading(archive, tmp_path / "out", Path("mine.onnx"))
+    changed = Path("mine.onnx").read_bytes().replace(b'"members": 1', b'"members": 2')
+    Path("mine.onnx").write_bytes(sealed(changed))
+    with pytest.raises(ClusterError, match="another job"):
+        read_source(str(archive / "pictures"), tmp_path / "out", model=Path("mine.onnx"))
+
+
+def test_a_part_that_is_damaged_is_named(tmp_path: Path) -> None:
+    (tmp_path / "part-000000.parquet").write_bytes(b"no Parquet")
+    with pytest.raises(ClusterError, match=r"cannot read .*part-000000\.parquet .*: remove it"):
+        _counts(tmp_path, [Part(0, "files", [])])
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_a_result_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match=r"cannot write .*result\.json: Is a directory"):
+        run_study([FAST], [0], tmp_path, tell=lambda _: (tmp_path / "result.json").mkdir())
+
+
+def test_only_a_sweep_that_was_begun_is_resumed(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match=r"there is no sweep at .*mistyped: begin one, without"):
+        run_sweep(FAST, 4, tmp_path / "mistyped", DEFAULT_SPACE, resume=True, tell=quiet)
+    assert not (tmp_path / "mistyped").exists()
+
+
+def test_a_field_is_searched_in_the_numbers_that_it_may_be() -> None:
+    shift = _distribution("shift", {"low": 0, "high": 2})
+    assert isinstance(shift, optuna.distributions.FloatDistribution)
+    hidden = _distribution("hidden", {"low": 8, "high": 64, "log": True})
+    assert isinstance(hidden, optuna.distributions.IntDistribution)
+
+
+@pytest.mark.parametrize(
+    ("space", "most", "compared"),
+    [
+        ({}, 7, [2, 4, 8]),
+        ({"epochs": {"low": 5, "high": 20}}, 20, [6, 12]),
+        ({"epochs": {"choices": [9, 3]}, "members": {"low": 1, "high": 3}}, 27, [9, 18]),
+    ],
+)
+def test_trials_are_stopped_by_the_longest_of_them(
+    space: Any, most: int, compared: list[int]
+) -> None:
+    scheduler = _scheduler(BALANCED, space)
+    assert scheduler._max_t > most
+    assert sorted(epoch for epoch, _ in scheduler._brackets[0]._rungs) == compared
+
+
+def test_a_trial_is_whole_by_its_own_recipe() -> None:
+    trials = [
+        trial_of({"config": {"epochs": epochs}, "epoch": reached, METRIC: 0.9})
+        for epochs, reached in ((5, 5), (20, 20), (20, 6))
+    ]
+    assert [trial.planned for trial in trials] == [5, 20, 20]
+    (axes,) = surveys.sweep_trials(trials).axes
+    points = {str(line.get_label()): len(np.array(line.get_xdata())) for line in axes.lines}
+    assert points == {"best so far": 3, "to the end": 2, "stopped early": 1}
+
+
+def trial_of(metrics: dict[str, Any]) -> Trial:
+    return _trial(0, SimpleNamespace(metrics=metrics, config=metrics["config"], error=None), FAST)
+
+
+def test_a_loss_that_becomes_infinite_ends_a_trial_which_is_not_tried_again(
+    mnist: tuple[Digits, Digits],  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reports: list[dict[str, Any]] = []
+    monkeypatch.setattr("ray.tune.get_checkpoint", lambda: None)
+    monkeypatch.setattr("ray.tune.report", lambda values, **_: reports.append(values))
+    _run_trial(dataclasses.replace(TINY, learning_rate=1000.0, weight_decay=10.0), 1, 0)
+    (report,) = reports
+    trial = trial_of({"config": {}, **report})
+    assert trial.accuracy is None
+    assert "choose a lower one" in trial.error
+
+
+def test_what_ended_before_a_sweep_was_resumed_is_counted() -> None:
+    said: list[str] = []
+    ended, latest, running = (
+        SimpleNamespace(is_finished=lambda end=end: end, config={}, last_result={METRIC: 0.9})
+        for end in (True, False, False)
+    )
+    teller = _teller(said.append, 3)
+    teller.on_trial_complete(iteration=1, trials=[ended, latest, running], trial=latest)
+    latest.last_result["error"] = "the loss became inf"
+    teller.on_trial_complete(iteration=1, trials=[ended, latest, running], trial=latest)
+    assert said[0].split()[:4] == ["2", "of", "3", "90.00%"]
+    assert said[1].split()[:4] == ["2", "of", "3", "failed"]
+
+
+# What runs on Ray
+
+
+@pytest.fixture(scope="module")
+def running(cache: Path) -> Iterator[str]:  # noqa: ARG001
+    """The address of a cluster on this machine, of a head and a node with a core each."""
+    with cluster(nodes=1) as (address, _):
+        yield address
+
+
+class cluster:  # noqa: N801
+    """A cluster of a head with one core and some nodes with one core each, on 127.0.0.1 alone."""
+
+    def __init__(self, nodes: int) -> None:
+        from ray.cluster_utils import Cluster
+
+        local: dict[str, Any] = {
+            "num_cpus": 1,
+            "node_ip_address": "127.0.0.1",
+            "object_store_memory": 2**27,
+        }
+        self.cluster = Cluster(
+            initialize_head=True, head_node_args={**local, "include_dashboard": False}
+        )
+        self.nodes = [self.cluster.add_node(**local) for _ in range(nodes)]
+
+    def __enter__(self) -> tuple[str, Callable[[], None]]:
+        return self.cluster.address, self.kill
+
+    def __exit__(self, *_: object) -> None:
+        self.cluster.shutdown()
+
+    def kill(self) -> None:
+        """End a node at once, with all that runs on it."""
+        self.cluster.remove_node(self.nodes.pop(), allow_graceful=False)
+
+
+def test_a_study_is_what_train_makes(running: str, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    run_study([TINY], [0, 1], folder, address=running, tell=quiet)
+    assert torch.equal(weights(folder / "runs" / "tiny" / "seed-1"), trained_alone(seed=1))
+
+    said: list[str] = []
+    (study,) = run_study([TINY], [0, 1, 2], folder, address=running, tell=said.append)
+    assert said[0] == "2 of 3 runs are there already"
+    assert len(said) == 2
+    assert sorted(study.accuracies) == [0, 1, 2]
+    assert json.loads((folder / "result.json").read_text())["tiny"]["mean"] == study.mean
+    with pytest.raises(ClusterError, match="another job"):
+        run_study([FAST], [0], folder, address=running, tell=quiet)
+
+
+def test_a_run_that_fails_does_not_end_the_study(running: str, tmp_path: Path) -> None:
+    wild = dataclasses.replace(TINY, name="wild", learning_rate=1000.0, weight_decay=10.0)
+    with pytest.raises(ClusterError, match=r"no run of wild came to its end: .*choose a lower"):
+        run_study([wild], [0], tmp_path / "study", address=running, tell=quiet)
+
+
+def test_a_sweep_finds_a_recipe_to_train_by(running: str, tmp_path: Path) -> None:
+    space: dict[str, dict[str, Any]] = {
+        "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
+        "hidden": {"choices": [8]},
+        "widths": {"choices": [[4, 8], [8, 8]]},
+    }
+    recipe = dataclasses.replace(TINY, epochs=3)
+    folder = tmp_path / "sweep"
+    trials = run_sweep(recipe, 5, folder, space, address=running, tell=quiet)
+    assert len(trials) == 5
+    assert [t.accuracy for t in trials] == sorted((t.accuracy for t in trials), reverse=True)  # type: ignore[type-var]
+    best = Recipe.from_json((folder / "best.json").read_text())
+    assert best.learning_rate == trials[0].values["learning_rate"]
+    assert best.hidden == 8
+    assert best.name == "tiny-best"
+    assert sum(importance(trials, space).values()) == pytest.approx(1)
+    assert len(json.loads((folder / "leaderboard.json").read_text())) == 5
+    with pytest.raises(ClusterError, match="is there already"):
+        run_sweep(recipe, 5, folder, space, address=running, tell=quiet)
+
+
+def test_a_sweep_is_stopped_by_ctrl_c_and_goes_on(cache: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    (tmp_path / "tiny.json").write_text(TINY.to_json())
+    (tmp_path / "space.json").write_text('{"hidden": {"low": 8, "high": 16}}')
+    command = [*COMMAND, "sweep", "tiny.json", "--trials", "3", "--name", "x"]
+    command += ["--search", "space.json"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert process.stdout is not None
+    assert "1 of 3" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "stopped; go on with the same command and --name x --resume" in said
+    assert not (tmp_path / "sweeps" / "x" / "best.json").exists()
+
+    done = subprocess.run(
+        [*command, "--resume"], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    lines = [line for line in done.stdout.splitlines() if " of 3 " in line]
+    assert len(lines) < 3
+    assert "3 of 3" in lines[-1]
+    assert len(json.loads((tmp_path / "sweeps" / "x" / "leaderboard.json").read_text())) == 3
+
+
+@pytest.mark.parametrize("source", ["pictures", "digits.parquet", "digits.tar"])
+def test_all_sources_are_read_as_the_reader_reads(
+    source: str, archive: Path, running: str, tmp_path: Path
+) -> None:
+    counts = read_source(str(archive / source), tmp_path / "out", address=running, tell=quiet)
+    assert counts == {"pictures": 501, "errors": 1}
+    rows = sorted(parquet.read_table(tmp_path / "out").to_pylist(), key=order)
+    reader = Reader.load()
+    for number in (0, 17, 499):
+        reading = reader.read(archive / "pictures" / f"{number:04}.png")
+        assert rows[number]["text"] == reading.text
+        assert rows[number]["sure"] == reading.sure
+        assert rows[number]["digits"][0]["box"] == list(reading.digits[0].box)
+    assert [row["file"] for row in rows if row["error"]] == [rows[500]["file"]]
+
+
+def test_a_part_that_cannot_be_written_ends_the_reading_in_a_line(
+    archive: Path, running: str, tmp_path: Path
+) -> None:
+    begin_reading(archive, tmp_path / "out")
+    (tmp_path / "out" / "part-000001.parquet").mkdir()
+    with pytest.raises(ClusterError, match=r"could not be read or written \(.*Is a directory"):
+        read_source(str(archive / "pictures"), tmp_path / "out", address=running, tell=quiet)
+    (tmp_path / "out" / "part-000001.parquet").rmdir()
+    counts = read_source(str(archive / "pictures"), tmp_path / "out", address=running, tell=quiet)
+    assert counts == {"pictures": 501, "errors": 1}
+
+
+def order(row: dict[str, Any]) -> tuple[int, str]:
+    """By number, whether it is that of a file or of a row."""
+    return len(row["file"]), row["file"]
+
+
+def test_nodes_die_and_nothing_is_lost_or_counted_twice(archive: Path, tmp_path: Path) -> None:
+    seeds, source = [0, 1, 2], str(archive / "pictures")
+    said: list[str] = []
+    with cluster(nodes=2) as (address, kill):
+
+        def after_the_first(line: str) -> None:
+            said.append(line)
+            if len(said) == 1:
+                kill()
+
+        counts = read_source(source, tmp_path / "out", address=address, tell=after_the_first)
+        timer = threading.Timer(3, kill)
+        timer.start()
+        (study,) = run_study([TINY], seeds, tmp_path / "study", address=address, tell=quiet)
+        timer.join()
+    assert counts == {"pictures": 501, "errors": 1}
+    files = parquet.read_table(tmp_path / "out").column("file").to_pylist()
+    assert len(set(files)) == len(files) == 501
+    assert torch.equal(
+        weights(tmp_path / "study" / "runs" / "tiny" / "seed-2"), trained_alone(seed=2)
+    )
+    assert study.failed == {}
+
+
+def test_the_driver_is_killed_and_the_reading_goes_on(archive: Path, tmp_path: Path) -> None:
+    arguments = ["read", str(archive / "pictures"), "--out", str(tmp_path / "out")]
+    process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert "of 3 parts" in process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(1)
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=True)
+    assert "of 3 parts are there already" in done.stdout
+    assert "501 pictures, 1 of them not readable" in done.stdout
+    files = parquet.read_table(tmp_path / "out").column("file").to_pylist()
+    assert len(set(files)) == len(files) == 501

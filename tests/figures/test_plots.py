@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+from PIL import Image
+
+from mnist_digits import (
+    BALANCED,
+    CheckpointError,
+    DigitNet,
+    Digits,
+    Epoch,
+    Evaluation,
+    Reader,
+    Recipe,
+    Run,
+    evaluate,
+)
+from mnist_digits.figures import plots
+from mnist_digits.reading.reader import percentage
+
+
+@pytest.fixture(scope="module")
+def test_set(mnist: tuple[Digits, Digits]) -> Digits:
+    return mnist[1]
+
+
+@pytest.fixture(scope="module")
+def evaluation(fast_run: Run, test_set: Digits) -> Evaluation:
+    return evaluate(fast_run.model, test_set)
+
+
+def drawn(figure: Figure) -> Image.Image:
+    """The figure as people see it; fails where matplotlib warns."""
+    png = io.BytesIO()
+    figure.savefig(png, format="png")
+    return Image.open(png).convert("L")
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
+
+
+def values(line: Line2D) -> tuple[list[float], list[float]]:
+    """Where a line goes: x and y."""
+    x, y = np.asarray(line.get_data(), dtype=float).tolist()
+    return x, y
+
+
+FIGURES: dict[str, Callable[[Digits, Evaluation, Run], Figure]] = {
+    "sample digits": lambda digits, _, __: plots.sample_digits(digits),
+    "sample predictions": lambda digits, evaluation, _: plots.sample_predictions(
+        digits, evaluation
+    ),
+    "worst mistakes": lambda digits, evaluation, _: plots.worst_mistakes(digits, evaluation),
+    "confusion matrix": lambda _, evaluation, __: plots.confusion_matrix(evaluation),
+    "calibration": lambda _, evaluation, __: plots.calibration(evaluation),
+    "training curves": lambda _, __, run: plots.training_curves(run.history),
+    "class balance": lambda digits, _, __: plots.class_balance(digits, digits[:100]),
+    "mean images": lambda digits, _, __: plots.mean_images(digits.images[:10, 0]),
+    "pixel values": lambda digits, _, __: plots.pixel_values(digits),
+    "augmentation": lambda digits, _, __: plots.augmentation_preview(digits, BALANCED),
+    "suspected labels": lambda digits, evaluation, _: plots.suspected_labels(digits, evaluation),
+    "loss curve": lambda _, __, run: plots.loss_curve(run.history[0].loss_curve, 100),
+    "comparison": lambda _, __, run: plots.comparison("batch size", {"250": [run]}),
+    "accuracy against time": lambda _, __, ___: plots.accuracy_against_time(
+        {"fast": [[(1.0, 0.99), (2.0, 0.991)]], "peer": [[(9.0, 0.986)]]}, {"fast"}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_dark_ink_on_a_white_card(
+    name: str, test_set: Digits, evaluation: Evaluation, fast_run: Run
+) -> None:
+    image = drawn(FIGURES[name](test_set, evaluation, fast_run))
+    histogram = image.histogram()
+    assert image.getpixel((0, 0)) == 255
+    assert histogram[255] > 0.3 * image.width * image.height
+    assert sum(histogram[:100]) > 500
+
+
+def test_samples_tell_prediction_label_and_confidence(
+    test_set: Digits, evaluation: Evaluation
+) -> None:
+    figure = plots.sample_predictions(test_set, evaluation)
+    found = texts(figure)
+    place = int(evaluation.mistakes.sort().values[0])
+    label, predicted = int(test_set.labels[place]), int(evaluation.predictions[place])
+    assert f"{predicted}, not {label}" in found
+    assert f"{float(evaluation.confidence[0]):.1%}" in found
+    assert any(f"of {evaluation.errors}" in text for text in found)
+
+
+def test_class_balance_counts_each_digit(test_set: Digits) -> None:
+    figure = plots.class_balance(test_set, test_set[test_set.labels == 7])
+    found = texts(figure)
+    for count in test_set.labels.bincount().tolist():
+        assert f"{count:,}" in found
+    (points,) = [line for line in figure.axes[0].lines if line.get_marker() == "s"]
+    assert values(points)[1] == [0, 0, 0, 0, 0, 0, 0, 1, 0, 0]
+
+
+def test_pixel_values_are_shares_of_all_pixels(test_set: Digits) -> None:
+    histogram, mean, deviation = plots.pixel_values(test_set).axes
+    shares = [bar.get_height() for bar in histogram.patches if isinstance(bar, Rectangle)]
+    assert sum(shares) == pytest.approx(1)
+    assert shares[0] == pytest.approx((test_set.images == 0).float().mean().item())
+    images = test_set.images[:, 0].float()
+    for axes, expected in ((mean, images.mean(dim=0)), (deviation, images.std(dim=0))):
+        np.testing.assert_allclose(axes.images[0].get_array(), expected, atol=0.02)  # type: ignore[arg-type]
+
+
+def test_augmentation_shows_the_digit_and_its_changed_copies(test_set: Digits) -> None:
+    state = torch.get_rng_state()
+    figure = plots.augmentation_preview(test_set, BALANCED, rows=2, columns=4)
+    assert torch.get_rng_state().equal(state)
+    pictures = [np.asarray(axes.images[0].get_array()) for axes in figure.axes]
+    for row in (0, 1):
+        original, *changed = pictures[4 * row : 4 * row + 4]
+        assert (original == test_set.images[row, 0].numpy()).all()
+        assert len({picture.tobytes() for picture in changed}) == 3
+
+
+def test_suspected_labels_tell_which_people_agree_on(
+    test_set: Digits, evaluation: Evaluation
+) -> None:
+    places = evaluation.suspected_labels.tolist()
+    figure = plots.suspected_labels(test_set, evaluation, known=[places[0], places[3]])
+    found = texts(figure)
+    assert "The 20 labels it believes least: people agree that 2 are wrong" in found
+    assert {f"{places[0]}, agreed", str(places[1]), f"{places[3]}, agreed"} <= set(found)
+
+
+def test_the_loss_so_far_fills_its_part_of_the_axis() -> None:
+    losses = [float(step) for step in range(1, 101)]
+    axes = plots.loss_curve(losses, 400).axes[0]
+    each, mean = axes.lines
+    assert axes.get_xlim() == (0, 400)
+    assert values(each)[1] == losses
+    assert values(mean)[0][0] == 26
+    assert values(mean)[1][0] == pytest.approx(sum(losses[:50]) / 50)
+    assert len(values(mean)[1]) == 51
+    assert values(plots.loss_curve([], 400).axes[0].lines[0]) == ([], [])
+
+
+def run_with(validation_accuracy: float, losses: list[float]) -> Run:
+    epoch = Epoch(1, 1.0, 0.9, validation_accuracy, 0.1, 1.0, 1.0, losses, losses)
+    return Run(Recipe(), DigitNet(Recipe()), [epoch], 2.0)
+
+
+def test_a_comparison_shows_each_seed_and_the_mean_loss() -> None:
+    slow = [run_with(0.90, [3.0, 2.0]), run_with(0.92, [5.0, 4.0])]
+    quick = [run_with(0.98, [1.0, 0.5])]
+    figure = plots.comparison("learning rate", {"0.1": slow, "0.3": quick})
+    loss, wrong = figure.axes
+    assert [values(line)[1] for line in loss.lines] == [[4.0, 3.0], [1.0, 0.5]]
+    errors = [values(line)[1] for line in wrong.lines]
+    assert errors[0] == pytest.approx([0.10, 0.08])
+    assert errors[1] == pytest.approx([0.02])
+    assert wrong.get_ylim()[0] == 0
+    assert wrong.get_ylim()[1] > 0.10
+    labels = [label.get_text() for label in wrong.get_xticklabels()]
+    assert labels == ["0.1", "0.3"]
+
+
+def test_accuracy_against_time_ends_each_training_with_a_point() -> None:
+    trainings = {"ours": [[(1.0, 0.990), (2.0, 0.992)]], "peer": [[(8.0, 0.991)]]}
+    axes = plots.accuracy_against_time(trainings, {"ours"}).axes[0]
+    ends = {line.get_marker(): line for line in axes.lines if line.get_marker() in ("o", "s")}
+    assert values(ends["o"]) == ([2.0], [0.992])
+    assert values(ends["s"]) == ([8.0], [0.991])
+
+
+def test_a_page_shows_the_digits_that_were_found_and_their_boxes(test_set: Digits) -> None:
+    page = np.full((60, 120), 255, np.uint8)
+    page[16:44, 16:44] -= test_set.images[0, 0].numpy()
+    page[16:44, 76:104] -= test_set.images[1, 0].numpy()
+    reading = Reader.load().read(page)
+    assert reading.text == "72"
+    figure = plots.page_reading(page, reading)
+    axes = figure.subfigs[0].axes[0]
+    x0, y0, x1, y1 = reading.digits[1].box
+    assert values(axes.lines[1]) == ([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0])
+    assert {"7", "2", percentage(reading.digits[0].confidence)} <= set(texts(figure))
+
+
+def test_a_network_without_mistakes_can_be_shown(test_set: Digits, evaluation: Evaluation) -> None:
+    right = (evaluation.predictions == evaluation.labels).nonzero()[:12, 0]
+    digits = test_set[right]
+    perfect = Evaluation(evaluation.probabilities[right], evaluation.labels[right])
+    drawn(plots.sample_predictions(digits, perfect))
+    drawn(plots.worst_mistakes(digits, perfect))
+    drawn(plots.suspected_labels(digits, perfect))
+    drawn(plots.confusion_matrix(perfect))
+    drawn(plots.calibration(perfect))
+
+
+def test_every_error_stands_in_the_confusion_matrix(evaluation: Evaluation) -> None:
+    found = [text for text in texts(plots.confusion_matrix(evaluation)) if text]
+    confusion = evaluation.confusion
+    cells = [f"{count:,}" for count in confusion.diagonal().tolist()]
+    cells += [str(n) for n in (confusion - confusion.diagonal().diag()).flatten().tolist() if n]
+    for cell in cells:
+        found.remove(cell)
+
+
+def test_the_same_figure_is_the_same_file(evaluation: Evaluation, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        plots.save_figure(plots.confusion_matrix(evaluation), tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_a_folder_that_cannot_be(evaluation: Evaluation, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match="cannot write the figure"):
+        plots.save_figure(plots.calibration(evaluation), tmp_path / "file" / "a.png")

@@ -1,0 +1,349 @@
+"""Documents of several pages: each page is read, and none is lost to another one's damage."""
+
+from __future__ import annotations
+
+import io
+import struct
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pages import page
+from PIL import Image
+from test_picture import PNG, bomb, drawing
+
+from mnist_digits import Digits, PictureError, Reader
+from mnist_digits.reading.documents import (
+    SUFFIXES,
+    Page,
+    find_pictures,
+    is_picture_name,
+    open_pages,
+    read_pages,
+)
+from mnist_digits.reading.picture import FORMATS, WORKING_SIZE, Picture, open_picture
+
+EXPECTED = np.asarray(drawing(), np.int64)
+KINDS = ["PDF", "TIFF"]
+
+
+@cache
+def reader() -> Reader:
+    return Reader.load(threads=1)
+
+
+def document(kind: str, pages: list[Image.Image], **options: object) -> bytes:
+    """The bytes of a document with these pages."""
+    if kind == "PDF":
+        pytest.importorskip("pypdfium2")
+    # Pillow notes in an image how it was encoded.
+    first, *others = [image.copy() for image in pages]
+    content = io.BytesIO()
+    first.save(content, kind, save_all=True, append_images=others, **options)
+    return content.getvalue()
+
+
+def told(page: Page) -> str:
+    """Size of a page, or what is wrong with it."""
+    picture = page.picture
+    return (
+        str(picture) if isinstance(picture, PictureError) else f"{picture.width}×{picture.height}"
+    )
+
+
+@pytest.fixture(scope="module")
+def digits(mnist: tuple[Digits, Digits]) -> list[Image.Image]:
+    """Pages with 72, 21 and 10."""
+    images = mnist[1].images[:4, 0].numpy()
+    return [
+        Image.fromarray(page([(images[place], 60, 80, 120), (images[place + 1], 260, 80, 120)]))
+        for place in range(3)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("PDF", {}),
+        ("PDF", {"resolution": 600}),
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("TIFF", {"compression": "jpeg"}),
+        ("TIFF", {"compression": "group4"}),
+    ],
+)
+def test_each_page_is_read(
+    digits: list[Image.Image], kind: str, options: dict[str, object], tmp_path: Path
+) -> None:
+    # Black or white, as scanners tell them apart: without dots for shades of grey.
+    scanned = [image.convert("1", dither=Image.Dither.NONE) for image in digits]
+    pages = scanned if "group4" in options.values() else digits
+    file = tmp_path / f"scan.{kind}"
+    file.write_bytes(document(kind, pages, **options))
+    for source in (file, str(file), file.read_bytes(), bytearray(file.read_bytes())):
+        read = list(read_pages(reader(), source))
+        assert [(page.number, page.pages) for page, _ in read] == [(1, 3), (2, 3), (3, 3)]
+        assert [str(reading).split()[0] for _, reading in read] == ["72", "21", "10"]
+    assert reader().read(file).text == "72"
+    for _, reading in read_pages(reader(), file, single=True):
+        assert not isinstance(reading, PictureError)
+        assert len(reading.digits) == 1
+
+
+def test_what_is_no_document_is_one_page(digits: list[Image.Image]) -> None:
+    animation = document("GIF", [drawing(), Image.new("L", (60, 40), 255)])
+    picture = open_picture(PNG)
+    for source in (PNG, animation, drawing(), np.asarray(drawing()), picture):
+        (found,) = open_pages(source)
+        assert (found.number, found.pages) == (1, 1)
+        assert isinstance(found.picture, Picture)
+        assert np.array_equal(found.picture.pixels[:, :, 0], EXPECTED)
+    assert open_picture(picture) is picture
+    for kind in KINDS:
+        ((found, reading),) = read_pages(reader(), document(kind, digits[:1]))
+        assert (found.pages, str(reading).split()[0]) == (1, "72")
+
+
+def test_a_pdf_is_drawn_at_the_size_that_is_worked_with() -> None:
+    """Of any size on paper, lying on its side or not; also the boxes of what is read in it."""
+    for width, height, resolution in ((60, 40, 1), (60, 40, 3000), (3000, 100, 72)):
+        upright = drawing().resize((width, height))
+        for image in (upright, upright.rotate(90, expand=True)):
+            picture = open_picture(document("PDF", [image], resolution=resolution))
+            assert max(picture.pixels.shape) == WORKING_SIZE
+            assert picture.pixels.shape == (picture.height, picture.width, 3)
+            assert (picture.width > picture.height) == (image.width > image.height)
+            small = Image.fromarray(picture.pixels).convert("L").resize(image.size)
+            assert np.abs(np.asarray(small).astype(int) - np.asarray(image)).mean() < 10
+
+
+def test_a_page_that_is_bad_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    pages = [drawing(), Image.new("L", (9_000, 9_000)), drawing()]
+    content = document("TIFF", pages, compression="tiff_adobe_deflate")
+    (tmp_path / "scan.tif").write_bytes(content)
+    first, second, third = map(told, open_pages(tmp_path / "scan.tif"))
+    assert (first, third) == ("60×40", "60×40")
+    too_large = "page 2, has 9000 × 9000 pixels, more than 50,000,000: make it smaller"
+    assert second == f"{tmp_path / 'scan.tif'}, {too_large}"
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60)).astype(np.uint8)
+    content = document("TIFF", [drawing(), Image.fromarray(noise), drawing()])
+    # Where its strip begins: beyond the end.
+    pixels = content.index(noise.tobytes())
+    damaged = content.replace(pixels.to_bytes(4, "little"), (2**31 - 1).to_bytes(4, "little"))
+    assert damaged != content
+    first, second, third = map(told, open_pages(damaged))
+    assert (first, third) == ("60×40", "60×40")
+    assert second.startswith("the picture, page 2, is damaged and cannot be decoded")
+
+
+def test_a_tiff_that_is_cut_off_gives_the_pages_before() -> None:
+    content = document("TIFF", [drawing()] * 3)
+    for length in range(8, len(content), 97):
+        found = list(open_pages(content[:length]))
+        whole = [isinstance(page.picture, Picture) for page in found]
+        assert whole == sorted(whole, reverse=True)
+        assert not all(whole), length
+        assert [page.number for page in found] == list(range(1, len(found) + 1))
+
+
+def test_small_copies_and_masks_are_no_pages() -> None:
+    content = document("TIFF", [drawing()] * 3, tiffinfo={254: 2})
+    entry = struct.pack("<HHII", 254, 4, 1, 2)
+    first, second, third, rest = content.split(entry)
+
+    def marked(kind: int) -> list[str]:
+        middle = struct.pack("<HHII", 254, 4, 1, kind)
+        return [
+            told(sheet) for sheet in open_pages(entry.join([first, second + middle + third, rest]))
+        ]
+
+    assert marked(2) == ["60×40"] * 3
+    for kind in (1, 4, 5):
+        assert marked(kind) == ["60×40"] * 2
+    # It names no kind, but the pixels are there.
+    assert len(list(open_pages(content.replace(entry, struct.pack("<HHII", 254, 2, 1, 2))))) == 3
+
+
+def test_a_program_that_raises_warnings_gets_its_pages() -> None:
+    """Each of them upright, though Pillow warns of how its orientation is noted."""
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    content = document("TIFF", [drawing().convert("RGB").rotate(180)] * 2, exif=exif)
+    once, twice = (struct.pack("<HHI", 0x0112, 3, count) for count in (1, 2))
+    assert content.count(once) == 2
+    for sheet in open_pages(content.replace(once, twice)):
+        assert isinstance(sheet.picture, Picture), sheet.picture
+        assert np.array_equal(sheet.picture.pixels[:, :, 0], EXPECTED)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_how_many_pages_there_may_be(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnist_digits.reading.documents.MAXIMUM_PAGES", 2)
+    found = list(open_pages(document(kind, [drawing()] * 4)))
+    assert [page.number for page in found] == [1, 2, 3]
+    assert told(found[2]) == "the picture has more than 2 pages: the others are not read"
+    assert len(list(open_pages(document(kind, [drawing()] * 2)))) == 2
+
+
+def test_one_page_is_decoded_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[Image.Image] = []
+    content = document("TIFF", [drawing()] * 3)
+    monkeypatch.setattr("mnist_digits.reading.documents.decode", decoded.append)
+    pages = open_pages(content)
+    assert decoded == []
+    next(pages)
+    assert len(decoded) == 1
+
+
+def written(objects: list[bytes], trailer: bytes = b"") -> bytes:
+    """A PDF of these objects, the first of which is the catalogue."""
+    content, places = b"%PDF-1.7\n", []
+    for number, body in enumerate(objects, start=1):
+        places.append(len(content))
+        content += b"%d 0 obj\n%b\nendobj\n" % (number, body)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    size = len(objects) + 1
+    content_end = b"xref\n0 %d\n0000000000 65535 f \n%b" % (size, table)
+    content_end += b"trailer\n<< /Size %d /Root 1 0 R %b >>\n" % (size, trailer)
+    return content + content_end + b"startxref\n%d\n%%%%EOF\n" % len(content)
+
+
+CATALOGUE = b"<< /Type /Catalog /Pages 2 0 R >>"
+EMPTY = b"<< /Type /Pages /Kids [] /Count 0 >>"
+ZEROS = b"<%b>" % (b"00" * 32)
+KEY = b"/Filter /Standard /V 1 /R 2 /P -4 /O %b /U %b" % (ZEROS, ZEROS)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (written([CATALOGUE, EMPTY]), "has no pages"),
+        (written([CATALOGUE, EMPTY], b"/Encrypt << %b >> /ID [<00> <00>]" % KEY), "is encrypted"),
+        (written([CATALOGUE, EMPTY], b"/Encrypt << /Filter /Own /V 9 >>"), "is encrypted"),
+        (b"%PDF-1.7\n" + bytes(100), "is damaged and cannot be opened"),
+        (b"%PDF-", "is damaged and cannot be opened"),
+    ],
+    ids=["no pages", "password", "unknown key", "zeros", "head"],
+)
+def test_pdfs_that_cannot_be_opened(content: bytes, says: str, tmp_path: Path) -> None:
+    pytest.importorskip("pypdfium2")
+    file = tmp_path / "scan.pdf"
+    file.write_bytes(content)
+    (found,) = open_pages(file)
+    assert (found.number, found.pages) == (1, 1)
+    assert told(found).startswith(f"{file} {says}")
+    with pytest.raises(PictureError, match=says):
+        reader().read(file)
+
+
+def test_a_page_that_a_pdf_lacks_is_named() -> None:
+    pytest.importorskip("pypdfium2")
+    kids = b"<< /Type /Pages /Kids [3 0 R 9 0 R 3 0 R] /Count 3 >>"
+    sheet = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 400] >>"
+    first, second, third = map(told, open_pages(written([CATALOGUE, kids, sheet])))
+    assert (first, third) == ("1600×1067", "1600×1067")
+    assert second.startswith("the picture, page 2, is damaged and cannot be decoded")
+
+
+@pytest.mark.parametrize(
+    "box", [b"0 0 0 0", b"0 0 1 9999999", b"9 9 -9 -9", b"0 0 1e39 1", b"0 0 .00001 1", b"a b c d"]
+)
+def test_sheets_of_any_size(box: bytes) -> None:
+    pytest.importorskip("pypdfium2")
+    kids = b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>"
+    sheet = b"<< /Type /Page /Parent 2 0 R /MediaBox [%b] >>" % box
+    picture = open_picture(written([CATALOGUE, kids, sheet]))
+    assert max(picture.pixels.shape) == WORKING_SIZE
+
+
+def test_blanks_before_a_pdf() -> None:
+    content = document("PDF", [drawing()])
+    for before in (b"\xef\xbb\xbf", b"\r\n ", b"\0"):
+        assert open_picture(before + content).width == WORKING_SIZE
+
+
+def test_without_the_package_a_pdf_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pypdfium2", None)
+    with pytest.raises(PictureError) as caught:
+        open_picture(b"%PDF-1.7\n")
+    install = "pip install 'mnist-digit-classification[pdf]'"
+    assert str(caught.value) == f"the picture is a PDF, which takes one more package: {install}"
+
+
+def damaged_documents(kind: str, count: int) -> Iterator[bytes]:
+    """A document with bytes changed, and its end cut off."""
+    random = np.random.default_rng(0)
+    content = document(kind, [drawing(), drawing()])
+    for _ in range(count):
+        damaged = bytearray(content)
+        for place in random.integers(0, len(damaged), random.integers(1, 9)):
+            damaged[place] = random.integers(256)
+        yield bytes(damaged[: random.integers(1, 2 * len(damaged))])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_document_has_pages_or_errors(kind: str) -> None:
+    outcomes = set()
+    for content in damaged_documents(kind, 300):
+        for sheet in open_pages(content):
+            outcomes.add(type(sheet.picture))
+            if isinstance(sheet.picture, Picture):
+                assert sheet.picture.pixels.dtype == np.uint8
+                assert max(sheet.picture.pixels.shape) <= WORKING_SIZE
+    assert outcomes == {Picture, PictureError}
+
+
+def test_threads_draw_pdfs_one_after_the_other() -> None:
+    content = document("PDF", [drawing(), drawing().rotate(180)])
+    expected = [page.picture for page in open_pages(content)]
+
+    def same(number: int) -> bool:
+        pages = open_pages(content)
+        if number % 3 == 0:  # left open
+            next(pages)
+            return True
+        return all(
+            np.array_equal(page.picture.pixels, other.pixels)  # type: ignore[union-attr]
+            for page, other in zip(pages, expected, strict=True)
+        )
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(same, range(60)))
+
+
+def test_a_picture_that_is_too_large_is_one_bad_page() -> None:
+    (found,) = open_pages(bomb(8_000, 8_000))
+    assert (
+        told(found) == "the picture has 8000 × 8000 pixels, more than 50,000,000: make it smaller"
+    )
+    (found,) = open_pages(b"seven")
+    assert told(found) == "the picture is not a picture in a format that can be read here"
+    (found,) = open_pages("/nowhere/scan.pdf")
+    assert told(found) == "there is no file /nowhere/scan.pdf"
+
+
+def test_folders_are_searched(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    for name in ("2.png", "1.JPG", "4.PDF", "b/3.webp", "notes.txt", "._2.png", "._4.pdf"):
+        (tmp_path / name).write_bytes(PNG)
+    (tmp_path / "folder.png").mkdir()
+    found = [path.name for path in find_pictures([tmp_path, Path("-")])]
+    assert found == ["1.JPG", "2.png", "4.PDF", "3.webp", "-"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PictureError, match="no pictures in the folder"):
+        find_pictures([tmp_path / "empty"])
+    unknown = Path("x" * 300)
+    assert find_pictures([unknown]) == [unknown]
+
+
+def test_whatever_can_be_read_is_found_in_folders() -> None:
+    Image.init()
+    readable = {name for name, kind in Image.registered_extensions().items() if kind in FORMATS}
+    assert readable <= SUFFIXES
+    assert all(is_picture_name(Path(f"7{suffix.upper()}")) for suffix in SUFFIXES)
+    # Where one picture is expected, the other pages would be lost.
+    assert not is_picture_name(Path("7.pdf"))

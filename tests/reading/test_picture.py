@@ -1,0 +1,327 @@
+"""Whatever a picture is stored as, the same pixels come out; what is no picture is refused."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import sys
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from mnist_digits import PictureError
+from mnist_digits.reading.picture import WORKING_SIZE, open_picture
+
+
+def drawing() -> Image.Image:
+    """A black L on white, 60 × 40: it shows which way up it is."""
+    image = Image.new("L", (60, 40), 255)
+    image.paste(0, (10, 5, 16, 35))
+    image.paste(0, (10, 29, 40, 35))
+    return image
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    content = io.BytesIO()
+    image.save(content, kind, **options)
+    return content.getvalue()
+
+
+def grey(source: object) -> NDArray[np.int64]:
+    return open_picture(source).pixels.mean(axis=2).round().astype(np.int64)  # type: ignore[arg-type]
+
+
+EXPECTED = np.asarray(drawing(), np.int64)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG", "HEIF"])
+def test_every_format_gives_the_same_pixels(kind: str) -> None:
+    options = {"lossless": True} if kind == "WEBP" else {}
+    if kind == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    content = encoded(drawing().convert("RGB"), kind, **options)
+    limit = 60 if kind in ("JPEG", "HEIF") else 0
+    assert np.abs(grey(content) - EXPECTED).max() <= limit
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "I;16", "I", "F"])
+def test_every_mode_gives_the_same_pixels(mode: str) -> None:
+    image = drawing()
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(drawing(), np.uint16) * 257)
+    elif mode in ("I", "F"):
+        image = image.convert(mode)
+    else:
+        image = image.convert("RGB").convert(mode)
+    kind = "TIFF" if mode in ("CMYK", "I;16", "I", "F") else "PNG"
+    assert np.abs(grey(encoded(image, kind)) - EXPECTED).max() <= 1
+    assert np.abs(grey(image) - EXPECTED).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_turned_as_it_says(orientation: int, kind: str) -> None:
+    turns = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = drawing().transpose(turns[orientation]) if orientation > 1 else drawing()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"quality": 95} if kind == "JPEG" else {"lossless": True} if kind == "WEBP" else {}
+    content = encoded(stored.convert("RGB"), kind, exif=exif, **options)
+    with Image.open(io.BytesIO(content)) as image:
+        for picture in (open_picture(content), open_picture(image)):
+            assert (picture.width, picture.height) == (60, 40)
+            assert np.abs(picture.pixels[:, :, 0] - EXPECTED).max() <= (kind == "JPEG") * 60
+
+
+def odd(image: Image.Image, kind: str) -> bytes:
+    """A picture, lying on its head, of which Pillow warns: that is noted in two numbers."""
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    content = encoded(image.convert("RGB").rotate(180), kind, exif=exif)
+    for order in "<>":
+        once, twice = (struct.pack(f"{order}HHI", 0x0112, 3, count) for count in (1, 2))
+        content = content.replace(once, twice)
+    return content
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_a_program_that_raises_warnings_gets_its_picture(kind: str) -> None:
+    """Upright, too; and its filters stay, however many threads there are."""
+    content = odd(drawing(), kind)
+    with pytest.warns(UserWarning, match="Metadata Warning, tag 274 had too many entries"):
+        open_picture(content)
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as threads:
+        for picture in threads.map(open_picture, [content] * 40):
+            assert np.abs(picture.pixels[:, :, 0] - EXPECTED).max() <= (kind == "JPEG") * 60
+    assert warnings.filters == before
+
+
+@pytest.mark.parametrize("ink", [0, 255])
+@pytest.mark.parametrize("hidden", [0, 128, 255])
+def test_ink_on_nothing_stands_out(ink: int, hidden: int) -> None:
+    """What lies under full transparency, which nobody sees, does not matter."""
+    alpha = 255 - np.asarray(drawing())
+    colour = np.where(alpha > 0, ink, hidden).astype(np.uint8)
+    pixels = open_picture(np.dstack([colour] * 3 + [alpha])).pixels[:, :, 0].astype(int)
+    assert (np.abs(pixels - (255 - ink))[alpha == 0] == 0).all()
+    assert (pixels[alpha > 0] == ink).all()
+
+
+def test_a_hole_in_a_sheet_stands_out() -> None:
+    alpha = np.asarray(drawing())
+    sheet = np.dstack([np.full_like(alpha, 250)] * 3 + [alpha])
+    pixels = open_picture(sheet).pixels[:, :, 0]
+    assert (pixels[alpha > 0] == 250).all()
+    assert (pixels[alpha == 0] == 0).all()
+
+
+def test_transparent_corners_become_paper() -> None:
+    page = np.dstack([np.asarray(drawing())] * 3 + [np.full((40, 60), 255, np.uint8)])
+    page[:4, :4, 3] = 0
+    assert (open_picture(page).pixels[:4, :4] == 255).all()
+
+
+def test_a_large_photo_is_reduced_and_keeps_its_size_in_mind() -> None:
+    image = Image.new("RGB", (4000, 3000), "white")
+    image.paste((0, 0, 0), (2000, 1000, 2400, 1400))
+    picture = open_picture(encoded(image, "JPEG"))
+    assert max(picture.pixels.shape) <= WORKING_SIZE
+    assert (picture.width, picture.height) == (4000, 3000)
+    y, x = (int(places.mean()) for places in np.nonzero(picture.pixels[:, :, 0] < 128))
+    assert abs(x * picture.reduction - 2200) < 5
+    assert abs(y * picture.reduction - 1200) < 5
+
+
+def test_of_several_pages_the_first_is_taken() -> None:
+    blank = Image.new("L", (60, 40), 255)
+    for kind in ("GIF", "TIFF"):
+        content = encoded(drawing(), kind, save_all=True, append_images=[blank, blank])
+        assert np.abs(grey(content) - EXPECTED).max() == 0
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.asarray(drawing()),
+        np.asarray(drawing())[:, :, None],
+        np.asarray(drawing().convert("RGB")),
+        np.asarray(drawing()) > 0,
+        np.asarray(drawing()) / 255,
+        np.asarray(drawing()).astype(np.float32),
+        np.asarray(drawing()).astype(np.int64),
+    ],
+)
+def test_arrays(array: NDArray[np.generic]) -> None:
+    assert np.array_equal(grey(array), EXPECTED)
+
+
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        (np.zeros(5), "shape"),
+        (np.zeros((0, 5)), "shape"),
+        (np.zeros((5, 5, 2)), "shape"),
+        (np.full((5, 5), np.nan), "infinite or not a number"),
+        (np.full((5, 5), 300), "from 0 to 255"),
+        (np.full((5, 5), -1.0), "from 0 to 255"),
+        (np.full((5, 5), "7"), "bring numbers"),
+        (np.full((5, 5), 1j), "bring numbers"),
+    ],
+)
+def test_arrays_that_are_no_pictures(array: NDArray[np.generic], says: str) -> None:
+    with pytest.raises(PictureError, match=says):
+        open_picture(array)
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG whose header promises so many pixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    pixels = chunk(b"IDAT", zlib.compress(bytes(100)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels + chunk(b"IEND", b"")
+
+
+PNG = encoded(drawing(), "PNG")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty: 0 bytes"),
+        (b"seven", "not a picture in a format that can be read"),
+        (b"\0\0\0\x18ftypqt  " + bytes(12), r"for HEIC photos: pip install .*\[heic\]"),
+        (PNG[: len(PNG) // 2], "is damaged and cannot be decoded"),
+        (bomb(8_000, 8_000), "8000 × 8000 pixels, more than 50,000,000"),
+        (bomb(50_000, 50_000), "more than 50,000,000 pixels"),
+        (bomb(2_000_000_000, 2_000_000_000), "(too large|pixels)"),
+        (b"%PDF-1.7\n" + bytes(100), r"(damaged and cannot be opened|pip install .*\[pdf\])"),
+    ],
+    ids=["empty", "text", "phone", "truncated", "large", "bomb", "giant", "pdf"],
+)
+def test_what_is_no_picture(content: bytes, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "score.png"
+    file.write_bytes(content)
+    with pytest.raises(PictureError, match=says) as caught:
+        open_picture(file)
+    assert str(file) in str(caught.value)
+    with pytest.raises(PictureError, match=says):
+        open_picture(content)
+
+
+def test_a_file_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnist_digits.reading.picture.MAXIMUM_BYTES", 10_000)
+    (tmp_path / "large.png").write_bytes(PNG + bytes(10_000))
+    for source in (tmp_path / "large.png", PNG + bytes(10_000), "/dev/zero"):
+        with pytest.raises(PictureError, match="more than 10,000 bytes"):
+            open_picture(source)
+
+
+def test_no_other_program_is_run_for_a_picture() -> None:
+    """Pillow would hand PostScript to Ghostscript."""
+    content = encoded(drawing().convert("RGB"), "EPS")
+    with pytest.raises(PictureError, match="not a picture in a format"):
+        open_picture(content)
+
+
+def test_a_large_picture_of_16_bits_takes_little_memory() -> None:
+    values = np.full((3000, 3000), 60_000, np.uint16)
+    values[1000:2000, 1400:1600] = 5_000
+    picture = open_picture(encoded(Image.fromarray(values), "PNG", compress_level=1))
+    assert picture.pixels.shape == (WORKING_SIZE, WORKING_SIZE, 3)
+    assert picture.pixels[800, 800, 0] == 5_000 * 255 // 65_535
+    assert picture.pixels[10, 10, 0] == 60_000 * 255 // 65_535
+
+
+def test_what_a_jpeg_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More pixels than others, as it is decoded at an eighth; a progressive one holds them all."""
+    monkeypatch.setattr("mnist_digits.reading.picture.WORKING_SIZE", 50)
+    monkeypatch.setattr("mnist_digits.reading.picture.MAXIMUM_PIXELS", 10_000)
+    monkeypatch.setattr("mnist_digits.reading.picture.MAXIMUM_REDUCED", 500_000)
+    # Its own limit refuses beyond twice as many.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    large = Image.new("RGB", (700, 700), "white")
+    picture = open_picture(encoded(large, "JPEG"))
+    assert (picture.width, picture.height) == (700, 700)
+    for kind in ("L", "CMYK"):
+        assert open_picture(encoded(large.convert(kind), "JPEG")).width == 700
+    # The second has the colours one after the other, as its head says.
+    scans = encoded(large, "JPEG").replace(b"\xff\xda\0\x0c\x03", b"\xff\xda\0\x0c\x01")
+    for whole in (encoded(large, "JPEG", progressive=True), scans):
+        with pytest.raises(PictureError, match="700 × 700 pixels, more than 10,000: make it"):
+            open_picture(whole)
+    with pytest.raises(PictureError, match="more than 500,000: make it smaller"):
+        open_picture(encoded(large.resize((800, 800)), "JPEG"))
+    with pytest.raises(PictureError, match="150 × 100 pixels, more than 10,000"):
+        open_picture(encoded(large.resize((150, 100)), "PNG"))
+
+
+def test_the_warnings_of_a_program_are_its_own() -> None:
+    """What is read in threads leaves no filter behind, nor takes one away."""
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(open_picture, [PNG] * 800))
+    assert warnings.filters == before
+
+
+def test_what_may_be_brought() -> None:
+    assert np.array_equal(grey(bytearray(PNG)), EXPECTED)
+    for source in (io.BytesIO(PNG), 7, None):
+        with pytest.raises(PictureError, match="bring a path, bytes, a PIL image or an array"):
+            open_picture(source)  # type: ignore[arg-type]
+    image = Image.open(io.BytesIO(PNG[: len(PNG) // 2]))
+    with pytest.raises(PictureError, match="the picture is damaged"):
+        open_picture(image)
+
+
+def test_a_large_array_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnist_digits.reading.picture.MAXIMUM_PIXELS", 100)
+    with pytest.raises(PictureError, match="the array has 60 × 40 pixels, more than 100"):
+        open_picture(np.asarray(drawing()))
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(PictureError, match="there is no file"):
+        open_picture(tmp_path / "none.png")
+    with pytest.raises(PictureError, match="is a folder"):
+        open_picture(tmp_path)
+    with pytest.raises(PictureError, match="cannot read"):
+        open_picture("a\0b.png")
+    with pytest.raises(PictureError, match=r"cannot read x+\.png: File name too long"):
+        open_picture("x" * 300 + ".png")
+    if sys.platform == "linux" and os.path.exists("/proc/self/mem"):
+        with pytest.raises(PictureError, match="cannot read"):
+            open_picture("/proc/self/mem")
+
+
+@given(place=st.integers(0, len(PNG) - 1), value=st.integers(0, 255))
+def test_a_damaged_file_is_a_picture_or_an_error(place: int, value: int) -> None:
+    content = bytearray(PNG)
+    content[place] = value
+    try:
+        picture = open_picture(bytes(content))
+    except PictureError:
+        return
+    assert picture.pixels.dtype == np.uint8

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from mnist_digits import ACCURATE, FAST, DigitNet, Digits, Recipe, Run
+from mnist_digits.training.model import PIXEL_DEVIATION, PIXEL_MEAN, ResidualBlock, shifted
+
+
+@pytest.mark.parametrize("recipe", [FAST, ACCURATE, dataclasses.replace(FAST, widths=(1, 3))])
+def test_raw_pixels_in_logits_out(recipe: Recipe) -> None:
+    images = torch.randint(0, 256, (5, 1, 28, 28), dtype=torch.uint8)
+    network = DigitNet(recipe).eval()
+    logits = network(images)
+    assert logits.shape == (5, 10)
+    assert logits.dtype == torch.float32
+    # Normalising is the network's own affair: uint8 and float pixels mean the same.
+    assert torch.equal(logits, network(images.float()))
+
+
+def test_the_pixels_are_normalised_by_the_training_images(mnist: tuple[Digits, Digits]) -> None:
+    pixels = mnist[0].images.float()
+    assert pixels.mean().item() == pytest.approx(PIXEL_MEAN, abs=0.01)
+    assert pixels.std().item() == pytest.approx(PIXEL_DEVIATION, abs=0.01)
+
+
+def test_a_residual_block_starts_as_its_shortcut() -> None:
+    features = torch.rand(2, 8, 6, 6)
+    assert torch.equal(ResidualBlock(8)(features), features)
+
+
+def test_an_image_is_read_alone(fast_run: Run, mnist: tuple[Digits, Digits]) -> None:
+    """In evaluation an image's logits do not depend on its neighbours in the batch."""
+    network = fast_run.model.eval()
+    images = mnist[1].images[:64]
+    with torch.inference_mode():
+        together = network(images)
+        alone = torch.cat([network(image[None]) for image in images])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+
+
+def test_shifted_copies_are_shifted() -> None:
+    image = torch.zeros(1, 1, 28, 28)
+    image[0, 0, 10, 20] = 1
+    places = [copy.nonzero()[0, 2:].tolist() for copy in shifted(image, 2)]
+    assert places == [[10, 20], [10, 22], [10, 18], [12, 20], [8, 20]]
+    assert all(copy.shape == image.shape for copy in shifted(image, 2))
+
+
+def test_a_test_shift_averages_the_answers(fast_run: Run, mnist: tuple[Digits, Digits]) -> None:
+    images = mnist[1].images[:50].float()
+    plain = fast_run.model.eval()
+    averaging = DigitNet(dataclasses.replace(FAST, test_shift=1)).eval()
+    averaging.load_state_dict(plain.state_dict())
+    with torch.inference_mode():
+        copies = [plain(copy).softmax(dim=1) for copy in shifted(images, 1)]
+        answer = averaging(images).softmax(dim=1)
+    torch.testing.assert_close(answer, torch.stack(copies).mean(dim=0))
+    # Training is on the image as it is.
+    assert averaging.train()(images).shape == (50, 10)

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnist_digits import ACCURATE, ENSEMBLE, FAST, Recipe, RecipeError
+from mnist_digits.training.recipe import named
+
+recipes = st.builds(
+    Recipe,
+    name=st.from_regex(r"[a-zA-Z0-9_][a-zA-Z0-9_-]{0,30}(\.[a-zA-Z0-9_-]{1,32})?", fullmatch=True),
+    seed=st.integers(0, 2**32 - 1),
+    widths=st.tuples(st.integers(1, 1024), st.integers(1, 1024)),
+    blocks=st.integers(0, 32),
+    epochs=st.integers(1, 100_000),
+    batch_size=st.integers(2, 60_000),
+    learning_rate=st.floats(1e-9, 1e3),
+    warmup=st.floats(0, 1),
+    average_decay=st.floats(0, 0.9999),
+    rotation=st.floats(0, 180),
+    precision=st.sampled_from(["auto", "float32", "bfloat16"]),
+)
+
+
+@given(recipes)
+def test_a_recipe_round_trips_through_json(recipe: Recipe) -> None:
+    assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("epochs", -1),
+        ("epochs", 0),
+        ("epochs", 1.5),
+        ("epochs", True),
+        ("epochs", "3"),
+        ("epochs", None),
+        ("batch_size", 1),
+        ("learning_rate", float("nan")),
+        ("learning_rate", float("inf")),
+        ("learning_rate", 0),
+        ("learning_rate", "fast"),
+        ("warmup", 1.01),
+        ("label_smoothing", -0.1),
+        ("seed", -1),
+        ("seed", 2**32),
+        ("widths", (32,)),
+        ("widths", (32, 0)),
+        ("widths", (32, 10**9)),
+        ("widths", 32),
+        ("widths", "32"),
+        ("precision", "float16"),
+        ("precision", 16),
+        ("name", ""),
+        ("name", "../escape"),
+        ("name", "."),
+        ("name", ".."),
+        ("name", "a..b"),
+        ("name", "a."),
+        ("name", ".hidden"),
+        ("name", "--flag"),
+        ("name", "a\n"),
+        ("name", "a" * 65),
+        ("name", 3),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(field: str, value: object) -> None:
+    with pytest.raises(RecipeError, match=f"^{field} must be"):
+        Recipe.from_dict({field: value})
+
+
+def test_a_whole_number_will_do_for_a_float() -> None:
+    recipe = dataclasses.replace(FAST, rotation=10)
+    assert isinstance(recipe.rotation, float)
+    assert recipe == dataclasses.replace(FAST, rotation=10.0)
+
+
+@given(
+    st.text()
+    | st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(json.dumps)
+)
+def test_what_is_not_a_recipe_is_refused(text: str) -> None:
+    with pytest.raises(RecipeError):
+        Recipe.from_json(text)
+
+
+def test_an_unknown_field_is_refused() -> None:
+    values = dataclasses.asdict(FAST) | {"epoch": 3}
+    with pytest.raises(RecipeError, match="no field 'epoch'"):
+        Recipe.from_json(json.dumps(values))
+
+
+def test_recipes_have_names() -> None:
+    assert named("fast") is FAST
+    assert named("accurate") is ACCURATE
+    with pytest.raises(RecipeError, match="no recipe 'slow': choose one of fast, balanced, acc"):
+        named("slow")
+
+
+def test_the_ensemble_is_trainings_of_accurate_and_nothing_else() -> None:
+    """The benchmark counts the same trainings for both."""
+    assert dataclasses.replace(ENSEMBLE, name="accurate", members=1) == ACCURATE

@@ -1,0 +1,73 @@
+"""A run is trained again, and the command tells whether it came out the very same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from mnist_digits import load, save
+from mnist_digits.command.cli import main
+
+SMALL = ["--widths", "4", "8", "--hidden", "16", "--batch-size", "2000", "--no-figures"]
+
+
+@pytest.fixture(scope="module")
+def run(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
+    """A run without the validation slice."""
+    folder = tmp_path_factory.mktemp("reproduce") / "run"
+    assert main(["train", *SMALL, "--validation", "--output", str(folder)]) == 0
+    return folder
+
+
+def test_a_result_tells_what_it_depends_on(run: Path) -> None:
+    result = json.loads((run / "result.json").read_text())
+    assert len(result["data_sha256"]) == 64
+    assert result["threads"] == torch.get_num_threads()
+    assert (result["seed"], result["device"], result["deterministic"]) == (0, "cpu", False)
+    assert result["processor"]
+    assert result["versions"].keys() >= {"python", "torch", "numpy"}
+
+
+def test_the_very_same(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", str(run)]) == 0
+    assert capsys.readouterr().out.endswith("The weights are identical, bit for bit.\n")
+    assert main(["reproduce", str(run), "--json"]) == 0
+    printed = {"identical": True, "differing": 0, "largest": 0.0, "reasons": []}
+    assert json.loads(capsys.readouterr().out) == printed
+
+
+def test_other_weights_and_why(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = load(run)
+    weight = changed.model.state_dict()["first.0.weight"]
+    with torch.no_grad():
+        weight[0, 0, 0, 0] += 1
+    changed.result["versions"]["torch"] = "2.0"
+    del changed.result["data_sha256"]
+    save(changed, tmp_path)
+    assert main(["reproduce", str(tmp_path)]) == 1
+    text = capsys.readouterr().out
+    assert "The weights differ: 1 numbers, by 1 at most." in text
+    assert f"the version of torch was 2.0, here it is {torch.__version__.split('+')[0]}" in text
+    assert "data_sha256 was not recorded; here it is" in text
+    changed.result = json.loads((run / "result.json").read_text())
+    save(changed, tmp_path)
+    assert main(["reproduce", str(tmp_path)]) == 1
+    assert "nothing that is recorded" in capsys.readouterr().out
+
+
+def test_there_must_be_a_finished_run(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unfinished = load(run)
+    unfinished.result = {}
+    save(unfinished, tmp_path)
+    for folder, says in ((tmp_path, "is not finished"), (tmp_path / "none", "there is no run")):
+        assert main(["reproduce", str(folder)]) == 2
+        said = capsys.readouterr().err
+        assert says in said
+        assert said.count("\n") == 1

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from mnist_digits import (
+    FAST,
+    DigitNet,
+    Digits,
+    Recipe,
+    Run,
+    TrainingError,
+    evaluate,
+    pick_device,
+    train,
+)
+from mnist_digits.training import loop as training
+from mnist_digits.training.loop import use_deterministic_operations, uses_bfloat16
+from mnist_digits.training.model import Ensemble
+
+SHORT = dataclasses.replace(FAST, widths=(8, 16), hidden=16, batch_size=100)
+
+
+@pytest.fixture(scope="module")
+def few(mnist: tuple[Digits, Digits]) -> Digits:
+    return mnist[0][:2000]
+
+
+def weights(run: Run) -> torch.Tensor:
+    return torch.cat([value.double().flatten() for value in run.model.state_dict().values()])
+
+
+def members_of(run: Run) -> int:
+    return len(run.model.members) if isinstance(run.model, Ensemble) else 1
+
+
+def test_fast_reaches_99_percent(fast_run: Run, mnist: tuple[Digits, Digits]) -> None:
+    assert evaluate(fast_run.model, mnist[1]).accuracy >= 0.99
+
+
+def test_the_same_seed_gives_the_same_weights(few: Digits) -> None:
+    recipe = dataclasses.replace(SHORT, epochs=2, rotation=10, shift=1, average_decay=0.9)
+    first, second = train(recipe, few), train(recipe, few)
+    assert torch.equal(weights(first), weights(second))
+    assert [e.loss for e in first.history] == [e.loss for e in second.history]
+
+
+def test_deterministic_operations_change_nothing_on_a_cpu(few: Digits) -> None:
+    recipe = dataclasses.replace(
+        SHORT, rotation=10, elastic=1, appearance=0.5, negatives=0.3, drawn=0.2, flags=0.5
+    )
+    plain = train(recipe, few)
+    use_deterministic_operations()
+    try:
+        # None of the operations is one that cannot be repeated: torch would warn.
+        assert torch.equal(weights(train(recipe, few)), weights(plain))
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_another_seed_gives_other_weights(few: Digits) -> None:
+    other = dataclasses.replace(SHORT, seed=1)
+    assert not torch.equal(weights(train(SHORT, few)), weights(train(other, few)))
+
+
+def test_whoever_looks_on_changes_nothing(few: Digits) -> None:
+    recipe = dataclasses.replace(SHORT, epochs=2)
+    seen: list[int] = []
+
+    def on_epoch(run: Run) -> None:
+        seen.append(len(run.history))
+        torch.rand(7)
+
+    watched = train(recipe, few, validation=few[:500], on_epoch=on_epoch)
+    assert seen == [1, 2]
+    assert torch.equal(weights(watched), weights(train(recipe, few)))
+
+
+def test_the_callers_random_state_is_left_alone(few: Digits) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train(SHORT, few)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_history_tells_what_happened(few: Digits) -> None:
+    run = train(dataclasses.replace(SHORT, epochs=3), few, validation=few[:500])
+    assert [epoch.epoch for epoch in run.history] == [1, 2, 3]
+    assert run.history[-1].loss < run.history[0].loss
+    assert run.history[-1].train_accuracy > run.history[0].train_accuracy
+    assert run.history[-1].validation_accuracy == evaluate(run.model, few[:500]).accuracy
+    assert run.history[-1].seconds == run.training_seconds
+    assert max(epoch.learning_rate for epoch in run.history) <= SHORT.learning_rate
+    for epoch in run.history:
+        assert len(epoch.loss_curve) == len(epoch.accuracy_curve) == 20
+        assert sum(epoch.loss_curve) / 20 == pytest.approx(epoch.loss)
+        assert sum(epoch.accuracy_curve) / 20 == pytest.approx(epoch.train_accuracy)
+
+
+@pytest.mark.parametrize("batch_size", [2, 7, 199, 200, 60_000])
+def test_every_image_is_learned_from_whatever_the_batch_size(
+    few: Digits, batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+
+    def augment(images: torch.Tensor, _: Recipe) -> torch.Tensor:
+        seen.append(images)
+        return images
+
+    monkeypatch.setattr(training, "augment", augment)
+    train(dataclasses.replace(SHORT, batch_size=batch_size), few[:199])
+    assert sum(map(len, seen)) == 199
+    assert torch.cat(seen).long().sum() == few.images[:199].long().sum()
+
+
+def learning_rates(recipe: Recipe, steps: int) -> list[float]:
+    """Of each step."""
+    optimizer, schedule = training._optimization(DigitNet(recipe), recipe, steps)
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return rates
+
+
+def test_the_learning_rate_may_only_fall_or_only_rise() -> None:
+    falls = learning_rates(dataclasses.replace(SHORT, warmup=0), 50)
+    rises = learning_rates(dataclasses.replace(SHORT, warmup=1), 50)
+    both = learning_rates(dataclasses.replace(SHORT, warmup=0.3), 50)
+    assert falls == sorted(falls, reverse=True)
+    assert rises == sorted(rises)
+    assert both.index(max(both)) == pytest.approx(0.3 * 50, abs=1)
+    for rates in (falls, rises, both):
+        assert max(rates) == pytest.approx(SHORT.learning_rate, rel=0.05)
+
+
+@pytest.mark.parametrize("warmup", [0, 0.125, 0.25, 0.5, 1])
+@pytest.mark.parametrize("steps", range(1, 9))
+def test_there_may_be_few_steps(warmup: float, steps: int) -> None:
+    for rate in learning_rates(dataclasses.replace(SHORT, warmup=warmup), steps):
+        assert 0 < rate <= SHORT.learning_rate
+
+
+def test_a_given_network_is_trained_on(few: Digits) -> None:
+    network = DigitNet(SHORT)
+    run = train(SHORT, few, model=network)
+    assert run.model is network
+    again = train(dataclasses.replace(SHORT, learning_rate=1e-5), few, model=network)
+    assert again.history[0].loss_curve[0] < run.history[0].loss_curve[0] / 2
+
+
+def test_averaged_weights_are_not_the_last_ones(few: Digits) -> None:
+    plain = train(SHORT, few)
+    averaged = train(dataclasses.replace(SHORT, average_decay=0.9), few)
+    assert plain.history[0].loss == averaged.history[0].loss
+    assert not torch.equal(weights(plain), weights(averaged))
+    assert evaluate(averaged.model, few).accuracy > 0.5
+
+
+def test_a_loss_that_is_no_number_ends_the_run(few: Digits) -> None:
+    with pytest.raises(
+        TrainingError, match=r"the loss became (nan|inf) in epoch 1.*choose a lower"
+    ):
+        train(dataclasses.replace(SHORT, learning_rate=1000.0, weight_decay=10.0), few)
+
+
+def test_weights_that_overflow_in_the_last_step_stop_the_run(
+    mnist: tuple[Digits, Digits], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = torch.optim.AdamW.step
+
+    def overflows(optimizer: torch.optim.AdamW) -> None:
+        step(optimizer)
+        optimizer.param_groups[0]["params"][0].data.fill_(torch.inf)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", overflows)
+    few = mnist[0][:250]  # one step, whose loss is of the weights before it
+    with pytest.raises(TrainingError, match=r"the weights became infinite.*step 1.*choose a lower"):
+        train(FAST, few)
+
+
+def test_nothing_to_learn_from(few: Digits) -> None:
+    with pytest.raises(TrainingError, match="two images at least"):
+        train(SHORT, few[:1])
+
+
+def test_an_ensemble_does_not_go_on_from_one_network(few: Digits) -> None:
+    with pytest.raises(TrainingError, match="leave out the model"):
+        train(dataclasses.replace(SHORT, members=2), few, model=DigitNet(SHORT))
+
+
+def test_bfloat16_learns_too(few: Digits) -> None:
+    run = train(dataclasses.replace(SHORT, epochs=3, precision="bfloat16"), few)
+    assert evaluate(run.model, few).accuracy > 0.8
+    assert next(run.model.parameters()).dtype == torch.float32
+
+
+def test_bfloat16_is_for_gpus_unless_asked_for() -> None:
+    assert not uses_bfloat16("auto", torch.device("cpu"))
+    assert uses_bfloat16("bfloat16", torch.device("cpu"))
+    assert not uses_bfloat16("float32", torch.device("cpu"))
+
+
+def test_devices_are_picked_by_what_is_here() -> None:
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device().type in ("cpu", "cuda", "mps")
+    for name in ("gpu", "", "cpu:99:1", "meta", "xla"):
+        with pytest.raises(TrainingError, match=r"there is no device .* here: choose .*cpu"):
+            pick_device(name)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there() -> None:
+    with pytest.raises(TrainingError, match="there is no device 'cuda' here: choose "):
+        pick_device("cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_on_a_gpu(mnist: tuple[Digits, Digits]) -> None:
+    run = train(FAST, mnist[0].to("cuda"))
+    assert evaluate(run.model, mnist[1].to("cuda")).accuracy >= 0.985
+
+
+def test_an_ensemble_answers_with_the_mean_of_its_members(few: Digits) -> None:
+    recipe = dataclasses.replace(SHORT, members=3, seed=4, epochs=2)
+    seen: list[tuple[int, int]] = []
+    run = train(
+        recipe,
+        few,
+        on_epoch=lambda run: seen.append((members_of(run), len(run.history))),
+    )
+    alone = [train(dataclasses.replace(SHORT, seed=seed, epochs=2), few) for seed in (4, 5, 6)]
+
+    mean = torch.stack([evaluate(member.model, few).probabilities for member in alone]).mean(dim=0)
+    torch.testing.assert_close(evaluate(run.model, few).probabilities, mean, rtol=0, atol=1e-6)
+    assert seen == [(1, 1), (1, 2), (2, 3), (2, 4), (3, 5), (3, 6)]
+    assert run.recipe == recipe
+    assert [epoch.epoch for epoch in run.history] == [1, 2, 3, 4, 5, 6]
+    assert run.history[-1].seconds == pytest.approx(run.training_seconds)

@@ -1,0 +1,383 @@
+"""The HTTP interface, over real connections to a real server; and what it does not fall for."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import socket
+import subprocess
+import sys
+import warnings
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pages import page
+from PIL import Image
+from real_server import serving, shipped
+
+from mnist_digits import Digits, Reader, ServerError
+from mnist_digits.command.cli import main
+from mnist_digits.data.dataset import WRONG_TEST_LABELS
+from mnist_digits.reading.finder import FINDER
+from mnist_digits.reading.onnx_file import sealed
+from mnist_digits.reading.reader import SHIPPED
+from mnist_digits.web import server
+from mnist_digits.web.samples import WRONG
+
+Pixels = NDArray[np.uint8]
+SAMPLES = json.loads((server.STATIC / "samples.json").read_text())
+
+
+def frame(place: int) -> Pixels:
+    return np.frombuffer(base64.b64decode(SAMPLES[place]["pixels"]), np.uint8).reshape(28, 28)
+
+
+def png(pixels: Pixels) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    return content.getvalue()
+
+
+SEVEN = png(page([(frame(7), 150, 80, 120)]))
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with serving() as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def client(port: int) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        yield client
+
+
+def test_a_picture_as_the_body(client: httpx.Client) -> None:
+    answer = client.post("/api/read", content=SEVEN)
+    assert answer.status_code == 200
+    assert answer.json() == shipped().read(SEVEN).to_dict()
+    assert answer.json()["text"] == "7"
+    assert answer.json()["digits"][0].keys() == {"digit", "confidence", "box"}
+
+
+def test_a_picture_in_a_form(client: httpx.Client) -> None:
+    two = png(page([(frame(1), 60, 80, 120), (frame(2), 260, 80, 120)]))
+    answer = client.post("/api/read", files={"picture": ("two.png", two, "image/png")})
+    assert answer.json()["text"] == "12"
+    form = {"files": {"picture": two}, "data": {"single": "true"}}
+    for answer in (
+        client.post("/api/read", **form),  # type: ignore[arg-type]
+        client.post("/api/read?single=true", content=two),
+    ):
+        assert answer.json() == shipped().read_digit(two).to_dict()
+        assert len(answer.json()["digits"]) == 1
+
+
+def test_details_only_for_who_asks(client: httpx.Client) -> None:
+    (digit,) = client.post("/api/read?details=true", content=SEVEN).json()["digits"]
+    expected = shipped().read(SEVEN).digits[0]
+    assert digit["sure"] is True
+    assert base64.b64decode(digit["frame"]) == expected.frame.tobytes()
+    np.testing.assert_allclose(digit["probabilities"], expected.probabilities, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(300, 400), (97, 211), (301, 40), (2500, 1700)])
+def test_what_the_finder_sees(size: tuple[int, int], client: httpx.Client) -> None:
+    height = min(size) // 2
+    picture = png(page([(frame(7), 2, 4, height)], size))
+    answer = client.post("/api/read?details=true", content=picture).json()
+    found = answer["finder"]
+    assert found["picture"] == [size[1], size[0]]
+    width, height = found["width"], found["height"]
+    ink = np.frombuffer(base64.b64decode(found["ink"]), np.uint8)
+    assert ink.size == width * height
+    assert width / height == pytest.approx(size[1] / size[0], rel=0.1)
+    middles = np.array(found["middles"]).reshape(-1, 2)
+    assert ((middles >= 0) & (middles <= found["picture"])).all()
+    assert len(middles) >= len(answer["digits"])
+    votes = np.frombuffer(base64.b64decode(found["votes"]), "<f4").reshape(-1, 5)
+    assert np.isfinite(votes).all()
+    assert set(votes[:, 4]) <= set(range(-1, len(middles)))
+    assert found["missed"] >= 0
+
+
+def test_what_is_framed_already_is_not_looked_for(client: httpx.Client) -> None:
+    answer = client.post("/api/read?details=true", content=png(frame(7))).json()
+    assert (answer["text"], answer["finder"]) == ("7", None)
+    assert "finder" not in client.post("/api/read", content=SEVEN).json()
+
+
+def test_an_explanation(client: httpx.Client) -> None:
+    answer = client.post("/api/explain", content=frame(7).tobytes()).json()
+    assert answer["digit"] == 7
+    fall = np.frombuffer(base64.b64decode(answer["fall"]["map"]), np.uint8)
+    assert fall.shape == (784,)
+    assert fall.max() == 255
+    assert 0 < answer["fall"]["most"] <= 1
+    for stage in answer["stages"]:
+        maps = np.frombuffer(base64.b64decode(stage["maps"]), np.uint8)
+        assert maps.size == np.prod(stage["shape"])
+        assert maps.max() == 255
+    assert [stage["shape"][0] for stage in answer["stages"]] == [64, 160]
+
+
+def test_the_model_and_its_health(client: httpx.Client) -> None:
+    model = client.get("/api/model").json()
+    assert model["recipe"]["name"] == "robust"
+    assert model["result"]["test_accuracy"] > 0.99
+    assert model["bytes"] == shipped().size
+    assert model["finder_bytes"] == FINDER.stat().st_size
+    assert client.get("/healthz").json() == {"status": "ok"}
+    for path in ("/api/model", "/healthz"):
+        head = client.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+
+
+def test_the_page_and_what_belongs_to_it(client: httpx.Client) -> None:
+    for path, (name, media_type) in server.FILES.items():
+        answer = client.get(path)
+        assert answer.content == (server.STATIC / name).read_bytes()
+        assert answer.headers["content-type"].startswith(media_type)
+        assert client.head(path).content == b""
+    text = "".join((server.STATIC / name).read_text() for name in ("index.html", "draw.js"))
+    assert "https://" not in text
+
+
+def test_every_answer_has_the_headers_that_protect(client: httpx.Client) -> None:
+    for path in ("/", "/healthz", "/none"):
+        headers = client.get(path).headers
+        assert headers["content-security-policy"].startswith("default-src 'self'")
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert "access-control-allow-origin" not in headers
+        assert "server" not in headers
+
+
+def test_what_is_refused_and_how(client: httpx.Client) -> None:
+    text, body = {"content-type": "text/plain"}, b"seven"
+    for status, answer in (
+        (404, client.get("/none")),
+        (404, client.get("/docs")),
+        (405, client.get("/api/read")),
+        (405, client.delete("/")),
+        (413, client.post("/api/read", content=bytes(server.MAXIMUM_BODY + 1))),
+        (415, client.post("/api/read", content=body, headers=text)),
+        (415, client.post("/api/read", json={"image": "seven"})),
+        (415, client.post("/api/read", content=b"%PDF-1.7")),
+        (415, client.post("/api/read", files={"picture": b"\n%PDF-1.7"})),
+        (421, client.get("/", headers={"host": "rebound.example"})),
+        (422, client.post("/api/read", content=body)),
+        (422, client.post("/api/read")),
+        (422, client.post("/api/read?single=perhaps", content=SEVEN)),
+        (422, client.post("/api/read", files={"picture": b"seven"})),
+        (422, client.post("/api/read", data={"picture": "7"}, files={"": b""})),
+        (422, client.post("/api/explain", content=bytes(783))),
+    ):
+        assert (answer.status_code, list(answer.json())) == (status, ["error"]), answer.text
+        assert answer.json()["error"]
+    assert client.get("/", headers={"host": "localhost:99"}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/../cli.py", "/%2e%2e/cli.py", "/static/../server.py", "//etc"])
+def test_no_path_leads_out(path: str, port: int) -> None:
+    answer = exchange(port, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 404")
+
+
+def exchange(port: int, *pieces: bytes) -> bytes:
+    """Send the pieces as they are, and receive an answer, or b"" where the server hangs up."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        try:
+            for piece in pieces:
+                connection.sendall(piece)
+            return connection.recv(65_536)
+        except ConnectionError:
+            return b""
+
+
+POST = b"POST /api/read HTTP/1.1\r\nHost: localhost\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+CHUNK = b"100000\r\n" + bytes(0x100000) + b"\r\n"
+
+
+def test_a_body_without_end_is_refused(port: int) -> None:
+    """25 MB in pieces, whose length was not told before."""
+    answer = exchange(port, CHUNKED, *[CHUNK] * 25, b"0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert exchange(port, CHUNKED, *[CHUNK] * 200) in (b"", answer)
+
+
+def test_slow_senders_are_cut_off(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    monkeypatch.setattr(server, "SECONDS_TO_SEND", 0.3)
+    assert exchange(port, CHUNKED, b"5\r\nseven\r\n").startswith(b"HTTP/1.1 408")
+    assert exchange(port, b"GET / HTTP/1.1\r\nHost: loc") == b""
+    assert exchange(port, b"") == b""
+
+
+def test_a_head_without_end_is_refused(port: int) -> None:
+    header = b"X: " + b"x" * 1000 + b"\r\n"
+    assert exchange(port, b"GET / HTTP/1.1\r\nHost: localhost\r\n", *[header] * 200) == b""
+    whole = exchange(port, b"GET / HTTP/1.1\r\nHost: localhost\r\n", *[header] * 20, b"\r\n")
+    assert whole.startswith(b"HTTP/1.1 200")
+
+
+def test_half_closed_and_broken_off(port: int, client: httpx.Client) -> None:
+    for head in (b"", b"GE", CHUNKED, POST + b"Content-Length: 100\r\n\r\nabc"):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(head)
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(10) == b""
+    whole = POST + f"Content-Length: {len(SEVEN)}\r\n\r\n".encode() + SEVEN
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(whole)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+    assert client.post("/api/read", content=SEVEN).json()["text"] == "7"
+
+
+def test_bombs_and_damaged_pictures(client: httpx.Client) -> None:
+    random = np.random.default_rng(0)
+    bomb = b"\x89PNG\r\n\x1a\n" + b"".join(
+        len(content).to_bytes(4, "big")
+        + kind
+        + content
+        + zlib.crc32(kind + content).to_bytes(4, "big")
+        for kind, content in (
+            (b"IHDR", (100_000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"),
+            (b"IDAT", zlib.compress(bytes(10_000_000))),
+            (b"IEND", b""),
+        )
+    )
+    answer = client.post("/api/read", content=bomb)
+    assert answer.status_code == 422
+    assert "pixels" in answer.json()["error"]
+    for _ in range(100):
+        damaged = bytearray(SEVEN)
+        for place in random.integers(0, len(damaged), 8):
+            damaged[place] = random.integers(256)
+        status = client.post("/api/read", content=bytes(damaged)).status_code
+        assert status in (200, 422)
+
+
+def test_many_at_once_get_their_own_answers(port: int) -> None:
+    pictures = [png(page([(frame(digit), 150, 80, 120)])) for digit in range(10)]
+
+    def ask(place: int) -> str:
+        url = f"http://127.0.0.1:{port}/api/read"
+        return str(httpx.post(url, content=pictures[place % 10], timeout=60).json()["text"])
+
+    with ThreadPoolExecutor(16) as threads:
+        assert list(threads.map(ask, range(60))) == [str(n % 10) for n in range(60)]
+
+
+def test_a_burst_beyond_the_backlog_is_told_to_come_back(
+    monkeypatch: pytest.MonkeyPatch, port: int, client: httpx.Client
+) -> None:
+    monkeypatch.setattr(server, "BACKLOG", 0)
+    answer = client.post("/api/read", content=SEVEN)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["error"].startswith("too many requests")
+    monkeypatch.undo()
+    monkeypatch.setattr(server, "MAXIMUM_HELD", len(SEVEN) - 1)
+    assert client.post("/api/read", content=SEVEN).status_code == 503
+    monkeypatch.setattr(server, "MAXIMUM_HELD", len(SEVEN))
+    # What was refused is not counted any more.
+    assert client.post("/api/read", content=SEVEN).status_code == 200
+    monkeypatch.setattr(server, "MAXIMUM_CONNECTIONS", 0)
+    answer = httpx.get(f"http://127.0.0.1:{port}/")
+    assert (answer.status_code, answer.json()) == (503, {"error": "too many connections"})
+
+
+def test_many_connections_at_once(port: int, client: httpx.Client) -> None:
+    idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
+    assert client.post("/api/read", content=SEVEN).json()["text"] == "7"
+    for connection in idle:
+        connection.close()
+
+
+def test_the_test_digits_are_genuine_and_the_wrong_ones_wrong(
+    mnist: tuple[Digits, Digits], client: httpx.Client
+) -> None:
+    test = mnist[1]
+    outcomes = []
+    for place, sample in enumerate(SAMPLES):
+        image = test.images[sample["index"], 0].numpy()
+        assert (frame(place) == image).all()
+        assert sample["label"] == int(test.labels[sample["index"]])
+        assert sample["index"] not in WRONG_TEST_LABELS
+        text = client.post("/api/read?single=true", content=png(image)).json()["text"]
+        assert text == str(shipped().classify(image[None]).argmax()) == str(sample["answer"])
+        outcomes.append(sample["answer"] == sample["label"])
+    assert [sample["label"] for sample in SAMPLES[:10]] == list(range(10))
+    assert outcomes == [True] * 10 + [False] * WRONG
+
+
+def test_a_port_that_is_taken(port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["app", "--port", str(port), "--no-browser"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"mnist-digits app: error: cannot listen at 127.0.0.1, port {port}: ")
+    assert error.count("\n") == 1
+    with pytest.raises(ServerError, match="cannot listen at nowhere"):
+        server.listen("nowhere.invalid", 0)
+    for host in ("a..b", "a" * 70):
+        with pytest.raises(ServerError, match=f"cannot listen at {host}, port 0"):
+            server.listen(host, 0)
+
+
+def test_how_many_pictures_are_decoded_at_once_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, threads in ((None, 1), (2, 2), (64, 8)):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        assert server.Desk().threads._max_workers == threads
+
+
+def test_the_log_is_not_filled_with_what_is_odd_about_pictures() -> None:
+    server.create_server(shipped(), "127.0.0.1")
+    warnings.warn_explicit("Corrupt EXIF data", UserWarning, "", 1, "PIL.TiffImagePlugin")
+
+
+def test_missing_packages(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "mnist_digits.web.server")
+    monkeypatch.delattr("mnist_digits.web.server")
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    assert main(["app", "--no-browser"]) == 2
+    assert "pip install 'mnist-digit-classification[web]'" in capsys.readouterr().err
+
+
+def test_the_command_serves_without_torch_and_stops(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom mnist_digits.command.cli import main\n"
+        "status = main(['app', '--port', '0', '--no-browser'])\n"
+        "print(status, {'torch', 'torchvision', 'matplotlib'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", program]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, cwd=tmp_path, **pipes) as process:  # type: ignore[call-overload]
+        line = process.stdout.readline()
+        address = line.split()[2]
+        assert httpx.post(f"{address}api/read", content=SEVEN, timeout=30).json()["text"] == "7"
+        process.send_signal(2)
+        output, errors = process.communicate(timeout=20)
+    assert output == "130 set()\n"
+    assert errors == "\nmnist-digits app: stopped\n"
+
+
+def test_a_model_that_does_not_show_what_goes_on_inside() -> None:
+    """Such as an ensemble: the probabilities are its only output."""
+    import onnx
+
+    model = onnx.load(SHIPPED / "model.onnx")
+    del model.graph.output[1:]
+    with serving(Reader(sealed(model.SerializeToString()), threads=1)) as port:
+        url = f"http://127.0.0.1:{port}/api/explain"
+        answer = httpx.post(url, content=frame(7).tobytes()).json()
+    assert (answer["digit"], answer["stages"]) == (7, [])
