@@ -105,7 +105,7 @@ def command(data: tuple[Digits, Digits], *arguments: object) -> tuple[int, str]:
     """Run the command on these digits: its status, and what it said on standard error."""
     said = io.StringIO()
     with (
-        patch("mnist_digits.command.cli._load_data", lambda *_: data),
+        patch("mnist_digits.command.train.load_data", lambda *_: data),
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(said),
     ):

@@ -100,6 +100,11 @@ def test_the_history_tells_what_happened(few: Digits) -> None:
         assert sum(epoch.accuracy_curve) / 20 == pytest.approx(epoch.train_accuracy)
 
 
+def test_the_validation_accuracy_of_an_ensemble_is_that_of_all_its_members(few: Digits) -> None:
+    run = train(dataclasses.replace(SHORT, members=2), few, validation=few[:500])
+    assert run.history[-1].validation_accuracy == evaluate(run.model, few[:500]).accuracy
+
+
 @pytest.mark.parametrize("batch_size", [2, 7, 199, 200, 60_000])
 def test_every_image_is_learned_from_whatever_the_batch_size(
     few: Digits, batch_size: int, monkeypatch: pytest.MonkeyPatch

@@ -136,15 +136,14 @@ def train_here(recipe: Recipe, held_out: bool, threads: int, gpus: float) -> dic
         held_out: train without the validation slice, and measure on it.
     """
     from ..data.dataset import split_validation
-    from ..training import checkpoint, evaluation
+    from ..training import checkpoint
     from ..training import loop as training
 
     device = prepare(threads, gpus)
     train, test = (part.to(device) for part in digits())
     kept, validation = split_validation(train) if held_out else (train, None)
     run = training.train(recipe, kept, validation)
-    on_train, on_test = (evaluation.evaluate(run.model, part) for part in (kept, test))
-    run.result = checkpoint.result(run, on_train, on_test, kept)
+    checkpoint.measure(run, kept, test)
     return files_of(run)
 
 

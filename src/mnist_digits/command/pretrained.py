@@ -24,7 +24,7 @@ import torch
 from ..data.dataset import load_mnist, split_validation
 from ..reading.finder import FINDER
 from ..reading.reader import MODEL, SHIPPED
-from ..training import checkpoint, evaluation
+from ..training import checkpoint
 from ..training.calibration import calibrate, calibrate_reading
 from ..training.export import export_finder, export_run
 from ..training.finder_training import STATE, FinderRun, load_finder, save_finder, train_finder
@@ -48,8 +48,7 @@ def main() -> None:
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         trial, run = pool.map(_train, ("calibrate", "all"))
     calibration = calibrate(trial.model, RECIPE, validation)
-    on_train, on_test = (evaluation.evaluate(run.model, part) for part in (digits, test))
-    run.result = checkpoint.result(run, on_train, on_test, digits)
+    on_train, on_test = checkpoint.measure(run, digits, test)
     print(f"\n{calibration}\n\n{report.accuracy_table(on_train, on_test)}")
     SHIPPED.mkdir(parents=True, exist_ok=True)
     checkpoint.save(run, SHIPPED)

@@ -35,7 +35,7 @@ from ..data.dataset import Digits
 from ..errors import CheckpointError, RecipeError
 from ..files import remove_leftovers, write_whole
 from . import state
-from .evaluation import Evaluation, summary
+from .evaluation import Evaluation, evaluate, summary
 from .loop import Epoch, Run
 from .model import network
 from .recipe import FinderRecipe, Recipe
@@ -95,6 +95,7 @@ def save(run: Run, directory: Path) -> None:
         "history": json.dumps(history),
         "training_seconds": json.dumps(run.training_seconds),
         "result": json.dumps(run.result),
+        "held_out": json.dumps(run.held_out),
     }
     weights = {name: value.contiguous() for name, value in run.model.state_dict().items()}
     with _writing(directory):
@@ -193,6 +194,13 @@ def _with_weights(run: Run, weights: dict[str, Tensor]) -> Run:
     return run
 
 
+def measure(run: Run, digits: Digits, test: Digits) -> tuple[Evaluation, Evaluation]:
+    """Evaluate a run on the digits that it was trained on and the test set; gives it a result."""
+    on_train, on_test = evaluate(run.model, digits), evaluate(run.model, test)
+    run.result = result(run, on_train, on_test, digits)
+    return on_train, on_test
+
+
 def result(run: Run, on_train: Evaluation, on_test: Evaluation, digits: Digits) -> dict[str, Any]:
     """What `result.json` holds: the run's figures, and what is needed to have them again.
 
@@ -201,6 +209,7 @@ def result(run: Run, on_train: Evaluation, on_test: Evaluation, digits: Digits) 
     return {
         **summary(on_train, on_test),
         "validation_accuracy": run.history[-1].validation_accuracy,
+        "held_out": run.held_out,
         "training_seconds": run.training_seconds,
         "seed": run.recipe.seed,
         "recipe": dataclasses.asdict(run.recipe),
@@ -266,13 +275,16 @@ def _from_header(header: dict[str, str]) -> Run:
         history = [_epoch(epoch) for epoch in json.loads(header["history"])]
         seconds = float(header["training_seconds"])
         outcome = _outcome(json.loads(header["result"]))
+        # Files of before 1.0 do not tell; then the slice was held out where it was measured.
+        measured = bool(history) and history[-1].validation_accuracy is not None
+        held_out = bool(json.loads(header.get("held_out", json.dumps(measured))))
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"its header is damaged ({error})") from error
     # Of an ensemble that is not finished there are fewer.
     members = min(max(1, -(-len(history) // recipe.epochs)), recipe.members)
     with torch.device("meta"):
         model = network(recipe, members)
-    return Run(recipe, model, history, seconds, outcome)
+    return Run(recipe, model, history, seconds, outcome, held_out=held_out)
 
 
 def _epoch(values: dict[str, Any]) -> Epoch:

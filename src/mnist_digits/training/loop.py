@@ -38,7 +38,7 @@ class Epoch:
     `loss` and `train_accuracy` are means over the images as they were trained on:
     augmented, in training mode, while the weights changed; `loss_curve` and
     `accuracy_curve` are the same over each twentieth of the epoch. `validation_accuracy`
-    is of the weights that the run would end with here; in an ensemble, of this member's.
+    is of the weights that the run would end with here: in an ensemble, of all members so far.
     `learning_rate` is the highest of the epoch's steps. `seconds` count from the start of
     the training.
     """
@@ -61,6 +61,7 @@ class Run:
     `training_seconds` go from the data in memory to the final weights; validation, and
     whatever `on_epoch` does, are left out. `state` is what a resumed training needs beside
     the weights; it holds the training's own tensors, so it is to be saved in `on_epoch`.
+    `held_out` tells whether the validation slice was kept from the training.
     """
 
     recipe: Recipe
@@ -69,6 +70,7 @@ class Run:
     training_seconds: float = 0.0
     result: dict[str, Any] = field(default_factory=dict)
     state: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    held_out: bool = False
 
 
 def train(
@@ -120,6 +122,7 @@ def train(
         average = _moving_average(model, recipe)
         optimizer, schedule = _optimization(model, recipe, recipe.epochs * steps_per_epoch)
         run = Run(recipe, cast(DigitNet, average.module) if average else model)
+        run.held_out = validation is not None
         if resume:
             weights = resume.model.state_dict()
             restore(resume.state, weights, model, average, optimizer, schedule)
@@ -195,6 +198,10 @@ def _train_ensemble(
     begun = members.pop() if members and len(members[-1].history) < recipe.epochs else None
 
     def watch(latest: Run) -> None:
+        if validation:
+            whole = Ensemble([*(member.model for member in members), latest.model])
+            accuracy = evaluate(whole, validation).accuracy
+            latest.history[-1] = replace(latest.history[-1], validation_accuracy=accuracy)
         if on_epoch:
             on_epoch(_together(recipe, [*members, latest]))
 
@@ -212,6 +219,7 @@ def _member(recipe: Recipe, number: int) -> Recipe:
 def _together(recipe: Recipe, members: list[Run]) -> Run:
     """The ensemble of the members so far; their epochs, in a row, are its history."""
     run = Run(recipe, Ensemble(member.model for member in members), state=members[-1].state)
+    run.held_out = members[-1].held_out
     for member in members:
         for epoch in member.history:
             number, seconds = len(run.history) + 1, run.training_seconds + epoch.seconds
@@ -232,6 +240,7 @@ def _apart(ensemble: Run) -> list[Run]:
         ]
         network, spent = cast(DigitNet, model), history[-1].seconds
         members.append(Run(_member(recipe, number), network, history, spent))
+        members[-1].held_out = ensemble.held_out
         before += spent
     members[-1].state = ensemble.state
     return members

@@ -1,0 +1,90 @@
+"""Measure a saved run, or with --pictures how well labelled pictures are read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from ..errors import CheckpointError
+from .options import Parser, add_common_flags
+from .steps import load_data, prepare, trained_on, write_figures
+
+
+def add_flags(command: Parser) -> None:
+    command.add_argument(
+        "run",
+        type=Path,
+        nargs="?",
+        help="folder of a run, or its model.safetensors; for pictures, of an exported one "
+        "(the model that comes with the package)",
+    )
+    command.add_argument(
+        "--output",
+        type=Path,
+        help="folder for the figures (that of the run; with --pictures the current one)",
+    )
+    command.add_argument(
+        "--pictures",
+        type=Path,
+        help="folder of labelled pictures: a labels.csv with file,label, or a folder a label",
+    )
+    command.add_argument("--single", action="store_true", help="each picture has just one digit")
+    add_common_flags(command)
+
+
+def execute(options: argparse.Namespace) -> None:
+    if options.pictures:
+        _evaluate_pictures(options)
+    elif options.run:
+        _evaluate_run(options)
+    else:
+        raise CheckpointError("name the folder of a run, or give --pictures FOLDER")
+
+
+def _evaluate_run(options: argparse.Namespace) -> None:
+    from ..training import checkpoint, evaluation
+    from . import report
+
+    device = prepare(options)
+    run = checkpoint.load(options.run)
+    digits, test = load_data(options, device)
+    digits = trained_on(run, digits)
+    run.model.to(device)
+    on_train = evaluation.evaluate(run.model, digits)
+    on_test = evaluation.evaluate(run.model, test)
+    if options.json:
+        print(json.dumps(evaluation.summary(on_train, on_test) | evaluation.details(on_test)))
+    else:
+        tables = [
+            report.accuracy_table(on_train, on_test),
+            report.digit_table(on_test),
+            report.confusion_table(on_test),
+            report.calibration_table(on_test),
+        ]
+        print("\n\n".join(tables))
+    if options.figures:
+        directory = options.output or (options.run if options.run.is_dir() else options.run.parent)
+        write_figures(run, test, on_test, directory)
+        if not options.json:
+            print(f"\nFigures are in {directory}")
+
+
+def _evaluate_pictures(options: argparse.Namespace) -> None:
+    from ..figures import plots
+    from ..reading.labelled import find_labelled, read_labelled
+    from ..reading.reader import Reader
+    from . import report
+
+    pictures = find_labelled(options.pictures)
+    reader = Reader.load(options.run, options.threads)
+    outcomes = list(read_labelled(reader, pictures, options.single))
+    if options.json:
+        print(json.dumps(report.pictures_summary(outcomes)))
+    else:
+        print(report.pictures_table(outcomes))
+    if options.figures and not all(outcome.right for outcome in outcomes):
+        figure = (options.output or Path()) / "picture_mistakes.png"
+        plots.save_figure(plots.picture_mistakes(outcomes), figure)
+        if not options.json:
+            print(f"\nThe mistakes are in {figure}")

@@ -1,0 +1,36 @@
+"""Turn a run into an ONNX model, with its confidence calibrated, to read pictures with."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from .options import RUN_HELP, Parser
+from .steps import finished
+
+
+def add_flags(command: Parser) -> None:
+    command.add_argument("run", type=Path, help=RUN_HELP)
+    command.add_argument("--output", type=Path, help="the file (model.onnx in the run's folder)")
+    command.add_argument("--data", type=Path, help="folder of the MNIST files (the user's cache)")
+
+
+def execute(options: argparse.Namespace) -> None:
+    from ..data.dataset import load_mnist, split_validation
+    from ..reading.reader import MODEL
+    from ..training.calibration import calibrate
+    from ..training.export import export_run
+
+    run = finished(options.run)
+    output = options.output or (options.run if options.run.is_dir() else options.run.parent) / MODEL
+    digits, _ = load_mnist(options.data)
+    _, validation = split_validation(digits)
+    if not run.held_out:
+        print(
+            "mnist-digits export: warning: this run has learned from the images that its "
+            "confidence is calibrated on, and will be too sure of itself: train with --validation",
+            file=sys.stderr,
+        )
+    export_run(run, output, calibrate(run.model, run.recipe, validation))
+    print(f"Written to {output}")

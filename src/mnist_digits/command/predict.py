@@ -1,0 +1,90 @@
+"""Read the digits in pictures and documents: files, folders, or - for standard input."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import PictureError
+from .options import MODEL_HELP, Parser, whole
+
+if TYPE_CHECKING:
+    from ..reading.documents import Page
+    from ..reading.reader import Reader, Reading
+
+
+def add_flags(command: Parser) -> None:
+    command.add_argument("pictures", nargs="+", type=Path, help="files, folders, - for stdin")
+    command.add_argument("--model", type=Path, help=MODEL_HELP)
+    command.add_argument("--single", action="store_true", help="each page has just one digit")
+    command.add_argument("--json", action="store_true", help="print a JSON object a page")
+    command.add_argument(
+        "--annotate",
+        type=Path,
+        help="write a copy with boxes and answers here (a .png, or a folder for several)",
+    )
+    command.add_argument("--threads", type=whole(1, 1024), help="CPU threads to use (all cores)")
+
+
+def execute(options: argparse.Namespace) -> int:
+    from ..reading.annotation import Copies
+    from ..reading.documents import find_pictures
+    from ..reading.reader import Reader
+
+    files = find_pictures(options.pictures)
+    copies = Copies(files, options.annotate) if options.annotate else None
+    reader = Reader.load(options.model, options.threads)
+    failed = False
+    for place, file in enumerate(files):
+        for page, reading in _pages(reader, file, options.single):
+            failed = failed or isinstance(reading, PictureError)
+            if copies and not isinstance(reading, PictureError):
+                copies.write(place, page, reading)
+            _tell(file, page, reading, options.json)
+    return int(failed)
+
+
+def _pages(
+    reader: Reader, file: Path, single: bool
+) -> Iterator[tuple[Page, Reading | PictureError]]:
+    from ..reading.documents import STANDARD_INPUT, Page, read_pages
+
+    try:
+        source = _standard_input() if file == STANDARD_INPUT else file
+    except PictureError as error:
+        yield Page(1, 1, error), error
+    else:
+        yield from read_pages(reader, source, single)
+
+
+def _tell(file: Path, page: Page, reading: Reading | PictureError, as_json: bool) -> None:
+    """Print what was read on a page, or why it could not be."""
+    several = page.pages > 1
+    if isinstance(reading, PictureError):
+        message = " ".join(str(reading).split())
+        if not as_json:
+            print(f"mnist-digits predict: error: {message}", file=sys.stderr)
+            return
+        found: dict[str, Any] = {"error": message}
+    else:
+        found = reading.to_dict()
+    if as_json:
+        number = {"page": page.number} if several else {}
+        print(json.dumps({"file": str(file), **number, **found}))
+    else:
+        print(f"{file}{f', page {page.number}' if several else ''}: {reading}")
+
+
+def _standard_input() -> bytes:
+    from ..reading.picture import read_bounded
+
+    if sys.stdin is None:
+        raise PictureError("standard input is closed: send it a picture, or name a file")
+    try:
+        return read_bounded(sys.stdin.buffer)
+    except OSError as error:
+        raise PictureError(f"cannot read standard input: {error.strerror}") from error

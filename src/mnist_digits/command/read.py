@@ -1,0 +1,28 @@
+"""Read many pictures into Parquet files: a folder, a glob, Parquet, tar (Ray Data)."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .options import ADDRESS_HELP, MODEL_HELP, Parser
+
+
+def add_flags(command: Parser) -> None:
+    command.add_argument("source", help="a folder, a glob, a Parquet or a tar file")
+    command.add_argument("--out", type=Path, required=True, help="folder for the Parquet files")
+    command.add_argument("--column", help="of Parquet: the one with the images (the only one)")
+    command.add_argument("--model", type=Path, help=MODEL_HELP)
+    command.add_argument("--address", help=ADDRESS_HELP)
+
+
+def execute(options: argparse.Namespace) -> None:
+    from ..cluster import bulk
+
+    counts = bulk.read_source(
+        options.source, options.out, options.column, options.model, options.address
+    )
+    print(
+        f"{counts['pictures']:,} pictures, {counts['errors']:,} of them not readable; "
+        f"written to {options.out}"
+    )

@@ -1,0 +1,51 @@
+"""Train a run again by its recipe, and tell whether the weights are the very same."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .options import RUN_HELP, Parser, add_common_flags
+from .steps import finished, load_data, prepare, trained_on
+
+if TYPE_CHECKING:
+    from ..training.loop import Run
+
+
+def add_flags(command: Parser) -> None:
+    command.add_argument("run", type=Path, help=RUN_HELP)
+    add_common_flags(command, figures=False)
+
+
+def execute(options: argparse.Namespace) -> int:
+    from ..training import checkpoint, reproduction
+    from ..training import loop as training
+    from . import report
+
+    run = finished(options.run)
+    recorded = run.result.get("device")
+    if options.device == "auto":
+        options.device = recorded if recorded in ("cpu", "mps") else "cuda"
+    options.threads = options.threads or run.result.get("threads")
+    device = prepare(options)
+    if run.result.get("deterministic"):
+        training.use_deterministic_operations()
+    digits, _ = load_data(options, device)
+    digits = trained_on(run, digits)
+    table = sys.stderr if options.json else sys.stdout
+    print(report.EPOCH_HEADER, file=table)
+
+    def tell(latest: Run) -> None:
+        print(report.epoch_line(latest.history[-1]), file=table)
+
+    again = training.train(run.recipe, digits, on_epoch=tell)
+    outcome = reproduction.compare(run, again, checkpoint.circumstances(digits))
+    if options.json:
+        print(json.dumps({"identical": outcome.identical, **dataclasses.asdict(outcome)}))
+    else:
+        print(f"\n{report.reproduction_text(outcome)}")
+    return int(not outcome.identical)

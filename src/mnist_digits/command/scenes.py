@@ -1,0 +1,34 @@
+"""Show pictures of digits as the finder is trained on: a contact sheet."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .options import Parser, whole
+
+
+def add_flags(command: Parser) -> None:
+    command.add_argument("--output", type=Path, default=Path("scenes.png"), help="(scenes.png)")
+    command.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="of the scenes (0)")
+    command.add_argument("--layout", help="one, rows, table, scattered, window or none (any)")
+    command.add_argument(
+        "--features", nargs="*", help="such as boxed, ruled, shadow, and no others (any)"
+    )
+    command.add_argument("--truth", action="store_true", help="colour the ink of each digit")
+    command.add_argument("--data", type=Path, help="folder of the MNIST files (the user's cache)")
+
+
+def execute(options: argparse.Namespace) -> None:
+    from ..data.dataset import load_mnist
+    from ..files import write_whole
+    from ..training.scenes import scene as scenes
+    from ..training.scenes.glyphs import load_glyphs
+
+    digits, _ = load_mnist(options.data)
+    glyphs = load_glyphs(digits[:: len(digits) // 1000], 500, options.seed)
+    sheet = scenes.contact_sheet(
+        glyphs, options.seed, options.layout, options.features, options.truth
+    )
+    write_whole(options.output, sheet)
+    print(f"Written to {options.output}")

@@ -1,0 +1,28 @@
+"""Tell what a run was: its recipe, its results, its versions."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+from .options import RUN_HELP, Parser
+
+
+def add_flags(command: Parser) -> None:
+    command.add_argument("run", type=Path, help=RUN_HELP)
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def execute(options: argparse.Namespace) -> None:
+    from ..training import checkpoint
+    from . import report
+
+    run = checkpoint.load(options.run)
+    if options.json:
+        history = [dataclasses.asdict(epoch) for epoch in run.history]
+        recipe = dataclasses.asdict(run.recipe)
+        print(json.dumps({"recipe": recipe, "history": history, "result": run.result}))
+    else:
+        print(report.run_table(run))

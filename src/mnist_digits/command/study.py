@@ -1,0 +1,68 @@
+"""Train a recipe with many seeds, side by side (Ray): mean, deviation, comparison."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .options import Parser, add_cluster_flags
+from .steps import recipe_of
+
+MOST_SEEDS = 100_000
+
+
+def add_flags(command: Parser) -> None:
+    command.add_argument("recipe", help="name of a recipe, or a JSON file")
+    command.add_argument(
+        "--seeds",
+        type=_seeds,
+        default=list(range(10)),
+        help="seeds, such as 0-29 or 0,3,7 (0-9); an ensemble of three has three times the seed",
+    )
+    command.add_argument("--against", metavar="RECIPE", help="another one, to compare with")
+    command.add_argument(
+        "--validation", action="store_true", help="hold out the validation slice, and measure on it"
+    )
+    command.add_argument("--name", help="of the folder, studies/NAME (the recipes)")
+    add_cluster_flags(command)
+
+
+def execute(options: argparse.Namespace) -> None:
+    from ..cluster import study
+    from ..figures import plots, surveys
+    from . import report
+
+    recipes = [recipe_of(name) for name in (options.recipe, options.against) if name]
+    name = options.name or "-".join(recipe.name for recipe in recipes)
+    directory = Path("studies") / name
+    studies = study.run_study(
+        recipes,
+        options.seeds,
+        directory,
+        options.validation,
+        options.address,
+        options.cpus_per_run,
+        options.gpus_per_run,
+    )
+    print(f"\n{report.study_table(studies, options.validation)}")
+    if len(studies) == 2:
+        print(f"\n{study.verdict(*studies)}")
+        if not options.validation:
+            print("(on the test set: to choose between recipes, compare with --validation)")
+    plots.save_figure(surveys.distribution(studies), directory / "distribution.png")
+    print(f"\nWritten to {directory}")
+
+
+def _seeds(text: str) -> list[int]:
+    parts = [part.partition("-") for part in text.split(",")]
+    try:
+        ranges = [range(int(low), int(high or low) + 1) for low, _, high in parts]
+    except ValueError:
+        ranges = []
+    # Bounded before they are written out: there are four billion.
+    if sum(max(0, part.stop - part.start) for part in ranges) > MOST_SEEDS:
+        raise argparse.ArgumentTypeError(f"must be {MOST_SEEDS:,} seeds at most, not {text}")
+    seeds = [seed for part in ranges for seed in part]
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise argparse.ArgumentTypeError(f"must be like 0-29 or 0,3,7, not {text!r}")
+    return seeds

@@ -1,0 +1,51 @@
+"""Search for better values of a recipe's fields, many trials at a time (Ray Tune)."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime
+from pathlib import Path
+
+from ..errors import ClusterError
+from .options import Parser, add_cluster_flags, whole
+from .steps import recipe_of
+
+
+def add_flags(command: Parser) -> None:
+    command.add_argument("recipe", help="name of a recipe, or a JSON file")
+    command.add_argument(
+        "--trials", type=whole(1, 1_000_000), default=16, help="number of trials (16)"
+    )
+    command.add_argument("--search", type=Path, help="search space, a JSON file (a default one)")
+    command.add_argument("--name", help="of the folder, sweeps/NAME (time and recipe)")
+    command.add_argument("--resume", action="store_true", help="go on with the sweep of this name")
+    add_cluster_flags(command)
+
+
+def execute(options: argparse.Namespace) -> None:
+    from ..cluster import sweep
+    from ..figures import plots, surveys
+    from . import report
+
+    recipe = recipe_of(options.recipe)
+    if options.resume and not options.name:
+        raise ClusterError("name the sweep to resume: --name NAME")
+    directory = Path("sweeps") / (
+        options.name or f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{recipe.name}"
+    )
+    space = sweep.read_space(options.search, recipe)
+    trials = sweep.run_sweep(
+        recipe,
+        options.trials,
+        directory,
+        space,
+        options.resume,
+        options.address,
+        options.cpus_per_run,
+        options.gpus_per_run,
+    )
+    print(f"\n{report.leaderboard(trials)}\n\nWritten to {directory}")
+    weights = sweep.importance(trials, space)
+    plots.save_figure(surveys.sweep_fields(trials, weights), directory / "fields.png")
+    plots.save_figure(surveys.sweep_trials(trials), directory / "trials.png")
+    print(f"Go on with: mnist-digits train --recipe {directory / 'best.json'}")

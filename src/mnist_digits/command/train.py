@@ -1,0 +1,171 @@
+"""Train a network by a recipe, evaluate it, and write the run to a folder."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from ..errors import CheckpointError, RecipeError, TrainingError
+from ..training.recipe import RECIPES, Recipe
+from .options import Parser, add_common_flags, add_recipe_flags, whole
+from .steps import load_data, prepare, recipe_of, write_figures
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..data.dataset import Digits
+    from ..training.loop import Run
+
+
+def add_flags(command: Parser) -> None:
+    command.add_argument("recipe", nargs="?", help=f"{' or '.join(RECIPES)} (without one: fast)")
+    command.add_argument(
+        "--recipe", dest="recipe_file", type=Path, metavar="FILE", help="a recipe as JSON"
+    )
+    add_recipe_flags(command, RECIPES)
+    command.add_argument(
+        "--validation",
+        action="store_true",
+        help="train on 50,004 of the images and measure every epoch on the other 9,996",
+    )
+    command.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="the same weights bit for bit each time on a GPU, too, if slower",
+    )
+    command.add_argument(
+        "--resume",
+        type=Path,
+        metavar="RUN",
+        help="go on with a run that was stopped, as if it had not been",
+    )
+    command.add_argument(
+        "--checkpoint-every",
+        type=whole(1, 1024),
+        default=1,
+        metavar="N",
+        help="save what a run can be resumed from after every N epochs (1)",
+    )
+    command.add_argument("--output", type=Path, help="folder of the run (runs/<time>-<recipe>)")
+    command.add_argument("--example", type=Path, help="also write the sample predictions here")
+    add_common_flags(command)
+
+
+def execute(options: argparse.Namespace) -> None:
+    if options.example and not options.example.parent.is_dir():
+        raise CheckpointError(f"there is no folder {options.example.parent} for the example")
+    recipe = _recipe(options)
+
+    import torch
+
+    from ..data.dataset import split_validation
+    from ..training import checkpoint
+    from ..training.loop import use_deterministic_operations
+    from . import report
+
+    # With --json, standard output is for the one object.
+    table = sys.stderr if options.json else sys.stdout
+    begun = checkpoint.load_unfinished(options.resume) if options.resume else None
+    if begun:
+        recipe = begun.recipe
+        _as_begun(options, begun.state)
+    device = prepare(options)
+    if options.deterministic:
+        use_deterministic_operations()
+    digits, test = load_data(options, device)
+    held_out = begun.held_out if begun else options.validation
+    kept, validation = split_validation(digits) if held_out else (digits, None)
+    directory = options.resume or checkpoint.new_directory(recipe, options.output)
+    print(
+        f"{'Going on with' if begun else 'Training'} {recipe.name} on {len(kept):,} images, "
+        f"device {device}, {torch.get_num_threads()} threads\n\n{report.EPOCH_HEADER}",
+        file=table,
+    )
+    on_epoch = _saver(directory, options.checkpoint_every, table)
+    run = _train_into(directory, recipe, kept, validation, begun, on_epoch)
+    on_train, on_test = checkpoint.measure(run, kept, test)
+    checkpoint.save(run, directory)
+    print(f"\n{report.accuracy_table(on_train, on_test)}", file=table)
+    if options.figures:
+        write_figures(run, test, on_test, directory)
+    if options.example:
+        from ..figures import plots
+
+        plots.save_figure(plots.sample_predictions(test, on_test), options.example)
+    print(f"\nTrained in {run.training_seconds:.1f} s; written to {directory}", file=table)
+    if options.json:
+        print(json.dumps(run.result))
+
+
+def _as_begun(options: argparse.Namespace, state: dict[str, Tensor]) -> None:
+    """Choose what the bits depend on as it was before, but what the flags say."""
+    from ..training.state import DEVICES
+
+    options.threads = options.threads or int(state["threads"].clamp(1, 1024))
+    options.deterministic = options.deterministic or bool(state["deterministic"])
+    if options.device == "auto":
+        options.device = DEVICES[int(state["device"].clamp(0, len(DEVICES) - 1))]
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    """The named recipe with the changes of the flags."""
+    fields = {field.name for field in dataclasses.fields(Recipe)}
+    changes = {name: value for name, value in vars(options).items() if name in fields}
+    if options.resume and (
+        options.recipe or options.recipe_file or changes or options.output or options.validation
+    ):
+        raise CheckpointError(
+            "a run is resumed as it was begun: give --resume no recipe, no flags of one, no "
+            "--output and no --validation"
+        )
+    if options.recipe and options.recipe_file:
+        raise RecipeError("give the name of a recipe, or its file, not both")
+    chosen = options.recipe_file or options.recipe or "fast"
+    return dataclasses.replace(recipe_of(str(chosen)), **changes)
+
+
+def _saver(directory: Path, every: int, table: TextIO) -> Callable[[Run], None]:
+    """What is done after each epoch: a line is printed, and each `every`th one is saved."""
+    from ..training import checkpoint
+    from . import report
+
+    def on_epoch(run: Run) -> None:
+        if len(run.history) % every == 0:
+            checkpoint.save(run, directory)
+        print(report.epoch_line(run.history[-1]), file=table)
+
+    return on_epoch
+
+
+def _train_into(
+    directory: Path,
+    recipe: Recipe,
+    kept: Digits,
+    validation: Digits | None,
+    begun: Run | None,
+    on_epoch: Callable[[Run], None],
+) -> Run:
+    """Train, saving and reporting every epoch; a folder that nothing was saved to is removed."""
+    from ..training import checkpoint
+    from ..training import loop as training
+
+    try:
+        return training.train(recipe, kept, validation, resume=begun, on_epoch=on_epoch)
+    except BaseException as error:
+        # What kept it from being written may keep it from being removed.
+        with suppress(OSError):
+            directory.rmdir()
+        if isinstance(error, KeyboardInterrupt) and (directory / checkpoint.TRAINING).exists():
+            error.args = (f"; go on with: mnist-digits train --resume {directory}",)
+        # What torch says on a CPU and on a GPU.
+        if isinstance(error, RuntimeError) and "memory" in str(error):
+            raise TrainingError(
+                "there is not enough memory: choose a smaller --batch-size, or smaller --widths"
+            ) from error
+        raise
