@@ -124,8 +124,8 @@ def draw_ensembles(outcomes: list[dict[str, Any]], folder: Path) -> list[dict[st
     _, test = load_mnist()
     members = [outcome for outcome in outcomes if outcome["name"] == "accurate"]
     draws = []
-    for number in range(len(members) // ENSEMBLE.members):
-        part = members[number * ENSEMBLE.members :][: ENSEMBLE.members]
+    for number in range(len(members) // ENSEMBLE.ensemble_size):
+        part = members[number * ENSEMBLE.ensemble_size :][: ENSEMBLE.ensemble_size]
         networks = [load(folder / f"accurate {member['seed']}").model for member in part]
         seconds = sum(member["seconds"] for member in part)
         draw = {

@@ -41,9 +41,16 @@ from mnist_digits import (
     load_mnist,
     train,
 )
-from mnist_digits.cluster.bulk import Part, _counts, find_parts, read_batch, read_source, work_on
-from mnist_digits.cluster.connection import _see_that_it_fits, begin, connected, last_line, prepare
-from mnist_digits.cluster.study import Study, independent, run_study, sign_flips, student, verdict
+from mnist_digits.cluster.bulk import Shard, _counts, find_parts, read_batch, read_source, work_on
+from mnist_digits.cluster.connection import _check_resources, begin, connected, last_line, prepare
+from mnist_digits.cluster.study import (
+    Study,
+    independent,
+    permutation_test,
+    run_study,
+    student,
+    verdict,
+)
 from mnist_digits.cluster.sweep import (
     DEFAULT_SPACE,
     METRIC,
@@ -59,7 +66,7 @@ from mnist_digits.cluster.sweep import (
 )
 from mnist_digits.command.cli import build_parser, main
 from mnist_digits.figures import surveys
-from mnist_digits.reading.onnx_file import sealed
+from mnist_digits.reading.onnx_file import with_checksum
 from mnist_digits.reading.reader import MODEL, SHIPPED
 from mnist_digits.training.recipe import Recipe
 
@@ -111,16 +118,18 @@ def test_students_quantiles(freedom: int, quantile: float) -> None:
 
 
 def test_sign_flips_count_what_chance_could_do() -> None:
-    assert sign_flips([1.0, 1.0, 1.0]) == 2 / 8
-    assert sign_flips([1.0, -1.0]) == 1
-    assert sign_flips([0.1] * 10) == 2 / 1024
-    assert sign_flips(list(np.random.default_rng(0).normal(0, 1, 30))) > 0.05
-    assert sign_flips([1.0] * 30) == 1 / 100_001  # never 0: what was seen is one of the choices
+    assert permutation_test([1.0, 1.0, 1.0]) == 2 / 8
+    assert permutation_test([1.0, -1.0]) == 1
+    assert permutation_test([0.1] * 10) == 2 / 1024
+    assert permutation_test(list(np.random.default_rng(0).normal(0, 1, 30))) > 0.05
+    assert (
+        permutation_test([1.0] * 30) == 1 / 100_001
+    )  # never 0: what was seen is one of the choices
 
 
 def test_ensembles_of_a_study_have_no_member_in_common() -> None:
     trained = [independent(dataclasses.replace(ENSEMBLE, seed=seed)) for seed in range(4)]
-    members = [recipe.seed + number for recipe in trained for number in range(recipe.members)]
+    members = [recipe.seed + number for recipe in trained for number in range(recipe.ensemble_size)]
     assert members == list(range(12))
     assert independent(dataclasses.replace(FAST, seed=7)).seed == 7
 
@@ -277,14 +286,14 @@ def test_runs_on_a_gpu_and_on_a_cpu_are_not_mixed(tmp_path: Path) -> None:
 def test_what_no_machine_has_is_refused() -> None:
     """Ray would wait for it."""
     node = {"Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0}}
-    _see_that_it_fits([node], 2, 1)
-    _see_that_it_fits([{"Alive": True, "Resources": {}}, node], 1, 0.25)
+    _check_resources([node], 2, 1)
+    _check_resources([{"Alive": True, "Resources": {}}, node], 1, 0.25)
     with pytest.raises(ClusterError, match="no machine has 16 CPU cores for a run: ask for fewer"):
-        _see_that_it_fits([node], 16, 0)
+        _check_resources([node], 16, 0)
     with pytest.raises(ClusterError, match="no machine has a CPU core and 2 GPUs for a run"):
-        _see_that_it_fits([node], 1, 2)
+        _check_resources([node], 1, 2)
     with pytest.raises(ClusterError, match=r"no machine has a CPU core and 0\.5 of a GPU"):
-        _see_that_it_fits([{**node, "Alive": False}], 1, 0.5)
+        _check_resources([{**node, "Alive": False}], 1, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -390,7 +399,7 @@ def test_a_reading_goes_on_with_the_same_model_only(
     assert job["model"]["path"] == str(tmp_path / "mine.onnx")
     begin_reading(archive, tmp_path / "out", Path("mine.onnx"))
     changed = Path("mine.onnx").read_bytes().replace(b'"members": 1', b'"members": 2')
-    Path("mine.onnx").write_bytes(sealed(changed))
+    Path("mine.onnx").write_bytes(with_checksum(changed))
     with pytest.raises(ClusterError, match="another job"):
         read_source(str(archive / "pictures"), tmp_path / "out", model=Path("mine.onnx"))
 
@@ -398,7 +407,7 @@ def test_a_reading_goes_on_with_the_same_model_only(
 def test_a_part_that_is_damaged_is_named(tmp_path: Path) -> None:
     (tmp_path / "part-000000.parquet").write_bytes(b"no Parquet")
     with pytest.raises(ClusterError, match=r"cannot read .*part-000000\.parquet .*: remove it"):
-        _counts(tmp_path, [Part(0, "files", [])])
+        _counts(tmp_path, [Shard(0, "files", [])])
 
 
 @pytest.mark.usefixtures("no_ray")

@@ -33,7 +33,7 @@ from mnist_digits.data.dataset import MNIST_FILES
 from mnist_digits.reading.reader import SHIPPED
 from mnist_digits.training.checkpoint import TRAINING, WEIGHTS, load_unfinished
 
-SMALL = dataclasses.replace(FAST, widths=(4, 8), hidden=16, epochs=2, average_decay=0.9)
+SMALL = dataclasses.replace(FAST, widths=(4, 8), hidden=16, epochs=2)
 # 17 MB: what it takes to load it stands out from what the process needs anyway.
 LARGE = dataclasses.replace(SMALL, widths=(16, 256), hidden=1024)
 KINDS = ("weights", "training state")

@@ -21,7 +21,7 @@ from mnist_digits.training.checkpoint import TRAINING, WEIGHTS, load_unfinished
 
 FLAGS = [
     *("--epochs", "2", "--widths", "4", "8", "--hidden", "16", "--batch-size", "100"),
-    *("--average-decay", "0.9", "--threads", "1", "--no-figures"),
+    *("--threads", "1", "--no-figures"),
 ]
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS)
 

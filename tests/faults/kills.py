@@ -20,8 +20,8 @@ from mnist_digits.command.cli import main
 # What the training has besides 60,000 images: everything that must be put back when it goes on.
 RECIPES = {
     "plain": [],
-    "averaged, augmented": ["--average-decay", "0.9", "--shift", "2"],
-    "ensemble": ["--members", "2", "--epochs", "2"],
+    "augmented": ["--shift", "2"],
+    "ensemble": ["--ensemble-size", "2", "--epochs", "2"],
 }
 SMALL = ["--epochs", "4", "--widths", "4", "8", "--hidden", "16", "--batch-size", "2000"]
 ALWAYS = ["--threads", "1", "--no-figures"]

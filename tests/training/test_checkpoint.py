@@ -61,7 +61,7 @@ def test_a_run_comes_back_as_it_was(
 
 
 def test_an_ensemble_is_one_run(mnist: tuple[Digits, Digits], tmp_path: Path) -> None:
-    recipe = dataclasses.replace(FAST, members=2, widths=(4, 8))
+    recipe = dataclasses.replace(FAST, ensemble_size=2, widths=(4, 8))
     run = train(recipe, mnist[0][:500])
     save(run, tmp_path)
     again = load(tmp_path)
@@ -104,10 +104,6 @@ def other_network(file: Path) -> None:
     forged(file, recipe=dataclasses.replace(FAST, widths=(32, 65)).to_json())
 
 
-def other_blocks(file: Path) -> None:
-    forged(file, recipe=dataclasses.replace(FAST, blocks=1).to_json())
-
-
 def huge_network(file: Path) -> None:
     forged(file, recipe=json.dumps({"widths": [10**12, 10**12]}))
 
@@ -146,7 +142,7 @@ def other_type(file: Path) -> None:
     "damage",
     [
         *(flipped_weight, changed_result, changed_seed, garbage, empty, truncated, foreign),
-        *(other_network, other_blocks, huge_network, broken_recipe, not_json, other_type),
+        *(other_network, huge_network, broken_recipe, not_json, other_type),
     ],
 )
 def test_a_damaged_file_is_refused(file: Path, damage: Callable[[Path], None]) -> None:

@@ -25,7 +25,7 @@ from mnist_digits.training.scenes.glyphs import Glyphs, load_glyphs
 from mnist_digits.training.scenes.scene import scene
 
 SMALL = FinderRecipe(
-    scenes=24, batch_size=4, widths=(4, 8, 8, 8, 8), drawn=10, average_decay=0.5, warmup=0.5
+    scenes=24, batch_size=4, widths=(4, 8, 8, 8, 8), synthetic=10, ema_decay=0.5, warmup=0.5
 )
 
 

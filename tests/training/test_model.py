@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mnist_digits import ACCURATE, FAST, DigitNet, Digits, Recipe, Run
-from mnist_digits.training.model import PIXEL_DEVIATION, PIXEL_MEAN, ResidualBlock, shifted
+from mnist_digits.training.model import PIXEL_MEAN, PIXEL_STD, shifted
 
 
 @pytest.mark.parametrize("recipe", [FAST, ACCURATE, dataclasses.replace(FAST, widths=(1, 3))])
@@ -16,19 +16,14 @@ def test_raw_pixels_in_logits_out(recipe: Recipe) -> None:
     logits = network(images)
     assert logits.shape == (5, 10)
     assert logits.dtype == torch.float32
-    # Normalising is the network's own affair: uint8 and float pixels mean the same.
+    # Normalizing is the network's own affair: uint8 and float pixels mean the same.
     assert torch.equal(logits, network(images.float()))
 
 
-def test_the_pixels_are_normalised_by_the_training_images(mnist: tuple[Digits, Digits]) -> None:
+def test_the_pixels_are_normalized_by_the_training_images(mnist: tuple[Digits, Digits]) -> None:
     pixels = mnist[0].images.float()
     assert pixels.mean().item() == pytest.approx(PIXEL_MEAN, abs=0.01)
-    assert pixels.std().item() == pytest.approx(PIXEL_DEVIATION, abs=0.01)
-
-
-def test_a_residual_block_starts_as_its_shortcut() -> None:
-    features = torch.rand(2, 8, 6, 6)
-    assert torch.equal(ResidualBlock(8)(features), features)
+    assert pixels.std().item() == pytest.approx(PIXEL_STD, abs=0.01)
 
 
 def test_an_image_is_read_alone(fast_run: Run, mnist: tuple[Digits, Digits]) -> None:
@@ -49,10 +44,12 @@ def test_shifted_copies_are_shifted() -> None:
     assert all(copy.shape == image.shape for copy in shifted(image, 2))
 
 
-def test_a_test_shift_averages_the_answers(fast_run: Run, mnist: tuple[Digits, Digits]) -> None:
+def test_test_time_augmentation_averages_the_answers(
+    fast_run: Run, mnist: tuple[Digits, Digits]
+) -> None:
     images = mnist[1].images[:50].float()
     plain = fast_run.model.eval()
-    averaging = DigitNet(dataclasses.replace(FAST, test_shift=1)).eval()
+    averaging = DigitNet(dataclasses.replace(FAST, tta_shift=1)).eval()
     averaging.load_state_dict(plain.state_dict())
     with torch.inference_mode():
         copies = [plain(copy).softmax(dim=1) for copy in shifted(images, 1)]

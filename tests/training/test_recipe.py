@@ -15,12 +15,11 @@ recipes = st.builds(
     name=st.from_regex(r"[a-zA-Z0-9_][a-zA-Z0-9_-]{0,30}(\.[a-zA-Z0-9_-]{1,32})?", fullmatch=True),
     seed=st.integers(0, 2**32 - 1),
     widths=st.tuples(st.integers(1, 1024), st.integers(1, 1024)),
-    blocks=st.integers(0, 32),
     epochs=st.integers(1, 100_000),
     batch_size=st.integers(2, 60_000),
     learning_rate=st.floats(1e-9, 1e3),
     warmup=st.floats(0, 1),
-    average_decay=st.floats(0, 0.9999),
+    weight_decay=st.floats(0, 10),
     rotation=st.floats(0, 180),
     precision=st.sampled_from(["auto", "float32", "bfloat16"]),
 )
@@ -104,4 +103,17 @@ def test_recipes_have_names() -> None:
 
 def test_the_ensemble_is_trainings_of_accurate_and_nothing_else() -> None:
     """The benchmark counts the same trainings for both."""
-    assert dataclasses.replace(ENSEMBLE, name="accurate", members=1) == ACCURATE
+    assert dataclasses.replace(ENSEMBLE, name="accurate", ensemble_size=1) == ACCURATE
+
+
+def test_recipes_of_before_are_taken_by_their_old_names() -> None:
+    old = {"members": 3, "contrast": "frame", "drawn": 0.1, "flags": 0.2, "test_shift": 1}
+    assert Recipe.from_dict({**old, "blocks": 0, "average_decay": 0.0}) == Recipe(
+        ensemble_size=3,
+        normalization="frame",
+        synthetic_fraction=0.1,
+        flagged_ones=0.2,
+        tta_shift=1,
+    )
+    with pytest.raises(RecipeError, match="no 'blocks' any more"):
+        Recipe.from_dict({"blocks": 1})

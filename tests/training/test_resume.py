@@ -18,9 +18,10 @@ from mnist_digits.training.loop import use_deterministic_operations
 SHORT = dataclasses.replace(FAST, widths=(8, 16), hidden=16, batch_size=100, epochs=3)
 RECIPES = {
     "plain": SHORT,
-    "averaged": dataclasses.replace(SHORT, average_decay=0.9, blocks=1),
-    "augmented": dataclasses.replace(SHORT, rotation=10, shift=2, appearance=0.5, drawn=0.2),
-    "ensemble": dataclasses.replace(SHORT, members=3, epochs=2, average_decay=0.5),
+    "augmented": dataclasses.replace(
+        SHORT, rotation=10, shift=2, appearance=0.5, synthetic_fraction=0.2
+    ),
+    "ensemble": dataclasses.replace(SHORT, ensemble_size=3, epochs=2),
 }
 
 
@@ -53,7 +54,7 @@ def train_until(recipe: Recipe, digits: Digits, epoch: int, folder: Path) -> Non
 def test_a_resumed_run_ends_with_the_very_weights(name: str, few: Digits, tmp_path: Path) -> None:
     recipe = RECIPES[name]
     whole = train(recipe, few)
-    for epoch in range(1, recipe.epochs * recipe.members + 1):
+    for epoch in range(1, recipe.epochs * recipe.ensemble_size + 1):
         folder = tmp_path / str(epoch)
         folder.mkdir()
         train_until(recipe, few, epoch, folder)

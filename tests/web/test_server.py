@@ -26,7 +26,7 @@ from mnist_digits import Digits, Reader, ServerError
 from mnist_digits.command.cli import main
 from mnist_digits.data.dataset import WRONG_TEST_LABELS
 from mnist_digits.reading.finder import FINDER
-from mnist_digits.reading.onnx_file import sealed
+from mnist_digits.reading.onnx_file import with_checksum
 from mnist_digits.reading.reader import SHIPPED
 from mnist_digits.web import server
 from mnist_digits.web.samples import WRONG
@@ -335,7 +335,7 @@ def test_a_port_that_is_taken(port: int, capsys: pytest.CaptureFixture[str]) -> 
 def test_how_many_pictures_are_decoded_at_once_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for cores, threads in ((None, 1), (2, 2), (64, 8)):
         monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
-        assert server.Desk().threads._max_workers == threads
+        assert server.WorkerPool().threads._max_workers == threads
 
 
 def test_the_log_is_not_filled_with_what_is_odd_about_pictures() -> None:
@@ -377,7 +377,7 @@ def test_a_model_that_does_not_show_what_goes_on_inside() -> None:
 
     model = onnx.load(SHIPPED / "model.onnx")
     del model.graph.output[1:]
-    with serving(Reader(sealed(model.SerializeToString()), threads=1)) as port:
+    with serving(Reader(with_checksum(model.SerializeToString()), threads=1)) as port:
         url = f"http://127.0.0.1:{port}/api/explain"
         answer = httpx.post(url, content=frame(7).tobytes()).json()
     assert (answer["digit"], answer["stages"]) == (7, [])

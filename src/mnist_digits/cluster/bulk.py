@@ -43,7 +43,7 @@ FILES, ROWS = 200, 4_000
 
 
 @dataclass(frozen=True)
-class Part:
+class Shard:
     """Some pictures of a source: files, or so many rows or members from `first` on.
 
     Attributes:
@@ -112,7 +112,7 @@ def _checksum(model: Path | None) -> str:
 
 
 def _read_parts(
-    parts: list[Part], directory: Path, model: Path | None, tell: Callable[[str], None]
+    parts: list[Shard], directory: Path, model: Path | None, tell: Callable[[str], None]
 ) -> None:
     import ray
 
@@ -143,7 +143,7 @@ def _stopped(reason: str) -> ClusterError:
     )
 
 
-def work_on(part: Part, directory: Path, model: Path | None) -> dict[str, str]:
+def work_on(part: Shard, directory: Path, model: Path | None) -> dict[str, str]:
     """What `read_batch` is told, as JSON: Ray's tables bear no file names that are not text."""
     values = {"part": asdict(part), "directory": str(directory.absolute()), "model": model}
     return {"work": json.dumps(values, default=str)}
@@ -155,7 +155,7 @@ def read_batch(batch: dict[str, Any]) -> dict[str, list[Any]]:
     Or the error, whatever it is, as Ray would replace it by its own.
     """
     work = json.loads(str(batch["work"][0]))
-    part, directory = Part(**work["part"]), Path(work["directory"])
+    part, directory = Shard(**work["part"]), Path(work["directory"])
     try:
         count = read_part(_reader(work["model"]), part, directory)
     except Exception as error:
@@ -174,7 +174,7 @@ def _reader(model: str | None) -> Reader:
     return Reader.load(model, threads=1)
 
 
-def read_part(reader: Reader, part: Part, directory: Path) -> int:
+def read_part(reader: Reader, part: Shard, directory: Path) -> int:
     """Read the pictures of a part, and write its file; gives how many there are."""
     import pyarrow as pa
     from pyarrow import parquet
@@ -205,7 +205,7 @@ def _row(reader: Reader, name: str, content: Source) -> dict[str, Any]:
         return {"file": name, "text": None, "sure": None, "digits": None, "error": message}
 
 
-def pictures_of(part: Part) -> Iterator[tuple[str, Source]]:
+def pictures_of(part: Shard) -> Iterator[tuple[str, Source]]:
     """The pictures of a part, one after the other: a name, and a path or bytes."""
     if part.kind == "files":
         for path in part.paths:
@@ -216,7 +216,7 @@ def pictures_of(part: Part) -> Iterator[tuple[str, Source]]:
         yield from _rows(part)
 
 
-def _members(part: Part) -> Iterator[tuple[str, Source]]:
+def _members(part: Shard) -> Iterator[tuple[str, Source]]:
     with tarfile.open(part.paths[0]) as archive:
         number = 0
         for member in archive:
@@ -234,7 +234,7 @@ def _is_picture(member: tarfile.TarInfo) -> bool:
     return member.isfile() and is_picture_name(Path(member.name))
 
 
-def _rows(part: Part) -> Iterator[tuple[str, Source]]:
+def _rows(part: Shard) -> Iterator[tuple[str, Source]]:
     from pyarrow import parquet
 
     start = 0
@@ -252,7 +252,9 @@ def _rows(part: Part) -> Iterator[tuple[str, Source]]:
                 return
 
 
-def find_parts(source: str, column: str | None = None, directory: Path | None = None) -> list[Part]:
+def find_parts(
+    source: str, column: str | None = None, directory: Path | None = None
+) -> list[Shard]:
     """Cut a source into parts.
 
     Args:
@@ -285,7 +287,7 @@ def find_parts(source: str, column: str | None = None, directory: Path | None = 
             parts += _tar_parts(name)
     if not parts:
         raise ClusterError(f"there are no pictures in {source}: {', '.join(sorted(SUFFIXES))}")
-    return [Part(number, *values) for number, values in enumerate(parts)]
+    return [Shard(number, *values) for number, values in enumerate(parts)]
 
 
 def _parquet_parts(name: str, column: str | None) -> list[tuple[str, list[str], int, int, str]]:
@@ -324,14 +326,14 @@ def _tar_parts(name: str) -> list[tuple[str, list[str], int, int, str]]:
     try:
         with tarfile.open(name) as archive:
             count = sum(map(_is_picture, archive))
-            _see_that_it_ends(archive)
+            _check_end(archive)
     except (OSError, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise ClusterError(f"{name} is not a tar file that can be read: {error}") from error
     step = ROWS if name.endswith(".tar") else max(count, 1)  # compressed: from the start each time
     return [("tar", [name], first, min(step, count - first), "") for first in range(0, count, step)]
 
 
-def _see_that_it_ends(archive: tarfile.TarFile) -> None:
+def _check_end(archive: tarfile.TarFile) -> None:
     """After the last member there are zeros only: a damaged header looks like the end, too."""
     rest = cast(IO[bytes], archive.fileobj)
     rest.seek(archive.offset)
@@ -340,7 +342,7 @@ def _see_that_it_ends(archive: tarfile.TarFile) -> None:
             raise tarfile.ReadError(f"it is damaged after byte {archive.offset:,}")
 
 
-def _counts(directory: Path, parts: list[Part]) -> dict[str, int]:
+def _counts(directory: Path, parts: list[Shard]) -> dict[str, int]:
     import pyarrow as pa
     from pyarrow import parquet
 

@@ -67,20 +67,20 @@ def connected(address: str | None = None, cpus: int = 1, gpus: float = 0) -> Ite
         options |= {"address": "local", "_node_ip_address": "127.0.0.1"}
         options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
     else:
-        _see_that_it_answers(address)
+        _check_address(address)
         options["address"] = address
     try:
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ClusterError(f"no Ray cluster at {address or 'this machine'}: {error}") from error
     try:
-        _see_that_it_fits(ray.nodes(), cpus, gpus)
+        _check_resources(ray.nodes(), cpus, gpus)
         yield
     finally:
         ray.shutdown()
 
 
-def _see_that_it_fits(nodes: list[dict[str, Any]], cpus: int, gpus: float) -> None:
+def _check_resources(nodes: list[dict[str, Any]], cpus: int, gpus: float) -> None:
     """Refuse what Ray would wait for without an end, in case such a machine is added."""
     for node in nodes:
         has = node["Resources"]
@@ -91,7 +91,7 @@ def _see_that_it_fits(nodes: list[dict[str, Any]], cpus: int, gpus: float) -> No
     raise ClusterError(f"no machine has {wanted} for a run: ask for fewer")
 
 
-def _see_that_it_answers(address: str) -> None:
+def _check_address(address: str) -> None:
     """Ask before Ray does, which waits for minutes."""
     if address == "auto":
         return

@@ -97,7 +97,7 @@ def student(freedom: int) -> float:
     return z + sum(term / freedom**power for power, term in enumerate(terms, start=1))
 
 
-def sign_flips(differences: Sequence[float]) -> float:
+def permutation_test(differences: Sequence[float]) -> float:
     """How probable it is that the mean differs so much from 0 by chance: p, two-sided.
 
     If there were no difference, each of them could as well have the other sign (Fisher, "The
@@ -121,7 +121,7 @@ def verdict(one: Study, other: Study) -> str:
     if len(seeds) < 2:
         return "too few seeds to compare: take five at least"
     differences = [one.accuracies[seed] - other.accuracies[seed] for seed in seeds]
-    p, mean = sign_flips(differences), statistics.mean(differences)
+    p, mean = permutation_test(differences), statistics.mean(differences)
     better, worse = (one, other) if mean > 0 else (other, one)
     names = f"{better.recipe.name} is {abs(mean):.3%} better than {worse.recipe.name}"
     chance = f"p = {p:.3g}, sign flips over {len(seeds)} seeds"
@@ -207,7 +207,7 @@ def independent(recipe: Recipe) -> Recipe:
 
     Their accuracies would not be independent, which deviation, interval and comparison need.
     """
-    return replace(recipe, seed=recipe.seed * recipe.members)
+    return replace(recipe, seed=recipe.seed * recipe.ensemble_size)
 
 
 def _folder(directory: Path, recipe: Recipe) -> Path:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ClusterError, RecipeError, TrainingError
-from ..training.recipe import FAST, Recipe
+from ..training.recipe import FAST, OLD_NAMES, Recipe
 from .connection import (
     JOB,
     RETRIES,
@@ -78,6 +78,7 @@ def read_space(path: Path | None, recipe: Recipe) -> dict[str, dict[str, Any]]:
         raise ClusterError(f"cannot read the search space {path}: {error}") from error
     if not isinstance(space, dict) or not all(isinstance(part, dict) for part in space.values()):
         raise ClusterError('a search space is like {"learning_rate": {"low": 0.01, "high": 0.1}}')
+    space = {OLD_NAMES.get(name, name): part for name, part in space.items()}
     varied = 0
     for name, part in space.items():
         values = _ends(name, part)
@@ -220,7 +221,7 @@ def _scheduler(recipe: Recipe, space: dict[str, dict[str, Any]]) -> Any:
     """
     from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 
-    epochs = _most("epochs", recipe, space) * _most("members", recipe, space)
+    epochs = _most("epochs", recipe, space) * _most("ensemble_size", recipe, space)
     if epochs < 3:
         return FIFOScheduler()
     grace = max(1, epochs // 3)
@@ -322,7 +323,7 @@ def _trial(number: int, result: Any, recipe: Recipe) -> Trial:
         values=values,
         accuracy=None if error else metrics.get(METRIC),
         epochs=int(metrics.get("epoch", 0)),
-        planned=own.epochs * own.members,
+        planned=own.epochs * own.ensemble_size,
         seconds=float(metrics.get("spent", 0.0)),
         error=error,
     )

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ..training.recipe import OLD_NAMES
+
 RUN_HELP = "folder of a run, or its model.safetensors"
 MODEL_HELP = "an exported run (the model that we ship)"
 ADDRESS_HELP = "host:port of a Ray cluster, or auto (Ray starts here)"
@@ -48,13 +50,19 @@ def add_recipe_flags(command: Parser, recipes: Mapping[str, Any]) -> None:
             value if alone else f"{name} {value}" for name, value in values.items()
         )
         several = isinstance(field.default, tuple)
-        group.add_argument(
-            f"--{field.name.replace('_', '-')}",
-            type=int if several else type(field.default),
-            nargs="+" if several else None,
-            default=argparse.SUPPRESS,
-            help=f"{field.metadata['help']} ({defaults})".replace("%", "%%"),
-        )
+        told = f"{field.metadata['help']} ({defaults})".replace("%", "%%")
+        names = {field.name: told}
+        names |= {old: argparse.SUPPRESS for old, new in OLD_NAMES.items() if new == field.name}
+        for name, text in names.items():
+            group.add_argument(
+                f"--{name.replace('_', '-')}",
+                dest=field.name,
+                type=int if several else type(field.default),
+                nargs="+" if several else None,
+                default=argparse.SUPPRESS,
+                metavar=field.name.upper(),
+                help=text,
+            )
 
 
 def _shown(value: object) -> str:

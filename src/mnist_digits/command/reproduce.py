@@ -43,7 +43,7 @@ def execute(options: argparse.Namespace) -> int:
         print(report.epoch_line(latest.history[-1]), file=table)
 
     again = training.train(run.recipe, digits, on_epoch=tell)
-    outcome = reproduction.compare(run, again, checkpoint.circumstances(digits))
+    outcome = reproduction.compare(run, again, checkpoint.environment(digits))
     if options.json:
         print(json.dumps({"identical": outcome.identical, **dataclasses.asdict(outcome)}))
     else:

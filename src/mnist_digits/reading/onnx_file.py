@@ -20,7 +20,7 @@ def open_model(
         ValueError: it is damaged, or is of another kind.
     """
     # First of all: the runtime sees no file that has been damaged.
-    if sealed(model) != model:
+    if with_checksum(model) != model:
         raise ValueError("it is damaged: its checksum is not that of its content")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -34,7 +34,7 @@ def open_model(
     return session, values
 
 
-def sealed(model: bytes) -> bytes:
+def with_checksum(model: bytes) -> bytes:
     """A model file with its checksum: SHA-256 of the file as it is with zeros in its place.
 
     Against damage, not against malice: whoever changes a model can seal it anew.

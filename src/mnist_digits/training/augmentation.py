@@ -230,7 +230,7 @@ def ruled(ink: Tensor) -> Tensor:
     return torch.maximum(ink, _uniform(ink, 0.2, 1) * stroke * part)
 
 
-def patched(ink: Tensor) -> Tensor:
+def random_erasing(ink: Tensor) -> Tensor:
     """A rectangle of 2 to 8 pixels that is black, grey, or the other way round."""
     x, y = _places(ink)
     inside = ((x - _uniform(ink, -12, 12)).abs() < _uniform(ink, 1, 4)) & (
@@ -264,6 +264,6 @@ def noisy(ink: Tensor) -> Tensor:
 # In this order: pens, then what lies on the paper, then light and camera.
 CHANGES: tuple[Callable[[Tensor], Tensor], ...] = (
     *(thicker, thinner, hollow),
-    *(neighboured, ruled, patched),
+    *(neighboured, ruled, random_erasing),
     *(coarse, blurred, dimmed, shaded, noisy),
 )

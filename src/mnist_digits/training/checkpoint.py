@@ -214,11 +214,11 @@ def result(run: Run, on_train: Evaluation, on_test: Evaluation, digits: Digits) 
         "seed": run.recipe.seed,
         "recipe": dataclasses.asdict(run.recipe),
         "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
-        **circumstances(digits),
+        **environment(digits),
     }
 
 
-def circumstances(digits: Digits) -> dict[str, Any]:
+def environment(digits: Digits) -> dict[str, Any]:
     """What the bits of the weights depend on, beside the recipe, when trained here and now."""
     device = digits.device
     return {
@@ -281,7 +281,7 @@ def _from_header(header: dict[str, str]) -> Run:
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"its header is damaged ({error})") from error
     # Of an ensemble that is not finished there are fewer.
-    members = min(max(1, -(-len(history) // recipe.epochs)), recipe.members)
+    members = min(max(1, -(-len(history) // recipe.epochs)), recipe.ensemble_size)
     with torch.device("meta"):
         model = network(recipe, members)
     return Run(recipe, model, history, seconds, outcome, held_out=held_out)

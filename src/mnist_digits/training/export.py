@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointError
 from ..files import write_whole
 from ..reading.finder import FORMAT as FINDER_FORMAT
-from ..reading.onnx_file import sealed
+from ..reading.onnx_file import with_checksum
 from ..reading.reader import FORMAT
 from .calibration import CERTAIN, Calibration, Certainty
 from .finder_model import OFFSET_UNIT, SIZE_UNIT, FinderNet
@@ -41,11 +41,11 @@ class _Exported(nn.Module):
         self.model = model
         self.temperature = temperature
         self.outputs = ["probabilities"]
-        if isinstance(model, DigitNet) and not model.test_shift:
+        if isinstance(model, DigitNet) and not model.tta_shift:
             self.outputs += ["first", "second"]
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
-        if isinstance(self.model, Ensemble) or self.model.test_shift:
+        if isinstance(self.model, Ensemble) or self.model.tta_shift:
             return ((self.model(frames) / self.temperature).softmax(dim=1),)
         first = self.model.first(self.model.normalized(frames.float()))
         second = self.model.second(first)
@@ -171,6 +171,6 @@ def _write(graph: Any, values: dict[str, str], path: Path) -> None:
         del node.metadata_props[:]
     onnx.checker.check_model(graph)
     try:
-        write_whole(path, sealed(graph.SerializeToString()))
+        write_whole(path, with_checksum(graph.SerializeToString()))
     except OSError as error:
         raise CheckpointError(f"cannot write {path}: {error.strerror}") from error

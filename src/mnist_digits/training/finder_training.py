@@ -26,7 +26,7 @@ from ..data.dataset import Digits
 from ..errors import CheckpointError
 from ..files import write_whole
 from .finder_model import OFFSET_UNIT, SIZE_UNIT, FinderNet
-from .recipe import FinderRecipe
+from .recipe import OLD_FINDER_NAMES, FinderRecipe
 from .scenes.canvas import SIDE
 from .scenes.glyphs import LETTERS, OF_WORDS, Glyphs, letters, load_glyphs
 from .scenes.scene import Scene, scene
@@ -152,7 +152,7 @@ def train_finder(
             .to(memory_format=torch.channels_last)
         )
     average = AveragedModel(
-        model, multi_avg_fn=get_ema_multi_avg_fn(recipe.average_decay), use_buffers=True
+        model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True
     )
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -192,7 +192,7 @@ def _batches(recipe: FinderRecipe, digits: Digits, start: int, workers: int) -> 
     """The batches of scenes from the `start`th on."""
     # OpenCV's threads do not live on in the processes that make scenes, which would wait for them.
     cv2.setNumThreads(1)
-    glyphs = load_glyphs(digits, recipe.drawn, recipe.seed)
+    glyphs = load_glyphs(digits, recipe.synthetic, recipe.seed)
     for alphabet in (LETTERS, OF_WORDS):
         letters(alphabet)  # made once, before the processes part
     yield from DataLoader(
@@ -258,7 +258,8 @@ def load_finder(file: Path) -> FinderRun:
         with safe_open(file, "pt") as content:
             about = json.loads(content.metadata()["finder"])
             tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
-        recipe = FinderRecipe(**about["recipe"])
+        values = about["recipe"].items()
+        recipe = FinderRecipe(**{OLD_FINDER_NAMES.get(name, name): v for name, v in values})
         model = FinderNet(recipe.widths)
         weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
         model.load_state_dict(weights)

@@ -17,7 +17,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from ..data.dataset import Digits
@@ -75,13 +74,13 @@ class Run:
 
 def train(
     recipe: Recipe,
-    train: Digits,
+    dataset: Digits,
     validation: Digits | None = None,
     model: DigitNet | None = None,
     resume: Run | None = None,
     on_epoch: Callable[[Run], None] | None = None,
 ) -> Run:
-    """Train a network by the recipe, on the device where `train` lies.
+    """Train a network by the recipe, on the device where the dataset lies.
 
     The same recipe, data, machine, thread count and versions give the same weights, bit
     for bit. The caller's random state is left as it was. On a terminal a bar shows how
@@ -100,46 +99,43 @@ def train(
         TrainingError: there are not two images, an ensemble was given a model, the run to resume
             is another one, or the loss became infinite or not a number.
     """
-    if len(train) < 2:
+    if len(dataset) < 2:
         raise TrainingError("there must be two images at least to train on")
     if resume:
-        _see_that_it_can_go_on(resume, recipe, train)
-    if recipe.members > 1:
+        _check_resumable(resume, recipe, dataset)
+    if recipe.ensemble_size > 1:
         if model:
             raise TrainingError("an ensemble cannot go on from one network: leave out the model")
-        return _train_ensemble(recipe, train, validation, resume, on_epoch)
+        return _train_ensemble(recipe, dataset, validation, resume, on_epoch)
     started = time.perf_counter()
-    device, bfloat16 = train.device, uses_bfloat16(recipe.precision, train.device)
-    given, steps_per_epoch = len(train), _steps_per_epoch(recipe, train)
-    others = train.images[:0]
+    device, bfloat16 = dataset.device, uses_bfloat16(recipe.precision, dataset.device)
+    given, steps_per_epoch = len(dataset), _steps_per_epoch(recipe, dataset)
+    others = dataset.images[:0]
     if recipe.found:
         from .found import with_found  # with what reads pictures, which others do not need
 
-        train, others = with_found(train, recipe.found, recipe.seed)
+        dataset, others = with_found(dataset, recipe.found, recipe.seed)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
         model = (model or DigitNet(recipe)).to(device).to(memory_format=torch.channels_last)
-        average = _moving_average(model, recipe)
         optimizer, schedule = _optimization(model, recipe, recipe.epochs * steps_per_epoch)
-        run = Run(recipe, cast(DigitNet, average.module) if average else model)
-        run.held_out = validation is not None
+        run = Run(recipe, model, held_out=validation is not None)
         if resume:
-            weights = resume.model.state_dict()
-            restore(resume.state, weights, model, average, optimizer, schedule)
+            restore(resume.state, resume.model.state_dict(), model, optimizer, schedule)
             run.history, run.training_seconds = [*resume.history], resume.training_seconds
-            run.state = capture(model, average, optimizer, given)
+            run.state = capture(model, optimizer, given)
 
         for number in range(len(run.history) + 1, recipe.epochs + 1):
             # Every epoch has its own seed, so that it does not matter what came before it.
             torch.manual_seed(recipe.seed + 1_000_003 * number)
             # Of nearly the same size: none is tiny, which batch norm would not bear.
-            batches = torch.randperm(len(train), device=device).tensor_split(steps_per_epoch)
+            batches = torch.randperm(len(dataset), device=device).tensor_split(steps_per_epoch)
             log: list[Tensor] = []
             rates: list[float] = []
             model.train()
             title = f"epoch {number} of {recipe.epochs}"
             for batch in tqdm(batches, title, leave=False, disable=None):
-                digits = train[batch]
+                digits = dataset[batch]
                 images = augment(_examples(digits, recipe, others), recipe)
                 with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                     logits = model(images.contiguous(memory_format=torch.channels_last)).float()
@@ -149,16 +145,14 @@ def train(
                 optimizer.step()
                 rates.append(float(schedule.get_last_lr()[0]))
                 schedule.step()
-                if average:
-                    average.update_parameters(model)
                 hits = (logits[: len(batch)].argmax(dim=1) == digits.labels).float().mean()
                 log.append(torch.stack([loss.detach(), hits]) * len(batch))
 
             steps = torch.stack(log).cpu().double()  # the only wait for the device
             run.training_seconds += time.perf_counter() - started
             accuracy = evaluate(run.model, validation).accuracy if validation else None
-            run.history.append(_epoch(run, steps, len(train), rates, accuracy))
-            run.state = capture(model, average, optimizer, given)
+            run.history.append(_epoch(run, steps, len(dataset), rates, accuracy))
+            run.state = capture(model, optimizer, given)
             if on_epoch:
                 on_epoch(run)
             # The clock stood still for validation and for whoever looked on.
@@ -166,21 +160,21 @@ def train(
     return run
 
 
-def _see_that_it_can_go_on(resume: Run, recipe: Recipe, train: Digits) -> None:
+def _check_resumable(resume: Run, recipe: Recipe, dataset: Digits) -> None:
     if resume.recipe != recipe:
         raise TrainingError("a run is resumed by the recipe that it was begun with")
     if not resume.state or not resume.history:
         raise TrainingError("this run has no state to go on from: it is finished, or was not begun")
     images = int(resume.state["images"])
-    if images != len(train):
-        raise TrainingError(f"this run was begun on {images:,} images, not on {len(train):,}")
+    if images != len(dataset):
+        raise TrainingError(f"this run was begun on {images:,} images, not on {len(dataset):,}")
     epochs = (len(resume.history) - 1) % recipe.epochs + 1
-    if float(resume.state["optimizer.0.step"]) != epochs * _steps_per_epoch(recipe, train):
+    if float(resume.state["optimizer.0.step"]) != epochs * _steps_per_epoch(recipe, dataset):
         raise TrainingError("the state of this run does not fit its history: it is damaged")
 
 
-def _steps_per_epoch(recipe: Recipe, train: Digits) -> int:
-    count = len(train) + round(recipe.found * len(train))
+def _steps_per_epoch(recipe: Recipe, dataset: Digits) -> int:
+    count = len(dataset) + round(recipe.found * len(dataset))
     return max(1, count // recipe.batch_size)
 
 
@@ -192,7 +186,7 @@ def _train_ensemble(
     on_epoch: Callable[[Run], None] | None,
 ) -> Run:
     """Train the members one after the other, each a run of its own with the next seed."""
-    members = _apart(resume) if resume else []
+    members = _split(resume) if resume else []
     for member in members:
         member.model.to(digits.device)
     begun = members.pop() if members and len(members[-1].history) < recipe.epochs else None
@@ -203,20 +197,20 @@ def _train_ensemble(
             accuracy = evaluate(whole, validation).accuracy
             latest.history[-1] = replace(latest.history[-1], validation_accuracy=accuracy)
         if on_epoch:
-            on_epoch(_together(recipe, [*members, latest]))
+            on_epoch(_merged(recipe, [*members, latest]))
 
-    for number in range(len(members), recipe.members):
+    for number in range(len(members), recipe.ensemble_size):
         alone = _member(recipe, number)
         members.append(train(alone, digits, validation, resume=begun, on_epoch=watch))
         begun = None
-    return _together(recipe, members)
+    return _merged(recipe, members)
 
 
 def _member(recipe: Recipe, number: int) -> Recipe:
-    return replace(recipe, members=1, seed=(recipe.seed + number) % 2**32)
+    return replace(recipe, ensemble_size=1, seed=(recipe.seed + number) % 2**32)
 
 
-def _together(recipe: Recipe, members: list[Run]) -> Run:
+def _merged(recipe: Recipe, members: list[Run]) -> Run:
     """The ensemble of the members so far; their epochs, in a row, are its history."""
     run = Run(recipe, Ensemble(member.model for member in members), state=members[-1].state)
     run.held_out = members[-1].held_out
@@ -228,8 +222,8 @@ def _together(recipe: Recipe, members: list[Run]) -> Run:
     return run
 
 
-def _apart(ensemble: Run) -> list[Run]:
-    """The members that `_together` has put together; only the last one has a state."""
+def _split(ensemble: Run) -> list[Run]:
+    """The members that `_merged` has put together; only the last one has a state."""
     members: list[Run] = []
     recipe, before = ensemble.recipe, 0.0
     for number, model in enumerate(cast(Ensemble, ensemble.model).members):
@@ -252,11 +246,11 @@ def _examples(digits: Digits, recipe: Recipe, others: Tensor) -> Tensor:
     A quarter of the negatives is of the others (M, 1, 28, 28), if there are any.
     """
     images = digits.images
-    drawn = round(recipe.drawn * len(digits))
+    drawn = round(recipe.synthetic_fraction * len(digits))
     if drawn:
         images = torch.cat([draw(digits.labels[:drawn]), images[drawn:].float()])
-    if recipe.flags:
-        images = with_flags(images, digits.labels, recipe.flags)
+    if recipe.flagged_ones:
+        images = with_flags(images, digits.labels, recipe.flagged_ones)
     count = round(recipe.negatives * len(digits))
     if count:
         none = negatives(digits.images[:count], digits.labels[:count])
@@ -298,14 +292,6 @@ def _optimization(
         cycle_momentum=False,
     )
     return optimizer, schedule
-
-
-def _moving_average(model: DigitNet, recipe: Recipe) -> AveragedModel | None:
-    """Averages of the weights over the last steps (Polyak and Juditsky, 1992), if asked for."""
-    if not recipe.average_decay:
-        return None
-    rule = get_ema_multi_avg_fn(recipe.average_decay)
-    return AveragedModel(model, multi_avg_fn=rule, use_buffers=True)
 
 
 def _epoch(

@@ -3,12 +3,10 @@
 Reads top to bottom, in two stages:
 
     uint8 (N, 1, 28, 28)
-    normalise                                     1 × 28 × 28
+    normalize                                     1 × 28 × 28
     6×6 convolution moving by 2, pool,
         batch norm, ReLU                         w0 ×  6 ×  6
-    residual blocks (recipe.blocks of them)      w0 ×  6 ×  6
     3×3 convolution, batch norm, ReLU            w1 ×  4 ×  4
-    residual blocks                              w1 ×  4 ×  4
     linear, batch norm, ReLU                     recipe.hidden
     linear                                       10 logits
 
@@ -30,36 +28,34 @@ from .recipe import Recipe
 
 # Mean and standard deviation of the 60,000 training images' pixels, on the scale 0 to 255.
 PIXEL_MEAN = 33.32
-PIXEL_DEVIATION = 78.57
+PIXEL_STD = 78.57
 # On the same scale; MNIST's faintest image has 40.
-LEAST_DEVIATION = 10.0
+LEAST_STD = 10.0
 
 
 class DigitNet(nn.Module):
     """The network that a recipe describes.
 
     Takes raw pixels, 0 to 255, uint8 or float (N, 1, 28, 28), light ink on a dark
-    ground; normalising them is its own affair. Gives logits (N, 10). Where the recipe has a
-    test shift, its answer outside of training is the mean over five shifted copies.
+    ground; it normalizes them itself. Gives logits (N, 10). Where the recipe has test-time
+    augmentation, the answer outside of training is the mean over five shifted copies.
     """
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
-        self.test_shift = recipe.test_shift
-        self.by_frame = recipe.contrast == "frame"
+        self.tta_shift = recipe.tta_shift
+        self.by_frame = recipe.normalization == "frame"
         first, second = recipe.widths
         self.first = nn.Sequential(
             nn.Conv2d(1, first, 6, stride=2, bias=False),
             nn.MaxPool2d(2),
             nn.BatchNorm2d(first),
             nn.ReLU(),
-            *(ResidualBlock(first) for _ in range(recipe.blocks)),
         )
         self.second = nn.Sequential(
             nn.Conv2d(first, second, 3, bias=False),
             nn.BatchNorm2d(second),
             nn.ReLU(),
-            *(ResidualBlock(second) for _ in range(recipe.blocks)),
         )
         self.head = nn.Sequential(
             nn.Flatten(),
@@ -71,19 +67,19 @@ class DigitNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         images = self.normalized(images.float())
-        if self.training or not self.test_shift:
+        if self.training or not self.tta_shift:
             return self.head(self.second(self.first(images)))
-        copies = shifted(images, self.test_shift)
+        copies = shifted(images, self.tta_shift)
         return log_mean_probability(self.head(self.second(self.first(copy))) for copy in copies)
 
     def normalized(self, pixels: Tensor) -> Tensor:
         """Pixels (N, 1, 28, 28) with a mean near 0 and a deviation near 1."""
         if not self.by_frame:
-            return (pixels - PIXEL_MEAN) / PIXEL_DEVIATION
+            return (pixels - PIXEL_MEAN) / PIXEL_STD
         offsets = pixels - pixels.mean(dim=(1, 2, 3), keepdim=True)
         deviation = offsets.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
         # A floor, so that the grain of a blank frame is not blown up to ink.
-        return offsets / deviation.clamp_min(LEAST_DEVIATION)
+        return offsets / deviation.clamp_min(LEAST_STD)
 
 
 def shifted(images: Tensor, pixels: int) -> list[Tensor]:
@@ -118,30 +114,7 @@ class Ensemble(nn.Module):
 
 
 def network(recipe: Recipe, members: int) -> DigitNet | Ensemble:
-    """What a run by the recipe has when so many of its members are begun: random weights."""
-    if recipe.members == 1:
+    """A run's network with random weights, of an ensemble with so many of its members."""
+    if recipe.ensemble_size == 1:
         return DigitNet(recipe)
     return Ensemble(DigitNet(recipe) for _ in range(members))
-
-
-class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions beside a shortcut, (N, C, H, W) to the same shape.
-
-    He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", 2015. The
-    second batch norm starts at zero, so that a block starts as nothing but its shortcut
-    (Goyal et al., "Accurate, Large Minibatch SGD", 2017).
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            last := nn.BatchNorm2d(channels),
-        )
-        nn.init.zeros_(last.weight)
-
-    def forward(self, features: Tensor) -> Tensor:
-        return functional.relu(features + self.layers(features))

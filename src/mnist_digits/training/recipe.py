@@ -18,6 +18,18 @@ from ..errors import RecipeError
 T = TypeVar("T")
 
 
+# What fields were called before version 1.0, and what of them is gone.
+OLD_NAMES = {
+    "members": "ensemble_size",
+    "contrast": "normalization",
+    "drawn": "synthetic_fraction",
+    "flags": "flagged_ones",
+    "test_shift": "tta_shift",
+}
+OLD_FINDER_NAMES = {"average_decay": "ema_decay", "drawn": "synthetic"}
+OLD_FIELDS = ("blocks", "average_decay")
+
+
 def setting(
     default: T,
     help: str,
@@ -46,14 +58,12 @@ class Recipe:
     name: str = setting("fast", "what the run is called")
     seed: int = setting(0, "of the weights, the order and the augmentation", 0, 2**32 - 1)
 
-    members: int = setting(1, "networks, of consecutive seeds, that answer together", 1, 100)
+    ensemble_size: int = setting(1, "networks, of consecutive seeds, that answer together", 1, 100)
     widths: tuple[int, ...] = setting((16, 32), "channels of the two stages", 1, 1024)
     hidden: int = setting(64, "units of the hidden linear layer", 1, 4096)
-    blocks: int = setting(0, "residual blocks in each stage", 0, 32)
-    contrast: str = setting(
+    normalization: str = setting(
         "dataset",
-        "how pixels are normalised: dataset (by MNIST's mean and deviation) or frame (each by its "
-        "own)",
+        "of pixels by mean and standard deviation: dataset (of MNIST) or frame (of each image)",
         choices=("dataset", "frame"),
     )
 
@@ -63,7 +73,6 @@ class Recipe:
     warmup: float = setting(0.25, "fraction of the steps in which it rises", 0, 1)
     weight_decay: float = setting(0.0, "decoupled from the gradient (AdamW)", 0, 10)
     label_smoothing: float = setting(0.1, "probability spread over all ten digits", 0, 0.99)
-    average_decay: float = setting(0.0, "of the moving average of the weights; 0: none", 0, 0.9999)
 
     rotation: float = setting(0.0, "augmentation: up to so many degrees either way", 0, 180)
     shear: float = setting(0.0, "augmentation: up to so many degrees either way", 0, 60)
@@ -71,10 +80,10 @@ class Recipe:
     shift: float = setting(0.0, "augmentation: up to so many pixels either way", 0, 28)
 
     elastic: float = setting(0.0, "augmentation: bent by up to about so many pixels", 0, 14)
-    drawn: float = setting(
-        0.0, "augmentation: fraction of the digits drawn anew, in forms that MNIST lacks", 0, 1
+    synthetic_fraction: float = setting(
+        0.0, "augmentation: digits drawn stroke by stroke, in forms that MNIST lacks", 0, 1
     )
-    flags: float = setting(
+    flagged_ones: float = setting(
         0.0, "augmentation: fraction of the ones that get a flag, as people in Europe write", 0, 1
     )
     found: float = setting(
@@ -87,8 +96,8 @@ class Recipe:
         0.0, "pictures of what is no digit, for each digit; to be answered with doubt", 0, 1
     )
 
-    test_shift: int = setting(
-        0, "answer with the mean over the image and four copies shifted by so many pixels", 0, 4
+    tta_shift: int = setting(
+        0, "test-time augmentation: mean over the image and four copies shifted by so many", 0, 4
     )
 
     precision: str = setting(
@@ -126,14 +135,22 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: object) -> Recipe:
-        """The recipe of these fields; those left out have their defaults."""
+        """The recipe of these fields; those left out have their defaults.
+
+        Fields of recipes before 1.0 are taken by their names of then.
+        """
         if not isinstance(values, dict):
             raise RecipeError(f"a recipe is an object with fields, not {type(values).__name__}")
+        named = {str(name): value for name, value in values.items()}
+        fields = {OLD_NAMES.get(name, name): value for name, value in named.items()}
+        for name in OLD_FIELDS:
+            if fields.pop(name, 0):
+                raise RecipeError(f"recipes have no {name!r} any more: only 0 was of use")
         known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(str(name) for name in values.keys() - known)
+        unknown = sorted(fields.keys() - known)
         if unknown:
             raise RecipeError(f"a recipe has no field {unknown[0]!r}: it has {sorted(known)}")
-        return cls(**values)
+        return cls(**fields)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +169,8 @@ class FinderRecipe:
     learning_rate: float = setting(0.003, "its peak: one cycle up and down (Adam)", 1e-9, 1e3)
     warmup: float = setting(0.05, "fraction of the steps in which it rises", 0, 1)
     weight_decay: float = setting(1e-4, "decoupled from the gradient (AdamW)", 0, 10)
-    average_decay: float = setting(0.999, "of the moving average of the weights", 0, 0.9999)
-    drawn: int = setting(30_000, "digits drawn stroke by stroke, beside MNIST's", 0, 10**6)
+    ema_decay: float = setting(0.999, "of the moving average of the weights", 0, 0.9999)
+    synthetic: int = setting(30_000, "digits drawn stroke by stroke, beside MNIST's", 0, 10**6)
 
     def __post_init__(self) -> None:
         _check_fields(self)
@@ -208,7 +225,7 @@ BALANCED = Recipe(
     shear=10,
     scale=0.1,
     shift=1.5,
-    test_shift=1,
+    tta_shift=1,
 )
 """99.61% ± 0.03% after seven augmented epochs, 24 s (two CPU cores, seeds 0 to 4)."""
 
@@ -222,11 +239,11 @@ ACCURATE = Recipe(
     shear=10,
     scale=0.1,
     shift=2,
-    test_shift=1,
+    tta_shift=1,
 )
 """99.64% ± 0.02% after 32 augmented epochs, 247 s (two CPU cores, seeds 0 to 8)."""
 
-ENSEMBLE = dataclasses.replace(ACCURATE, name="ensemble", members=3)
+ENSEMBLE = dataclasses.replace(ACCURATE, name="ensemble", ensemble_size=3)
 """Three networks of ACCURATE, with consecutive seeds, whose probabilities are averaged.
 
 99.65% ± 0.01% (three ensembles without a common member): hardly more than one of them.
@@ -236,7 +253,7 @@ ROBUST = Recipe(
     name="robust",
     widths=(64, 160),
     hidden=128,
-    contrast="frame",
+    normalization="frame",
     epochs=32,
     learning_rate=0.01,
     rotation=11,
@@ -244,8 +261,8 @@ ROBUST = Recipe(
     scale=0.12,
     shift=2,
     elastic=1,
-    drawn=0.1,
-    flags=0.2,
+    synthetic_fraction=0.1,
+    flagged_ones=0.2,
     appearance=0.35,
     negatives=0.3,
     found=0.5,

@@ -33,7 +33,7 @@ def compare(run: Run, again: Run, here: dict[str, Any]) -> Reproduction:
     """Compare a finished run with one of the same recipe.
 
     Args:
-        here: what `again` was trained with, as `checkpoint.circumstances` has it; the run's
+        here: what `again` was trained with, as `checkpoint.environment` has it; the run's
             result tells what that one was.
     """
     differing, largest = 0, 0.0

@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
-from torch.optim.swa_utils import AveragedModel
 
 from .model import DigitNet
 from .recipe import Recipe
@@ -20,24 +19,19 @@ KEPT = ("step", "exp_avg", "exp_avg_sq")
 DEVICES = ("cpu", "cuda", "mps")
 
 
-def capture(
-    model: DigitNet, average: AveragedModel | None, optimizer: torch.optim.Optimizer, images: int
-) -> dict[str, Tensor]:
+def capture(model: DigitNet, optimizer: torch.optim.Optimizer, images: int) -> dict[str, Tensor]:
     """The state by name; its tensors are the training's own, and change when it goes on.
 
     Args:
         images: how many there are to train on: a resumed training must have as many.
     """
-    circumstances = {
+    environment = {
         "images": images,
         "threads": torch.get_num_threads(),
         "deterministic": int(torch.are_deterministic_algorithms_enabled()),
         "device": DEVICES.index(next(model.parameters()).device.type),
     }
-    state = {name: torch.tensor(value) for name, value in circumstances.items()}
-    if average:
-        state["averaged"] = average.n_averaged
-        state |= {f"live.{name}": value for name, value in model.state_dict().items()}
+    state = {name: torch.tensor(value) for name, value in environment.items()}
     for number, parameter in enumerate(model.parameters()):
         for name in KEPT:
             state[f"optimizer.{number}.{name}"] = optimizer.state[parameter][name]
@@ -48,16 +42,11 @@ def restore(
     state: dict[str, Tensor],
     weights: dict[str, Tensor],
     model: DigitNet,
-    average: AveragedModel | None,
     optimizer: torch.optim.Optimizer,
     schedule: LRScheduler,
 ) -> None:
-    """Put back what `capture` took; `weights` are those that the run would have ended with."""
-    live = {name[5:]: value for name, value in state.items() if name.startswith("live.")}
-    model.load_state_dict(live or weights)
-    if average:
-        average.module.load_state_dict(weights)
-        average.n_averaged.copy_(state["averaged"])
+    """Put back the weights, and what `capture` took."""
+    model.load_state_dict(weights)
     for number, parameter in enumerate(model.parameters()):
         step, *moments = (state[f"optimizer.{number}.{name}"] for name in KEPT)
         # In the layout of the parameter: bits could depend on it.
@@ -74,9 +63,6 @@ def expected(recipe: Recipe) -> dict[str, Tensor]:
         model = DigitNet(recipe)
         whole, fraction = torch.empty((), dtype=torch.int64), torch.empty(())
     state = dict.fromkeys(("images", "threads", "deterministic", "device"), whole)
-    if recipe.average_decay:
-        state["averaged"] = whole
-        state |= {f"live.{name}": value for name, value in model.state_dict().items()}
     for number, parameter in enumerate(model.parameters()):
         tensors = (fraction, parameter, parameter)
         state |= {f"optimizer.{number}.{n}": t for n, t in zip(KEPT, tensors, strict=True)}

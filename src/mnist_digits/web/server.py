@@ -77,7 +77,7 @@ SECONDS_TO_SEND = 20.0
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class Desk:
+class WorkerPool:
     """Hands requests to the threads that read, and bounds how many there are and how many wait."""
 
     def __init__(self) -> None:
@@ -107,8 +107,8 @@ def busy() -> HTTPException:
 class Upload:
     """The body of one request: received within the limits, counted until the request is done."""
 
-    def __init__(self, request: Request, desk: Desk) -> None:
-        self.desk, self.size = desk, 0
+    def __init__(self, request: Request, workers: WorkerPool) -> None:
+        self.workers, self.size = workers, 0
         self.receive = request.receive
         self.request = Request(request.scope, self._receive)
         try:
@@ -120,16 +120,16 @@ class Upload:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.desk.held -= self.size
+        self.workers.held -= self.size
 
     async def _receive(self) -> Message:
         message = await self.receive()
         more = len(message.get("body", b""))
         self.size += more
-        self.desk.held += more
+        self.workers.held += more
         if self.size > MAXIMUM_BODY:
             raise HTTPException(413, f"more than {MAXIMUM_BODY:,} bytes: send a smaller picture")
-        if self.desk.held > MAXIMUM_HELD:
+        if self.workers.held > MAXIMUM_HELD:
             raise busy()
         return message
 
@@ -167,7 +167,7 @@ class Upload:
 def create_app(reader: Reader, hosts: frozenset[str] | None = None) -> ASGIApp:
     """The application; requests to other names than `hosts` are refused, if there are any."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    desk = Desk()
+    workers = WorkerPool()
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
     for path, (name, media_type) in FILES.items():
@@ -175,15 +175,15 @@ def create_app(reader: Reader, hosts: frozenset[str] | None = None) -> ASGIApp:
 
     @app.post("/api/read")
     async def read(request: Request, single: bool = False, details: bool = False) -> Response:
-        async with Upload(request, desk) as upload:
+        async with Upload(request, workers) as upload:
             content, field = await upload.picture()
-            return await desk.answer(_read, reader, content, single or field, details)
+            return await workers.answer(_read, reader, content, single or field, details)
 
     @app.post("/api/explain")
     async def explanation(request: Request) -> Response:
-        async with Upload(request, desk) as upload:
+        async with Upload(request, workers) as upload:
             content, _ = await upload.picture()
-            return await desk.answer(_explain, reader, content)
+            return await workers.answer(_explain, reader, content)
 
     @app.api_route("/api/model", methods=READING)
     async def model() -> Response:
