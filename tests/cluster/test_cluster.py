@@ -16,7 +16,6 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -185,6 +184,31 @@ def test_a_search_space_may_vary_widths(tmp_path: Path) -> None:
         read_space(tmp_path / "none.json", FAST)
 
 
+def test_a_study_on_this_machine_needs_no_ray(tmp_path: Path) -> None:
+    wild = dataclasses.replace(TINY, name="wild", learning_rate=1000.0, weight_decay=10.0)
+    program = (
+        "import sys\nsys.modules['ray'] = None\n"
+        "import pathlib, mnist_digits.cluster.study as study, mnist_digits\n"
+        "if __name__ == '__main__':\n"
+        f"    recipes = mnist_digits.Recipe.from_json({TINY.to_json()!r}),\n"
+        f"    study.run_study(recipes, [0, 1], pathlib.Path({str(tmp_path / 'study')!r}))\n"
+    )
+    script = tmp_path / "study.py"
+    script.write_text(program)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 2, done.stdout
+    for seed in (0, 1):
+        run = load(tmp_path / "study" / "runs" / "tiny" / f"seed-{seed}")
+        assert torch.equal(flat(run), trained_alone(seed))
+    with pytest.raises(ClusterError, match=r"no run of wild came to its end: .*choose a lower"):
+        run_study([wild], [0], tmp_path / "wild", tell=quiet)
+
+
+def test_more_cores_than_there_are_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match=r"this machine has \d+ CPU cores: ask for fewer"):
+        run_study([TINY], [0], tmp_path / "study", cpus=1024, tell=quiet)
+
+
 def test_two_recipes_of_a_study_have_two_names(tmp_path: Path) -> None:
     other = dataclasses.replace(FAST, epochs=2)
     with pytest.raises(ClusterError, match="two recipes are called fast: change `name` in one"):
@@ -195,7 +219,6 @@ def test_two_recipes_of_a_study_have_two_names(tmp_path: Path) -> None:
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """A study whose runs have ended as soon as they are asked for."""
     files = {"result.json": b'{"test_accuracy": 0.99, "training_seconds": 1.0}'}
-    monkeypatch.setattr("mnist_digits.cluster.study.connected", lambda *_: nullcontext())
     study = "mnist_digits.cluster.study"
     monkeypatch.setattr(f"{study}._trained", lambda runs, *_: [(run, files) for run in runs])
 

@@ -1,4 +1,4 @@
-"""One recipe over many seeds, side by side on Ray: mean, deviation, interval, and comparison.
+"""One recipe over many seeds, side by side: mean, deviation, interval, and comparison.
 
     study/
         _job.json             what it is a study of
@@ -8,19 +8,25 @@
 The members of an ensemble of three have the seeds 21, 22 and 23 in `seed-7`: no two ensembles of a
 study have one in common.
 
-A run that is there is not made again: a study that was stopped goes on where it was.
+A run that is there is not made again: a study that was stopped goes on where it was. On this
+machine alone it needs no Ray.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import multiprocessing
+import os
 import shutil
+import signal
 import statistics
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -146,12 +152,13 @@ def run_study(
 
     Args:
         held_out: without the validation slice, and measured on it: to choose between recipes.
+        address: of a Ray cluster, or `auto`; without one, processes of this machine.
         cpus: cores and threads of each run.
-        gpus: of each run; a fraction shares one.
+        gpus: of each run; a fraction shares one. Ray hands them out, on this machine, too.
 
     Raises:
-        ClusterError: the folder is another study's, Ray is missing or does not answer, or no run
-            of a recipe came to its end.
+        ClusterError: the folder is another study's, Ray is needed and missing or does not answer,
+            no machine has so many cores, or no run of a recipe came to its end.
         RecipeError: a seed is too large for an ensemble.
     """
     names = [recipe.name for recipe in recipes]
@@ -171,23 +178,65 @@ def run_study(
         tell(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there already")
     failed: dict[tuple[str, int], str] = {}
     if missing:
-        with connected(address, cpus, gpus):
-            for recipe, files in _trained(missing, held_out, cpus, gpus):
-                if isinstance(files, str):
-                    failed[recipe.name, recipe.seed] = files
-                else:
-                    _keep(_folder(directory, recipe), files)
-                tell(_line(directory, recipe, files, held_out))
+        for recipe, files in _trained(missing, held_out, cpus, gpus, address):
+            if isinstance(files, str):
+                failed[recipe.name, recipe.seed] = files
+            else:
+                _keep(_folder(directory, recipe), files)
+            tell(_line(directory, recipe, files, held_out))
     studies = [_sum_up(directory, recipe, seeds, held_out, failed) for recipe in recipes]
     told = {study.recipe.name: study.to_dict() for study in studies}
     write_json(directory / RESULT, told)
     return studies
 
 
+# Each run as it comes to its end, with its files, or with what went wrong.
+Trained: TypeAlias = Iterator[tuple[Recipe, dict[str, bytes] | str]]
+
+
 def _trained(
-    recipes: Sequence[Recipe], held_out: bool, cpus: int, gpus: float
-) -> Iterator[tuple[Recipe, dict[str, bytes] | str]]:
-    """The files of each run as it comes to its end, or what went wrong with it."""
+    recipes: Sequence[Recipe], held_out: bool, cpus: int, gpus: float, address: str | None
+) -> Trained:
+    if not address and not gpus:
+        yield from _in_processes(recipes, held_out, cpus)
+        return
+    with connected(address, cpus, gpus):
+        yield from _on_ray(recipes, held_out, cpus, gpus)
+
+
+def _in_processes(recipes: Sequence[Recipe], held_out: bool, cpus: int) -> Trained:
+    """On this machine, each run in a process that has so many of its cores."""
+    cores = os.cpu_count() or 1
+    if cpus > cores:
+        raise ClusterError(f"this machine has {cores} CPU cores: ask for fewer for a run")
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(cores // cpus, context, _end_with_parent) as pool:
+        waiting = {pool.submit(train_here, independent(r), held_out, cpus, 0): r for r in recipes}
+        try:
+            for done in as_completed(waiting):
+                error = done.exception()
+                yield waiting[done], last_line(error) if error else done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+
+
+def _end_with_parent() -> None:
+    """Leave Ctrl-C to the process that started this one, and end when it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent  # as it is one of a pool
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _on_ray(recipes: Sequence[Recipe], held_out: bool, cpus: int, gpus: float) -> Trained:
     import ray
 
     # A node that dies takes its runs along: they are made again elsewhere.

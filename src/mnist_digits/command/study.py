@@ -1,4 +1,4 @@
-"""Train a recipe with many seeds, side by side (Ray): mean, deviation, comparison."""
+"""Train a recipe with many seeds, side by side: mean, deviation, comparison."""
 
 from __future__ import annotations
 
