@@ -323,7 +323,7 @@ def test_what_no_machine_has_is_refused() -> None:
     ("flag", "value"),
     [
         *(("--gpus-per-run", value) for value in ("-1", "nan", "inf", "1.5", "one")),
-        *(("--seeds", value) for value in ("0-4294967295", "3-1", "0,0", "-1", "")),
+        *(("--seeds", value) for value in ("0-4294967295", "3-1", "9-0,4", "0,0", "-1", "")),
     ],
 )
 def test_numbers_that_are_none_are_refused_at_once(

@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
 import re
 import shutil
 import signal
 import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
@@ -278,6 +275,7 @@ def test_a_terminal_gets_a_bar_and_a_pipe_does_not(
         [*COMMAND, "train", *flags, str(tmp_path / "a")], capture_output=True, text=True, check=True
     )
     assert piped.stderr == ""
+    fcntl, pty, termios = map(pytest.importorskip, ("fcntl", "pty", "termios"))  # not on Windows
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     process = subprocess.Popen(

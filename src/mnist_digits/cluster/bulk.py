@@ -24,14 +24,17 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
+
+import numpy as np
 
 from ..errors import ClusterError, PictureError
 from ..files import write_whole
 from ..reading.documents import SUFFIXES, is_picture_name
 from ..reading.picture import Source
-from .connection import begin, connected, last_line
+from .connection import begin, check_installed, connected, last_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,10 +47,11 @@ FILES, ROWS = 200, 4_000
 
 @dataclass(frozen=True)
 class Shard:
-    """Some pictures of a source: files, or so many rows or members from `first` on.
+    """Some pictures of a source: files, or so many rows or members.
 
     Attributes:
         kind: files, parquet or tar.
+        first: the number of the first row; of a tar file, the byte where the first member begins.
         column: of Parquet: the one with the images.
     """
 
@@ -88,6 +92,7 @@ def read_source(
             part cannot be read or written.
         CheckpointError: the model cannot be used.
     """
+    check_installed("pyarrow")
     model = model.absolute() if model else None  # the processes of Ray are in other folders
     identity = {"path": str(model or ""), "sha256": _checksum(model)}
     parts = find_parts(source, column, directory)
@@ -217,17 +222,12 @@ def pictures_of(part: Shard) -> Iterator[tuple[str, Source]]:
 
 
 def _members(part: Shard) -> Iterator[tuple[str, Source]]:
-    with tarfile.open(part.paths[0]) as archive:
-        number = 0
-        for member in archive:
-            if not _is_picture(member):
-                continue
-            if part.first <= number < part.first + part.count:
+    with open(part.paths[0], "rb") as file:
+        file.seek(part.first)
+        with tarfile.open(fileobj=file) as archive:
+            for member in islice(filter(_is_picture, archive), part.count):
                 content = archive.extractfile(member)
                 yield f"{part.paths[0]}/{member.name}", content.read() if content else b""
-            number += 1
-            if number == part.first + part.count:
-                return
 
 
 def _is_picture(member: tarfile.TarInfo) -> bool:
@@ -237,19 +237,18 @@ def _is_picture(member: tarfile.TarInfo) -> bool:
 def _rows(part: Shard) -> Iterator[tuple[str, Source]]:
     from pyarrow import parquet
 
-    start = 0
     with parquet.ParquetFile(part.paths[0]) as file:
-        for batch in file.iter_batches(batch_size=1000, columns=[part.column]):
-            stop = start + len(batch)
-            if stop > part.first:
-                low = max(part.first - start, 0)
-                high = min(part.first + part.count - start, len(batch))
-                for row, value in enumerate(batch.column(0)[low:high].to_pylist(), start + low):
-                    content = value.get("bytes") if isinstance(value, dict) else value
-                    yield f"{part.paths[0]}#{row}", content or b""
-            start = stop
-            if start >= part.first + part.count:
-                return
+        count = file.num_row_groups
+        ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(count)])
+        skipped = int(np.searchsorted(ends, part.first, side="right"))
+        start = int(ends[skipped - 1]) if skipped else 0
+        batches = file.iter_batches(1000, range(skipped, count), [part.column])
+        values = chain.from_iterable(batch.column(0) for batch in batches)
+        wanted = islice(values, part.first - start, part.first - start + part.count)
+        for row, scalar in enumerate(wanted, part.first):
+            value = scalar.as_py()
+            content = value.get("bytes") if isinstance(value, dict) else value
+            yield f"{part.paths[0]}#{row}", content or b""
 
 
 def find_parts(
@@ -325,12 +324,16 @@ def _holds_images(kind: pa.DataType) -> bool:
 def _tar_parts(name: str) -> list[tuple[str, list[str], int, int, str]]:
     try:
         with tarfile.open(name) as archive:
-            count = sum(map(_is_picture, archive))
+            places = [member.offset for member in archive if _is_picture(member)]
             _check_end(archive)
     except (OSError, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise ClusterError(f"{name} is not a tar file that can be read: {error}") from error
-    step = ROWS if name.endswith(".tar") else max(count, 1)  # compressed: from the start each time
-    return [("tar", [name], first, min(step, count - first), "") for first in range(0, count, step)]
+    if not name.endswith(".tar"):  # compressed: it can only be read from its start
+        return [("tar", [name], 0, len(places), "")] if places else []
+    return [
+        ("tar", [name], places[first], min(ROWS, len(places) - first), "")
+        for first in range(0, len(places), ROWS)
+    ]
 
 
 def _check_end(archive: tarfile.TarFile) -> None:

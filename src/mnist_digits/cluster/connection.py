@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,12 +57,9 @@ def connected(address: str | None = None, cpus: int = 1, gpus: float = 0) -> Ite
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-    try:
-        import ray
-    except ImportError as error:
-        raise ClusterError(
-            "this needs more packages: pip install 'mnist-digit-classification[cluster]'"
-        ) from error
+    check_installed("ray")
+    import ray
+
     options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if address is None:
         options |= {"address": "local", "_node_ip_address": "127.0.0.1"}
@@ -78,6 +76,16 @@ def connected(address: str | None = None, cpus: int = 1, gpus: float = 0) -> Ite
         yield
     finally:
         ray.shutdown()
+
+
+def check_installed(package: str) -> None:
+    """Raises a ClusterError where a package of the extra `cluster` is missing."""
+    try:
+        import_module(package)
+    except ImportError as error:
+        raise ClusterError(
+            "this needs more packages: pip install 'mnist-digit-classification[cluster]'"
+        ) from error
 
 
 def _check_resources(nodes: list[dict[str, Any]], cpus: int, gpus: float) -> None:

@@ -63,6 +63,6 @@ def _seeds(text: str) -> list[int]:
     if sum(max(0, part.stop - part.start) for part in ranges) > MOST_SEEDS:
         raise argparse.ArgumentTypeError(f"must be {MOST_SEEDS:,} seeds at most, not {text}")
     seeds = [seed for part in ranges for seed in part]
-    if not seeds or len(set(seeds)) < len(seeds):
+    if not all(ranges) or not seeds or len(set(seeds)) < len(seeds):
         raise argparse.ArgumentTypeError(f"must be like 0-29 or 0,3,7, not {text!r}")
     return seeds

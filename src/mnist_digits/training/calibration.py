@@ -5,6 +5,7 @@ Everything is fitted on digits and scenes that no network was trained on; never 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def calibrate(model: nn.Module, recipe: Recipe, held_out: Digits) -> Calibration
     doubtful = (_logits(model, other) / temperature).softmax(dim=1).amax(dim=1)
     at_digits = _threshold(confidence, wrong)
     at_negatives = float(doubtful.quantile(DOUBTED_NEGATIVES))
-    return Calibration(temperature, round(min(max(at_digits, at_negatives), 0.9999), 4))
+    return Calibration(temperature, _rounded_up(max(at_digits, at_negatives)))
 
 
 def _threshold(confidence: Tensor, wrong: Tensor, most: float = SURE_ERRORS) -> float:
@@ -97,7 +98,7 @@ CERTAIN = Certainty(0.0, 10.0)
 # Scenes to calibrate on: other ones than the finder, and the network that reads, learned from.
 SCENES, STREAM = 4000, 2
 # But not with these: a letter l or O, a scribbled ring are digits for all that one can see.
-LIKE_DIGITS = frozenset({"letters", "scribbles", "marks", "things", "none"})
+MISTAKEN = frozenset({"letters", "scribbles", "marks", "things", "none"})
 # What has so much in common with a digit is that one, well or badly found.
 SAME_DIGIT = 0.45
 # Of the sure answers in scenes. More may be wrong than of SURE_ERRORS: many scenes are worse than
@@ -131,8 +132,13 @@ def calibrate_reading(
     slope, offset = weights.detach().tolist()
     confidence = reads * torch.sigmoid(slope * logits + offset)
     at_scenes = _threshold(confidence, right == 0, SURE_SCENE_ERRORS)
-    sure_above = round(min(max(calibration.sure_above, at_scenes), 0.9999), 4)
+    sure_above = max(calibration.sure_above, _rounded_up(at_scenes))
     return Certainty(slope, offset), replace(calibration, sure_above=sure_above)
+
+
+def _rounded_up(threshold: float) -> float:
+    """With four digits after the point, but never to 1, which nothing would reach."""
+    return min(math.ceil(10_000 * threshold) / 10_000, 0.9999)
 
 
 def scene_answers(reader: Reader, digits: Digits) -> NDArray[np.float64]:
@@ -145,7 +151,7 @@ def scene_answers(reader: Reader, digits: Digits) -> NDArray[np.float64]:
     rows = []
     for number in range(SCENES):
         made = scene(np.random.default_rng((0, STREAM, number)), glyphs)
-        if made.features & LIKE_DIGITS:
+        if made.features & MISTAKEN:
             continue
         matches = matched(reader.finder.find(made.pixels).glyphs, made)
         read = reader.answers([match.glyph for match in matches])

@@ -100,8 +100,8 @@ class Evaluation:
     def calibration(self, bins: int = 10) -> list[CalibrationBin]:
         """Does 90% sure mean right 9 times of 10? Bins of as many predictions each.
 
-        Of equal numbers, not of equal widths: nearly all confidences of a good network
-        are close to 1, and bins of equal width would be empty or hold all of them.
+        Nearly all confidences of a good network are close to 1: of bins of equal width most would
+        be empty (Nixon et al., "Measuring Calibration in Deep Learning", 2019).
         """
         order = self.confidence.argsort(stable=True)
         right = (self.predictions == self.labels).double()
@@ -116,7 +116,7 @@ class Evaluation:
 
     @property
     def calibration_error(self) -> float:
-        """Mean distance of confidence and accuracy over the bins (Naeini et al., 2015)."""
+        """Mean distance of confidence and accuracy over the ten bins, by their numbers."""
         return (
             sum(abs(part.confidence * part.count - part.right) for part in self.calibration())
             / self.count

@@ -30,7 +30,7 @@ FOUND_STREAM = 1
 # another thing, or a part of a digit, if they have less than that. In between it is left out.
 SAME, OTHER = 0.6, 0.25
 # Some of these are like digits: to call them none would make the true ones doubtful.
-LIKE_DIGITS = frozenset({"letters", "scribbles"})
+WRITTEN = frozenset({"letters", "scribbles"})
 
 
 def with_found(digits: Digits, share: float, seed: int) -> tuple[Digits, Tensor]:
@@ -64,7 +64,7 @@ def find_digits(finder: Finder, glyphs: Glyphs, count: int, seed: int) -> tuple[
             known = [pair for pair in pairs if pair.common > SAME][:MOST_OF_A_SCENE]
             frames += [frame(pair.glyph.ink) for pair in known]
             labels += [pair.label for pair in known]
-            if not made.features & LIKE_DIGITS:
+            if not made.features & WRITTEN:
                 none = [pair for pair in pairs if pair.common < OTHER][:MOST_OF_A_SCENE]
                 others += [frame(pair.glyph.ink) for pair in none]
             bar.update(len(known))
