@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run app test coverage torture fuzz audit bench bench-full bench-serving
+.PHONY: help run app test test-fast coverage torture fuzz audit bench bench-full bench-serving
 .PHONY: bench-cluster pretrained notebook screenshot lint format clean
 
 help:  ## Show what there is to make
@@ -20,6 +20,9 @@ app: $(VENV)/installed-dev  ## Open the page to draw digits on
 
 test: $(VENV)/installed-dev  ## Run all the tests
 	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/installed-dev  ## Run the quick ones: under a minute
+	$(BIN)/python -m pytest -m "not slow"
 
 coverage: $(VENV)/installed-dev  ## Run them again, and tell which lines of src/ they do not reach
 	$(BIN)/python -m pytest --cov=mnist_digits --cov-report=term-missing:skip-covered --cov-fail-under=95

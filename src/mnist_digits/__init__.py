@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .errors import TrainingError as TrainingError
     from .figures import insight as insight
     from .figures import plots as plots
+    from .figures import readings as readings
     from .reading.documents import read_pages as read_pages
     from .reading.reader import Digit as Digit
     from .reading.reader import Reader as Reader
@@ -86,6 +87,7 @@ _MODULES = {
     "checkpoint": "training.checkpoint",
     "insight": "figures.insight",
     "plots": "figures.plots",
+    "readings": "figures.readings",
     "report": "command.report",
 }
 __all__ = [*_HOMES, *_MODULES]

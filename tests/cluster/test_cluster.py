@@ -40,7 +40,15 @@ from mnist_digits import (
     load_mnist,
     train,
 )
-from mnist_digits.cluster.bulk import Shard, _counts, find_parts, read_batch, read_source, work_on
+from mnist_digits.cluster.bulk import (
+    Shard,
+    _counts,
+    find_parts,
+    pictures_of,
+    read_batch,
+    read_source,
+    work_on,
+)
 from mnist_digits.cluster.connection import _check_resources, begin, connected, last_line, prepare
 from mnist_digits.cluster.study import (
     Study,
@@ -384,6 +392,31 @@ def test_a_damaged_archive_is_not_taken_for_a_shorter_one(
         find_parts(str(file))
     file.write_bytes(pack(content.getvalue()))
     assert sum(part.count for part in find_parts(str(file))) == 40
+
+
+@pytest.mark.parametrize("name", ["digits.tar", "digits.parquet"])
+def test_the_parts_of_a_file_are_the_whole(
+    name: str, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (whole,) = find_parts(str(archive / name))
+    monkeypatch.setattr("mnist_digits.cluster.bulk.ROWS", 70)
+    parts = find_parts(str(archive / name))
+    assert [part.count for part in parts] == [70] * 7 + [11]
+    assert [one for part in parts for one in pictures_of(part)] == [*pictures_of(whole)]
+
+
+def test_a_part_of_a_tar_file_is_read_from_where_it_begins(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnist_digits.cluster.bulk.ROWS", 70)
+    file = tmp_path / "digits.tar"
+    shutil.copy(archive / "digits.tar", file)
+    *_, last = find_parts(str(file))
+    expected = [*pictures_of(last)]
+    content = bytearray(file.read_bytes())
+    content[: last.first] = b"\xff" * last.first  # what would be an error to read
+    file.write_bytes(content)
+    assert [*pictures_of(last)] == expected
 
 
 def test_a_name_that_is_not_text_is_read(archive: Path, tmp_path: Path) -> None:

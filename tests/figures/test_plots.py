@@ -25,8 +25,9 @@ from mnist_digits import (
     Run,
     evaluate,
 )
-from mnist_digits.figures import plots
-from mnist_digits.reading.reader import percentage
+from mnist_digits.figures import plots, readings
+from mnist_digits.reading import percentage
+from mnist_digits.reading.annotation import annotated
 
 
 @pytest.fixture(scope="module")
@@ -187,10 +188,9 @@ def test_a_page_shows_the_digits_that_were_found_and_their_boxes(test_set: Digit
     page[16:44, 76:104] -= test_set.images[1, 0].numpy()
     reading = Reader.load().read(page)
     assert reading.text == "72"
-    figure = plots.page_reading(page, reading)
-    axes = figure.subfigs[0].axes[0]
-    x0, y0, x1, y1 = reading.digits[1].box
-    assert values(axes.lines[1]) == ([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0])
+    figure = readings.page_reading(page, reading)
+    shown = figure.subfigs[0].axes[0].images[0].get_array()
+    np.testing.assert_array_equal(shown, np.asarray(annotated(page, reading)))
     assert {"7", "2", percentage(reading.digits[0].confidence)} <= set(texts(figure))
 
 

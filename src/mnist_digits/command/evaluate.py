@@ -71,7 +71,7 @@ def _evaluate_run(options: argparse.Namespace) -> None:
 
 
 def _evaluate_pictures(options: argparse.Namespace) -> None:
-    from ..figures import plots
+    from ..figures import plots, readings
     from ..reading.labelled import find_labelled, read_labelled
     from ..reading.reader import Reader
     from . import report
@@ -85,6 +85,6 @@ def _evaluate_pictures(options: argparse.Namespace) -> None:
         print(report.pictures_table(outcomes))
     if options.figures and not all(outcome.right for outcome in outcomes):
         figure = (options.output or Path()) / "picture_mistakes.png"
-        plots.save_figure(plots.picture_mistakes(outcomes), figure)
+        plots.save_figure(readings.picture_mistakes(outcomes), figure)
         if not options.json:
             print(f"\nThe mistakes are in {figure}")

@@ -21,9 +21,7 @@ from torch import Tensor
 from ..data.dataset import Digits
 from ..errors import CheckpointError
 from ..files import write_whole
-from ..reading.labelled import Outcome
-from ..reading.picture import Source, open_picture
-from ..reading.reader import Reading, percentage
+from ..reading import percentage
 from ..training.augmentation import augment
 from ..training.evaluation import Evaluation, wilson_interval
 from ..training.loop import Epoch, Run
@@ -377,59 +375,6 @@ def comparison(experiment: str, runs: Mapping[str, Sequence[Run]]) -> Figure:
     return figure
 
 
-def page_reading(source: Source, reading: Reading, columns: int = 10) -> Figure:
-    """A picture with boxes around what was read, and below it what the network saw of it.
-
-    Of more digits than fill three rows the first ones are shown below.
-
-    Raises:
-        PictureError: it cannot be opened or is not a picture.
-    """
-    picture = open_picture(source)
-    rows = min(3, max(1, -(-len(reading.digits) // columns)))
-    heights = [min(5.0, (WIDTH - 1) * picture.height / picture.width), rows * 1.2]
-    figure = card(WIDTH, sum(heights) + 0.3)
-    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).flat
-    axes = upper.subplots()
-    axes.imshow(picture.pixels, extent=(0, picture.width, picture.height, 0))
-    framed(axes)
-    for digit in reading.digits:
-        colour = BLUE if digit.sure else ORANGE
-        x0, y0, x1, y1 = digit.box
-        axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=colour, linewidth=1.5)
-        axes.text(x0, y0, f" {digit.digit}", color=colour, weight="bold", va="bottom")
-    for digit, small in zip(reading.digits, grid(lower, rows, columns).flat, strict=False):
-        show_pixels(small, digit.frame)
-        above = str(digit.digit) if digit.sure else f"{digit.digit}?"
-        colour = BLUE if digit.sure else ORANGE
-        caption(small, above, percentage(digit.confidence), colour)
-    return figure
-
-
-def picture_mistakes(outcomes: Sequence[Outcome], columns: int = 6) -> Figure:
-    """Pictures that were read otherwise than their label, and the frames that were read."""
-    wrong = [outcome for outcome in outcomes if not outcome.right]
-    shown = wrong[: 5 * columns]
-    rows = max(1, -(-len(shown) // columns))
-    figure = card(columns * 1.9, rows * 1.9 + 0.6)
-    title(figure, f"{len(wrong)} of {len(outcomes)} pictures read otherwise than their label")
-    pairs = grid(figure, rows, columns * 2).reshape(-1, 2)
-    for outcome, (picture, frames) in zip(shown, pairs, strict=False):
-        label, reading = outcome.picture.label, outcome.reading
-        # The label is the user's: what looks like a formula is none.
-        picture.set_title(label, color=INK, fontsize=10, pad=3, parse_math=False)
-        if reading is None:
-            frames.set_title("cannot be opened", color=ORANGE, fontsize=8, pad=3)
-            continue
-        picture.imshow(open_picture(outcome.picture.path).pixels)
-        text = reading.text or "nothing found"
-        frames.set_title(text, color=ORANGE, fontsize=10, pad=3, weight="bold")
-        if reading.digits:
-            strip = np.hstack([digit.frame for digit in reading.digits[:8]])
-            frames.imshow(strip, cmap="gray_r", vmin=0, vmax=255)
-    return figure
-
-
 def _image_grid(
     figure: Figure | SubFigure,
     digits: Digits,
@@ -445,7 +390,7 @@ def _image_grid(
         show_pixels(axes, _pixels(digits, place))
         framed(axes, *((GRID, 1) if right else (ORANGE, 2.5)))
         answer = f"{predicted}" if right else f"{predicted}, not {label}"
-        confidence = f"{float(evaluation.confidence[place]):.1%}"
+        confidence = percentage(float(evaluation.confidence[place]))
         caption(axes, answer, confidence, BLUE if right else ORANGE)
 
 

@@ -1,1 +1,6 @@
 """Reading, on ONNX Runtime, without torch: pictures, the finder, framing, the reader."""
+
+
+def percentage(confidence: float) -> str:
+    """Rounded down to a tenth of a per cent: nothing is 100% sure."""
+    return f"{int(1000 * confidence) / 10}%"

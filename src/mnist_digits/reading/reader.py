@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CheckpointError, PictureError
+from . import percentage
 from .drawing import only_piece
 from .finder import Box, Finder, Found, Glyph
 from .framing import FRAME, as_framed, frame
@@ -132,11 +133,6 @@ class Reading:
         """What JSON has of it: text, sure, digits."""
         digits = [digit.to_dict() for digit in self.digits]
         return {"text": self.text, "sure": self.sure, "digits": digits}
-
-
-def percentage(confidence: float) -> str:
-    """Rounded down to a tenth of a per cent: nothing is 100% sure."""
-    return f"{int(1000 * confidence) / 10}%"
 
 
 class Reader:
