@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from .errors import ClusterError as ClusterError
     from .errors import DatasetError as DatasetError
     from .errors import MnistDigitsError as MnistDigitsError
+    from .errors import OutputError as OutputError
     from .errors import PictureError as PictureError
     from .errors import RecipeError as RecipeError
     from .errors import ServerError as ServerError
     from .errors import TrainingError as TrainingError
+    from .errors import UsageError as UsageError
     from .figures import insight as insight
     from .figures import plots as plots
     from .figures import readings as readings
@@ -52,6 +54,8 @@ _HOMES = {
     "ACCURATE": "training.recipe",
     "BALANCED": "training.recipe",
     "CheckpointError": "errors",
+    "OutputError": "errors",
+    "UsageError": "errors",
     "ClusterError": "errors",
     "DatasetError": "errors",
     "Digit": "reading.reader",

@@ -25,6 +25,14 @@ class CheckpointError(MnistDigitsError):
     """A run cannot be written to disk, or a file does not hold one."""
 
 
+class OutputError(MnistDigitsError):
+    """A figure or a copy of a picture cannot be written."""
+
+
+class UsageError(MnistDigitsError):
+    """Options of the command do not go together, or one is missing."""
+
+
 class PictureError(MnistDigitsError):
     """A picture cannot be opened or decoded, or is not one."""
 

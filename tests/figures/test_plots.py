@@ -15,11 +15,11 @@ from PIL import Image
 
 from mnist_digits import (
     BALANCED,
-    CheckpointError,
     DigitNet,
     Digits,
     Epoch,
     Evaluation,
+    OutputError,
     Reader,
     Recipe,
     Run,
@@ -222,5 +222,5 @@ def test_the_same_figure_is_the_same_file(evaluation: Evaluation, tmp_path: Path
 
 def test_a_folder_that_cannot_be(evaluation: Evaluation, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match="cannot write the figure"):
+    with pytest.raises(OutputError, match="cannot write the figure"):
         plots.save_figure(plots.calibration(evaluation), tmp_path / "file" / "a.png")

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from ..errors import CheckpointError
+from ..errors import UsageError
 from .options import Parser, add_common_flags
 from .steps import load_data, prepare, trained_on, write_figures
 
@@ -39,7 +39,7 @@ def execute(options: argparse.Namespace) -> None:
     elif options.run:
         _evaluate_run(options)
     else:
-        raise CheckpointError("name the folder of a run, or give --pictures FOLDER")
+        raise UsageError("name the folder of a run, or give --pictures FOLDER")
 
 
 def _evaluate_run(options: argparse.Namespace) -> None:

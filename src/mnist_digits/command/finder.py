@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from ..errors import CheckpointError
+from ..errors import UsageError
 from ..training.recipe import FinderRecipe
 from .options import Parser, add_device_flags, add_recipe_flags, whole
 from .steps import load_data, prepare
@@ -35,7 +35,7 @@ def execute(options: argparse.Namespace) -> None:
     fields = {field.name for field in dataclasses.fields(FinderRecipe)}
     changes = {name: value for name, value in vars(options).items() if name in fields}
     if options.resume and (changes or options.output):
-        raise CheckpointError("a run is resumed as it was begun: give --resume no other choices")
+        raise UsageError("a run is resumed as it was begun: give --resume no other choices")
     begun = load_finder(options.resume / STATE) if options.resume else None
     recipe = begun.recipe if begun else FinderRecipe(**changes)
     device = prepare(options)

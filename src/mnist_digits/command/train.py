@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from ..errors import CheckpointError, RecipeError, TrainingError
+from ..errors import RecipeError, TrainingError, UsageError
 from ..training.recipe import RECIPES, Recipe
 from .options import Parser, add_common_flags, add_recipe_flags, whole
 from .steps import load_data, prepare, recipe_of, write_figures
@@ -59,7 +59,7 @@ def add_flags(command: Parser) -> None:
 
 def execute(options: argparse.Namespace) -> None:
     if options.example and not options.example.parent.is_dir():
-        raise CheckpointError(f"there is no folder {options.example.parent} for the example")
+        raise UsageError(f"there is no folder {options.example.parent} for the example")
     recipe = _recipe(options)
 
     import torch
@@ -120,7 +120,7 @@ def _recipe(options: argparse.Namespace) -> Recipe:
     if options.resume and (
         options.recipe or options.recipe_file or changes or options.output or options.validation
     ):
-        raise CheckpointError(
+        raise UsageError(
             "a run is resumed as it was begun: give --resume no recipe, no flags of one, no "
             "--output and no --validation"
         )

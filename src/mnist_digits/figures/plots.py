@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.dataset import Digits
-from ..errors import CheckpointError
+from ..errors import OutputError
 from ..files import write_whole
 from ..reading import percentage
 from ..training.augmentation import augment
@@ -51,7 +51,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Write the figure as PNG, whole or not at all; the folder is made if it is not there.
 
     Raises:
-        CheckpointError: the folder cannot be written.
+        OutputError: the folder cannot be written.
     """
     png = io.BytesIO()
     # Without a version in the file the same figure is the same bytes on every machine.
@@ -60,7 +60,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, png.getvalue())
     except OSError as error:
-        raise CheckpointError(f"cannot write the figure {path}: {error.strerror}") from error
+        raise OutputError(f"cannot write the figure {path}: {error.strerror}") from error
 
 
 def sample_digits(digits: Digits, rows: int = 3, columns: int = 10) -> Figure:

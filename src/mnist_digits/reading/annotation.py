@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ..errors import CheckpointError, PictureError
+from ..errors import OutputError, PictureError
 from ..files import write_whole
 from .documents import STANDARD_INPUT, Page
 from .picture import Picture, Source, open_picture
@@ -77,7 +77,7 @@ class Copies:
         """Write the copy of a page of the file at this place among the files.
 
         Raises:
-            CheckpointError: it cannot be written.
+            OutputError: it cannot be written.
         """
         path = self._paths[place]
         if page.pages > 1:
@@ -89,7 +89,7 @@ class Copies:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, png.getvalue())
         except OSError as error:
-            raise CheckpointError(f"cannot write {path}: {error.strerror}") from error
+            raise OutputError(f"cannot write {path}: {error.strerror}") from error
 
     def _of_page(self, path: Path, page: int) -> Path:
         """Beside the copy of the file: scan-page-2.png, or another if that is taken."""
