@@ -92,8 +92,11 @@ def killed(amount: Amount) -> list[Row]:
             done += 1
             held += kills.identical(folder, expected) and not list(folder.glob(".*"))
             shutil.rmtree(folder)
-    what = "trainings killed (SIGKILL) at random moments and resumed"
-    return [Row(what, done, held, f"identical bit for bit, after {killings:,} kills in all")]
+    what = (
+        "trainings with a process killed (SIGKILL) up to six times at random moments, and resumed"
+    )
+    details = f"identical bit for bit; {killings:,} kills in all (some end before they are killed)"
+    return [Row(what, done, held, details)]
 
 
 def disks(amount: Amount) -> list[Row]:
@@ -114,7 +117,8 @@ def disks(amount: Amount) -> list[Row]:
             folder = place / f"killed-{number}"
             failing_disk.killed_at(folder, number + 1)
             wrongs.append(failing_disk.goes_on(data, folder, expected))
-        rows.append(_disk_row("processes killed (SIGKILL) at an operation on the disk", wrongs))
+        what = "processes killed (SIGKILL) at an operation on the disk"
+        rows.append(_disk_row(what, wrongs, "what was saved loads and is resumed, identical"))
         return [*rows, *_small_disks(amount, data, place, expected, operations)]
 
 
@@ -164,12 +168,12 @@ def _read_only(data: Data, disk: Path, operation: int, expected: Run) -> str:
     return failing_disk.goes_on(data, disk / "run", expected)
 
 
-def _disk_row(what: str, wrongs: list[str]) -> Row:
+TOLD = "one line, status 2; what was saved loads and is resumed, identical"
+
+
+def _disk_row(what: str, wrongs: list[str], held: str = TOLD) -> Row:
     bad = [wrong for wrong in wrongs if wrong]
-    details = (
-        "; ".join(bad[:3]) or "one line, status 2; what was saved loads and is resumed, identical"
-    )
-    return Row(what, len(wrongs), len(wrongs) - len(bad), details)
+    return Row(what, len(wrongs), len(wrongs) - len(bad), "; ".join(bad[:3]) or held)
 
 
 def damaged(amount: Amount) -> list[Row]:

@@ -20,7 +20,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -46,6 +46,11 @@ METRICS = "metrics.jsonl"
 RESULT = "result.json"
 FORMAT = "mnist-digits run 1"
 CHECKSUM = "sha256"
+# What draws or computes something that is trained on.
+PACKAGES = (
+    *("mnist-digit-classification", "torch", "torchvision", "numpy"),
+    *("matplotlib", "opencv-python-headless", "pillow"),
+)
 
 
 def new_directory(recipe: Recipe | FinderRecipe, chosen: Path | None = None) -> Path:
@@ -229,10 +234,25 @@ def environment(digits: Digits) -> dict[str, Any]:
         "data_sha256": digits.checksum(),
         "versions": {
             "python": platform.python_version(),
-            "mnist-digit-classification": metadata.version("mnist-digit-classification"),
-            **{name: metadata.version(name) for name in ("torch", "torchvision", "numpy")},
+            **{name: _version(name) for name in PACKAGES},
         },
+        "code_sha256": _code_checksum(),
     }
+
+
+def _version(package: str) -> str | None:
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.version(package)
+    return None  # of OpenCV there are several packages
+
+
+def _code_checksum() -> str:
+    """SHA-256 of the package's own modules: a version stands for many states of them."""
+    folder = Path(__file__).parents[1]
+    code = hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        code.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
+    return code.hexdigest()
 
 
 def _processor() -> str:
