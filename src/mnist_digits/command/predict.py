@@ -39,11 +39,11 @@ def execute(options: argparse.Namespace) -> int:
     copies = Copies(files, options.annotate) if options.annotate else None
     reader = Reader.load(options.model, options.threads)
     failed = False
-    for place, file in enumerate(files):
+    for index, file in enumerate(files):
         for page, reading in _pages(reader, file, options.single):
             failed = failed or isinstance(reading, PictureError)
             if copies and not isinstance(reading, PictureError):
-                copies.write(place, page, reading)
+                copies.write(index, page, reading)
             _tell(file, page, reading, options.json)
     return int(failed)
 

@@ -89,7 +89,7 @@ class Digits:
         return len(self.labels)
 
     def __getitem__(self, indices: slice | list[int] | Tensor) -> Digits:
-        """The digits at these places; a slice, a list of indices, or a mask."""
+        """The digits with these indices; a slice, a list of indices, or a mask."""
         return Digits(self.images[indices], self.labels[indices])
 
     @property
@@ -151,8 +151,8 @@ def split_validation(train: Digits) -> tuple[Digits, Digits]:
     """
     held_out = torch.zeros_like(train.labels, dtype=torch.bool)
     for digit in range(10):
-        places = (train.labels == digit).nonzero()[:, 0]
-        held_out[places[5::6]] = True
+        indices = (train.labels == digit).nonzero()[:, 0]
+        held_out[indices[5::6]] = True
     return train[~held_out], train[held_out]
 
 

@@ -67,9 +67,9 @@ def saliency_overlay(digits: Digits, saliency: Tensor, columns: int = 10) -> Fig
     """Digits, pale, and over them how much each pixel matters: (N, 28, 28), 0 or more."""
     rows = -(-len(digits) // columns)
     figure = card(WIDTH, rows * 1.09)
-    for place, axes in zip(range(len(digits)), grid(figure, rows, columns).flat, strict=False):
-        show_pixels(axes, digits.images[place, 0].cpu().numpy(), faint=0.35)
-        strongest = float(saliency[place].max())
-        axes.imshow(saliency[place].cpu().numpy(), cmap=GLOW, vmin=0, vmax=strongest)
-        caption(axes, str(int(digits.labels[place])))
+    for index, axes in zip(range(len(digits)), grid(figure, rows, columns).flat, strict=False):
+        show_pixels(axes, digits.images[index, 0].cpu().numpy(), faint=0.35)
+        strongest = float(saliency[index].max())
+        axes.imshow(saliency[index].cpu().numpy(), cmap=GLOW, vmin=0, vmax=strongest)
+        caption(axes, str(int(digits.labels[index])))
     return figure

@@ -66,10 +66,10 @@ def save_figure(figure: Figure, path: Path) -> None:
 def sample_digits(digits: Digits, rows: int = 3, columns: int = 10) -> Figure:
     """The first digits as they come, with their labels."""
     figure = card(WIDTH, rows * 1.09)
-    places = range(len(digits))
-    for place, axes in zip(places, grid(figure, rows, columns).flat, strict=False):
-        show_pixels(axes, _pixels(digits, place))
-        caption(axes, str(int(digits.labels[place])))
+    indices = range(len(digits))
+    for index, axes in zip(indices, grid(figure, rows, columns).flat, strict=False):
+        show_pixels(axes, _pixels(digits, index))
+        caption(axes, str(int(digits.labels[index])))
     return figure
 
 
@@ -104,7 +104,7 @@ def mean_images(means: Tensor) -> Figure:
 
 
 def pixel_values(digits: Digits) -> Figure:
-    """How often each value of a pixel occurs, and the mean and deviation at each place."""
+    """How often each value of a pixel occurs, and the mean and deviation of each pixel."""
     pixels = digits.images[:, 0].cpu().numpy()
     figure = card(WIDTH, 3)
     values, mean, deviation = figure.subplots(1, 3, width_ratios=[1.9, 1, 1])
@@ -133,12 +133,12 @@ def augmentation_preview(
         copies = digits.images[:rows].cpu().repeat_interleave(columns - 1, dim=0)
         changed = augment(copies, recipe)[:, 0].unflatten(0, (-1, columns - 1)).numpy()
     figure = card(WIDTH, rows * 0.94 + 0.3)
-    for place, row in enumerate(grid(figure, rows, columns)):
-        show_pixels(row[0], _pixels(digits, place))
+    for index, row in enumerate(grid(figure, rows, columns)):
+        show_pixels(row[0], _pixels(digits, index))
         framed(row[0], BLUE, 2.5)
-        for axes, pixels in zip(row[1:], changed[place], strict=True):
+        for axes, pixels in zip(row[1:], changed[index], strict=True):
             show_pixels(axes, pixels)
-        if place == 0:
+        if index == 0:
             caption(row[0], "original", colour=BLUE)
     return figure
 
@@ -163,11 +163,11 @@ def sample_predictions(digits: Digits, evaluation: Evaluation, columns: int = 10
 def worst_mistakes(digits: Digits, evaluation: Evaluation, columns: int = 10) -> Figure:
     """The wrong predictions in which the network had the most confidence."""
     rows = 3
-    places = evaluation.mistakes[: rows * columns].tolist()
-    rows = max(1, -(-len(places) // columns))
+    indices = evaluation.mistakes[: rows * columns].tolist()
+    rows = max(1, -(-len(indices) // columns))
     figure = card(WIDTH, rows * 1.2 + 0.6)
-    title(figure, f"The {len(places)} mistakes made with most confidence, of {evaluation.errors}")
-    _image_grid(figure, digits, evaluation, places, rows, columns)
+    title(figure, f"The {len(indices)} mistakes made with most confidence, of {evaluation.errors}")
+    _image_grid(figure, digits, evaluation, indices, rows, columns)
     return figure
 
 
@@ -177,21 +177,21 @@ def suspected_labels(
     """The images whose label the network believes least; framed those known to be wrong.
 
     Args:
-        known: the places of labels that people agree are wrong.
+        known: the indices of labels that people agree are wrong.
     """
-    places = evaluation.suspected_labels[: 2 * columns].tolist()
-    rows = max(1, -(-len(places) // columns))
+    indices = evaluation.suspected_labels[: 2 * columns].tolist()
+    rows = max(1, -(-len(indices) // columns))
     figure = card(WIDTH, rows * 1.2 + 0.6)
-    agreed = sum(place in known for place in places)
+    agreed = sum(index in known for index in indices)
     title(
-        figure, f"The {len(places)} labels it believes least: people agree that {agreed} are wrong"
+        figure, f"The {len(indices)} labels it believes least: people agree that {agreed} are wrong"
     )
-    for axes, place in zip(grid(figure, rows, columns).flat, places, strict=False):
-        label, predicted = int(evaluation.labels[place]), int(evaluation.predictions[place])
-        wrong = place in known
-        show_pixels(axes, _pixels(digits, place))
+    for axes, index in zip(grid(figure, rows, columns).flat, indices, strict=False):
+        label, predicted = int(evaluation.labels[index]), int(evaluation.predictions[index])
+        wrong = index in known
+        show_pixels(axes, _pixels(digits, index))
         framed(axes, *((ORANGE, 2.5) if wrong else (GRID, 1)))
-        note = f"{place}, agreed" if wrong else str(place)
+        note = f"{index}, agreed" if wrong else str(index)
         caption(axes, f"{predicted}, not {label}", note, ORANGE if wrong else INK)
     return figure
 
@@ -330,8 +330,8 @@ def accuracy_against_time(
             axes.plot(*zip(*epochs, strict=True), color=colour, linewidth=0.8, alpha=0.5)
         ends = np.array([epochs[-1] for epochs in trainings])
         axes.plot(*ends.T, marker, color=colour, markersize=6, alpha=0.8)
-        place, shift = np.median(ends, axis=0), (8, -14)
-        axes.annotate(name, place, shift, textcoords="offset points", color=INK, fontsize=9)
+        end, shift = np.median(ends, axis=0), (8, -14)
+        axes.annotate(name, end, shift, textcoords="offset points", color=INK, fontsize=9)
     axes.set(xscale="log", ylim=(0.985, 0.999), xlabel="training time, s", ylabel="test accuracy")
     axes.xaxis.set_major_formatter(plain_number)
     axes.yaxis.set_major_formatter(percent)
@@ -348,15 +348,15 @@ def comparison(experiment: str, runs: Mapping[str, Sequence[Run]]) -> Figure:
     """
     figure = card(WIDTH, 3.6)
     loss, wrong = figure.subplots(1, 2)
-    for place, (name, several) in enumerate(runs.items()):
-        style = {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}
+    for index, (name, several) in enumerate(runs.items()):
+        style = {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[index % len(MARKERS)]}
         curves = [np.concatenate([epoch.loss_curve for epoch in r.history]) for r in several]
         curve = np.mean(curves, axis=0)
         epochs = np.linspace(0, len(several[0].history), len(curve) + 1)[1:]
         loss.plot(epochs, curve, markersize=4, markevery=4, linewidth=1.3, label=name, **style)
         errors = [1 - (run.history[-1].validation_accuracy or 0) for run in several]
-        wrong.plot([place] * len(errors), errors, linestyle="", alpha=0.55, markersize=5, **style)
-        wrong.hlines(np.mean(errors), place - 0.3, place + 0.3, color=style["color"], linewidth=2)
+        wrong.plot([index] * len(errors), errors, linestyle="", alpha=0.55, markersize=5, **style)
+        wrong.hlines(np.mean(errors), index - 0.3, index + 0.3, color=style["color"], linewidth=2)
     loss.set(title="Training loss (log scale)", xlabel="epoch", xlim=(0, None), yscale="log")
     ticks = LogLocator(subs=(1, 2, 5))
     loss.yaxis.set_major_locator(ticks)
@@ -379,22 +379,22 @@ def _image_grid(
     figure: Figure | SubFigure,
     digits: Digits,
     evaluation: Evaluation,
-    places: Sequence[int],
+    indices: Sequence[int],
     rows: int,
     columns: int,
 ) -> None:
     """Digits with prediction and confidence; a mistake framed, its label beside."""
-    for axes, place in zip(grid(figure, rows, columns).flat, places, strict=False):
-        label, predicted = int(evaluation.labels[place]), int(evaluation.predictions[place])
+    for axes, index in zip(grid(figure, rows, columns).flat, indices, strict=False):
+        label, predicted = int(evaluation.labels[index]), int(evaluation.predictions[index])
         right = label == predicted
-        show_pixels(axes, _pixels(digits, place))
+        show_pixels(axes, _pixels(digits, index))
         framed(axes, *((GRID, 1) if right else (ORANGE, 2.5)))
         answer = f"{predicted}" if right else f"{predicted}, not {label}"
-        confidence = percentage(float(evaluation.confidence[place]))
+        confidence = percentage(float(evaluation.confidence[index]))
         caption(axes, answer, confidence, BLUE if right else ORANGE)
 
 
-def _pixels(digits: Digits, place: int) -> NDArray[np.uint8]:
+def _pixels(digits: Digits, index: int) -> NDArray[np.uint8]:
     """One image, (28, 28)."""
-    pixels: NDArray[np.uint8] = digits.images[place, 0].cpu().numpy()
+    pixels: NDArray[np.uint8] = digits.images[index, 0].cpu().numpy()
     return pixels

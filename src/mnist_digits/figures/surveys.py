@@ -77,8 +77,8 @@ def _field(axes: Axes, name: str, trials: Sequence[Trial]) -> None:
             axes.xaxis.set_major_formatter(plain_number)
     else:
         kinds = sorted(set(map(str, values)), key=lambda text: (len(text), text))
-        places = [kinds.index(str(value)) for value in values]
-        axes.plot(places, accuracies, "o", color=BLUE, markersize=4, alpha=0.7)
+        positions = [kinds.index(str(value)) for value in values]
+        axes.plot(positions, accuracies, "o", color=BLUE, markersize=4, alpha=0.7)
         axes.set_xticks(range(len(kinds)), kinds)
         axes.margins(x=0.3)
     plain(axes)
@@ -88,16 +88,16 @@ def distribution(studies: Sequence[Study]) -> Figure:
     """Each run as a point, with the mean of its recipe and the interval in which that lies."""
     figure = card(8, 1.4 + 0.9 * len(studies))
     axes = figure.subplots()
-    for place, study in enumerate(reversed(studies)):
-        colour = PALETTE[(len(studies) - 1 - place) % len(PALETTE)]
-        marker = MARKERS[(len(studies) - 1 - place) % len(MARKERS)]
+    for position, study in enumerate(reversed(studies)):
+        colour = PALETTE[(len(studies) - 1 - position) % len(PALETTE)]
+        marker = MARKERS[(len(studies) - 1 - position) % len(MARKERS)]
         values = np.array(list(study.accuracies.values()))
         # Spread upwards a little, in the order of the seeds, so that none hides another.
-        height = place + np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else [place]
+        height = position + np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else [position]
         axes.plot(values, height, marker, color=colour, markersize=5, alpha=0.6)
         if len(values) > 1:
-            axes.plot(study.interval, [place - 0.36] * 2, color=colour, linewidth=4, alpha=0.4)
-        axes.plot(study.mean, place - 0.36, "|", color=colour, markersize=12, markeredgewidth=2)
+            axes.plot(study.interval, [position - 0.36] * 2, color=colour, linewidth=4, alpha=0.4)
+        axes.plot(study.mean, position - 0.36, "|", color=colour, markersize=12, markeredgewidth=2)
     names = [f"{study.recipe.name}\n{study.mean:.2%}" for study in reversed(studies)]
     axes.set_yticks(range(len(studies)), names)
     axes.set_ylim(-0.7, len(studies) - 0.4)

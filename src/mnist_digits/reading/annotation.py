@@ -73,13 +73,13 @@ class Copies:
                 )
         self._taken = {path.name.lower() for path in self._paths}
 
-    def write(self, place: int, page: Page, reading: Reading) -> None:
-        """Write the copy of a page of the file at this place among the files.
+    def write(self, index: int, page: Page, reading: Reading) -> None:
+        """Write the copy of a page of the file with this index.
 
         Raises:
             OutputError: it cannot be written.
         """
-        path = self._paths[place]
+        path = self._paths[index]
         if page.pages > 1:
             path = self._of_page(path, page.number)
         assert isinstance(page.picture, Picture)  # it was read

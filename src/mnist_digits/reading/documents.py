@@ -106,12 +106,12 @@ Decoder: TypeAlias = Callable[[int], Picture]
 
 
 def _decoded(name: str, pages: int, decode_page: Decoder) -> Iterator[Page]:
-    for place in range(min(pages, MAXIMUM_PAGES)):
-        number = place + 1
+    for index in range(min(pages, MAXIMUM_PAGES)):
+        number = index + 1
         picture: Picture | PictureError
         try:
             with explained(f"{name}, page {number}," if pages > 1 else name):
-                picture = unwarned(partial(decode_page, place))
+                picture = unwarned(partial(decode_page, index))
         except PictureError as error:
             picture = error
         yield Page(number, pages, picture)
@@ -127,7 +127,7 @@ def _document(content: bytes) -> Iterator[tuple[int, Decoder]]:
     """How many pages there are, and what decodes one of them."""
     if is_pdf(content):
         with Pdf(content) as pdf:
-            yield pdf.pages, lambda place: decode(pdf.draw(place, WORKING_SIZE))
+            yield pdf.pages, lambda index: decode(pdf.draw(index, WORKING_SIZE))
         return
     frames = unwarned(lambda: _frames(content))
     if frames == [0]:
@@ -170,11 +170,11 @@ class Frames:
         self._content, self._frames = content, frames
         self._image: Image.Image | None = None
 
-    def decode(self, place: int) -> Picture:
-        """The page at this place among the frames; raises whatever Pillow does."""
+    def decode(self, index: int) -> Picture:
+        """The page with this index among the frames; raises whatever Pillow does."""
         try:
             self._image = self._image or opened(self._content)
-            self._image.seek(self._frames[place])
+            self._image.seek(self._frames[index])
             return decode(self._image)
         except Warning:
             # It will be tried again, but half of it may be done: begin anew.

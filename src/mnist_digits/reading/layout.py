@@ -32,8 +32,8 @@ def _slope(boxes: NDArray[np.float64]) -> float:
     heights = boxes[:, 3] - boxes[:, 1]
     order = middles[:, 0].argsort()
     falls = []
-    for place, number in enumerate(order):
-        right = order[place + 1 : place + 100]
+    for index, number in enumerate(order):
+        right = order[index + 1 : index + 100]
         steps = middles[right] - middles[number]
         near = (np.abs(steps[:, 1]) < 0.6 * heights[number]) & (steps[:, 0] > 0.4 * heights[number])
         if near.any():

@@ -44,14 +44,14 @@ class Pdf:
                 raise PictureError(_reason(error)) from error
             self.pages = len(self._document)
 
-    def draw(self, place: int, side: int) -> Image.Image:
+    def draw(self, index: int, side: int) -> Image.Image:
         """A page, counted from 0, in RGB on white; its longer side has `side` pixels.
 
         Raises:
             Exception: of pdfium, if the page is damaged.
         """
         with PDFIUM:
-            page = self._document[place]
+            page = self._document[index]
             try:
                 # Sides are rounded up.
                 bitmap = page.render(scale=(side - 0.5) / max(page.get_size()), rev_byteorder=True)

@@ -40,13 +40,13 @@ class Evaluation:
 
     @cached_property
     def mistakes(self) -> Tensor:
-        """int64: the places of the wrong predictions, the most confident first."""
+        """int64: the indices of the wrong predictions, the most confident first."""
         wrong = (self.predictions != self.labels).nonzero()[:, 0]
         return wrong[self.confidence[wrong].argsort(descending=True, stable=True)]
 
     @cached_property
     def suspected_labels(self) -> Tensor:
-        """int64: the places of labels that may be wrong, the least believed label first.
+        """int64: the indices of labels that may be wrong, the least believed label first.
 
         Of the images that are read otherwise than their label, by the probability of the
         label: the simplest of the methods in Northcutt, Jiang and Chuang, "Confident
@@ -91,10 +91,10 @@ class Evaluation:
         """float64 (10,): of the images of this digit, how many are read as it."""
         return self.confusion.diagonal() / self.confusion.sum(dim=1).double()
 
-    def without(self, places: tuple[int, ...]) -> Evaluation:
-        """The same, with the images at these places left out."""
+    def without(self, indices: tuple[int, ...]) -> Evaluation:
+        """The same, with the images with these indices left out."""
         kept = torch.ones(self.count, dtype=torch.bool)
-        kept[list(places)] = False
+        kept[list(indices)] = False
         return Evaluation(self.probabilities[kept], self.labels[kept])
 
     def calibration(self, bins: int = 10) -> list[CalibrationBin]:
@@ -107,11 +107,11 @@ class Evaluation:
         right = (self.predictions == self.labels).double()
         return [
             CalibrationBin(
-                confidence=self.confidence[places].double().mean().item(),
-                right=int(right[places].sum()),
-                count=len(places),
+                confidence=self.confidence[indices].double().mean().item(),
+                right=int(right[indices].sum()),
+                count=len(indices),
             )
-            for places in order.tensor_split(min(bins, self.count))
+            for indices in order.tensor_split(min(bins, self.count))
         ]
 
     @property

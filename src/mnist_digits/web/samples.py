@@ -35,13 +35,13 @@ def choose(reader: Reader, test: Digits) -> list[int]:
     right = [int(np.flatnonzero((labels == d) & (answers == d))[0]) for d in range(10)]
     before: Counter[int] = Counter()
     wrong = []
-    for place in (-probabilities.max(axis=1)).argsort(kind="stable").tolist():
-        known = place not in WRONG_TEST_LABELS and answers[place] != labels[place]
-        if known and _read_as(reader, images[place]) == answers[place]:
-            wrong.append((before[labels[place]], place))
-            before[labels[place]] += 1
+    for index in (-probabilities.max(axis=1)).argsort(kind="stable").tolist():
+        known = index not in WRONG_TEST_LABELS and answers[index] != labels[index]
+        if known and _read_as(reader, images[index]) == answers[index]:
+            wrong.append((before[labels[index]], index))
+            before[labels[index]] += 1
     # Sorting keeps the order of what is equal: by conviction.
-    return right + [place for _, place in sorted(wrong, key=lambda pair: pair[0])[:WRONG]]
+    return right + [index for _, index in sorted(wrong, key=lambda pair: pair[0])[:WRONG]]
 
 
 def _read_as(reader: Reader, image: NDArray[np.uint8]) -> int | None:
@@ -51,15 +51,15 @@ def _read_as(reader: Reader, image: NDArray[np.uint8]) -> int | None:
 
 
 def samples(reader: Reader, test: Digits) -> list[dict[str, Any]]:
-    """What the page needs of each: place in the test set, label, answer, its 784 bytes."""
+    """What the page needs of each: index in the test set, label, answer, its 784 bytes."""
     return [
         {
-            "index": place,
-            "label": int(test.labels[place]),
-            "answer": _read_as(reader, test.images[place, 0].numpy()),
-            "pixels": base64.b64encode(test.images[place].numpy().tobytes()).decode(),
+            "index": index,
+            "label": int(test.labels[index]),
+            "answer": _read_as(reader, test.images[index, 0].numpy()),
+            "pixels": base64.b64encode(test.images[index].numpy().tobytes()).decode(),
         }
-        for place in choose(reader, test)
+        for index in choose(reader, test)
     ]
 
 
