@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 # From the file of a picture to what was read.
-MODULES = ("picture", "drawing", "finder", "framing", "layout", "reader")
+MODULES = ("picture", "drawing", "finder", "votes", "framing", "layout", "reader")
 # Counts, colours and the range of a pixel: they decide nothing.
 PLAIN = (0, 1, 2, 3, 255)
 
