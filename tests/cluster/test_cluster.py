@@ -80,6 +80,7 @@ from mnist_digits.training.recipe import Recipe
 # Read when Ray is imported, as `cluster.connected` has it: nodes listen to this machine only.
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_worker_niceness"] = "0"  # otherwise they starve beside anything else
 pyarrow = pytest.importorskip("pyarrow")
 optuna = pytest.importorskip("optuna")
 pytest.importorskip("ray")
