@@ -37,6 +37,7 @@ def test_the_peers_networks_are_of_the_size_that_is_known() -> None:
     assert M3.network()[:-2](images).shape == (2, 176 * 8 * 8)  # type: ignore[index]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PEERS)
 def test_a_peer_learns_and_can_be_stopped(name: str, mnist: tuple[Digits, Digits]) -> None:
     def on_epoch(network: nn.Module, _: float) -> None:
@@ -94,6 +95,7 @@ def test_the_kinds_are_of_layouts_and_features_that_there_are() -> None:
         assert (kind.features or frozenset()) <= FEATURES.keys()
 
 
+@pytest.mark.slow
 def test_a_scene_shows_what_its_kind_says_and_is_always_the_same(glyphs: Glyphs) -> None:
     for name, kind in KINDS.items():
         made = example(glyphs, name, 1)

@@ -19,6 +19,7 @@ def blocks(language: str) -> list[str]:
     return [text for name, text in fences if name == language]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cache")
 def test_its_program_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

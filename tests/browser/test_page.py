@@ -23,6 +23,8 @@ from real_server import serving
 
 from mnist_digits.web.server import STATIC
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 # Machines that test are busy.
 expect.set_options(timeout=30_000)

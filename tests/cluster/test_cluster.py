@@ -80,7 +80,7 @@ from mnist_digits.training.recipe import Recipe
 # Read when Ray is imported, as `cluster.connected` has it: nodes listen to this machine only.
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-os.environ["RAY_worker_niceness"] = "0"  # otherwise they starve beside anything else
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
 pyarrow = pytest.importorskip("pyarrow")
 optuna = pytest.importorskip("optuna")
 pytest.importorskip("ray")
@@ -193,6 +193,7 @@ def test_a_search_space_may_vary_widths(tmp_path: Path) -> None:
         read_space(tmp_path / "none.json", FAST)
 
 
+@pytest.mark.slow
 def test_a_study_on_this_machine_needs_no_ray(tmp_path: Path) -> None:
     wild = dataclasses.replace(TINY, name="wild", learning_rate=1000.0, weight_decay=10.0)
     program = (
@@ -582,6 +583,7 @@ class cluster:  # noqa: N801
         self.cluster.remove_node(self.nodes.pop(), allow_graceful=False)
 
 
+@pytest.mark.slow
 def test_a_study_is_what_train_makes(running: str, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     run_study([TINY], [0, 1], folder, address=running, tell=quiet)
@@ -597,12 +599,14 @@ def test_a_study_is_what_train_makes(running: str, tmp_path: Path) -> None:
         run_study([FAST], [0], folder, address=running, tell=quiet)
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_does_not_end_the_study(running: str, tmp_path: Path) -> None:
     wild = dataclasses.replace(TINY, name="wild", learning_rate=1000.0, weight_decay=10.0)
     with pytest.raises(ClusterError, match=r"no run of wild came to its end: .*choose a lower"):
         run_study([wild], [0], tmp_path / "study", address=running, tell=quiet)
 
 
+@pytest.mark.slow
 def test_a_sweep_finds_a_recipe_to_train_by(running: str, tmp_path: Path) -> None:
     space: dict[str, dict[str, Any]] = {
         "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
@@ -624,6 +628,7 @@ def test_a_sweep_finds_a_recipe_to_train_by(running: str, tmp_path: Path) -> Non
         run_sweep(recipe, 5, folder, space, address=running, tell=quiet)
 
 
+@pytest.mark.slow
 def test_a_sweep_is_stopped_by_ctrl_c_and_goes_on(cache: Path, tmp_path: Path) -> None:  # noqa: ARG001
     (tmp_path / "tiny.json").write_text(TINY.to_json())
     (tmp_path / "space.json").write_text('{"hidden": {"low": 8, "high": 16}}')
@@ -649,6 +654,7 @@ def test_a_sweep_is_stopped_by_ctrl_c_and_goes_on(cache: Path, tmp_path: Path) -
     assert len(json.loads((tmp_path / "sweeps" / "x" / "leaderboard.json").read_text())) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["pictures", "digits.parquet", "digits.tar"])
 def test_all_sources_are_read_as_the_reader_reads(
     source: str, archive: Path, running: str, tmp_path: Path
@@ -665,6 +671,7 @@ def test_all_sources_are_read_as_the_reader_reads(
     assert [row["file"] for row in rows if row["error"]] == [rows[500]["file"]]
 
 
+@pytest.mark.slow
 def test_a_part_that_cannot_be_written_ends_the_reading_in_a_line(
     archive: Path, running: str, tmp_path: Path
 ) -> None:
@@ -682,6 +689,7 @@ def order(row: dict[str, Any]) -> tuple[int, str]:
     return len(row["file"]), row["file"]
 
 
+@pytest.mark.slow
 def test_nodes_die_and_nothing_is_lost_or_counted_twice(archive: Path, tmp_path: Path) -> None:
     seeds, source = [0, 1, 2], str(archive / "pictures")
     said: list[str] = []
@@ -706,6 +714,7 @@ def test_nodes_die_and_nothing_is_lost_or_counted_twice(archive: Path, tmp_path:
     assert study.failed == {}
 
 
+@pytest.mark.slow
 def test_the_driver_is_killed_and_the_reading_goes_on(archive: Path, tmp_path: Path) -> None:
     arguments = ["read", str(archive / "pictures"), "--out", str(tmp_path / "out")]
     process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, text=True)

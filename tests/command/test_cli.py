@@ -72,6 +72,7 @@ def test_a_run_is_written_whole(run_directory: Path) -> None:
         assert example.format == "PNG"
 
 
+@pytest.mark.slow
 def test_evaluate_gives_the_very_figures_of_the_run(
     run_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,6 +104,7 @@ def test_show_tells_recipe_results_and_versions(
     assert shown["result"] == json.loads((run_directory / "result.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough(run_directory: Path) -> None:
     show = subprocess.Popen(
         [*COMMAND, "show", str(run_directory)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -112,6 +114,7 @@ def test_a_reader_that_has_seen_enough(run_directory: Path) -> None:
     assert show.communicate()[1] == b""
 
 
+@pytest.mark.slow
 def test_an_output_that_takes_nothing(run_directory: Path) -> None:
     with open("/dev/full", "w") as full:
         said = subprocess.run(
@@ -131,6 +134,7 @@ def test_a_name_that_is_no_text(tmp_path: Path) -> None:
     assert said.endswith(b"\\udcff.png: no digits found\n")
 
 
+@pytest.mark.slow
 def test_validation_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--validation", "--json", "--no-figures", "--widths", "8", "16", "--epochs", "2"]
     assert main(["train", *flags, "--output", str(tmp_path / "run")]) == 0
@@ -219,6 +223,7 @@ def test_a_checkpoint_that_is_none(
     assert "does not hold a run" in failure(capsys, command, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_leaves_nothing_behind(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -228,6 +233,7 @@ def test_a_loss_that_is_no_number_leaves_nothing_behind(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_last_whole_epoch(
     cache: Path,  # noqa: ARG001
     tmp_path: Path,
@@ -266,6 +272,7 @@ def read(terminal: int) -> bytes:
         return b""
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_bar_and_a_pipe_does_not(
     cache: Path,  # noqa: ARG001
     tmp_path: Path,
@@ -290,12 +297,14 @@ def test_a_terminal_gets_a_bar_and_a_pipe_does_not(
     assert b"/240" in shown
 
 
+@pytest.mark.slow
 def test_scenes_are_shown(tmp_path: Path, cache: Path) -> None:  # noqa: ARG001
     output = tmp_path / "scenes.png"
     assert main(["scenes", "--output", str(output), "--layout", "one", "--features", "boxed"]) == 0
     assert output.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_scenes_that_there_are_not(capsys: pytest.CaptureFixture[str], cache: Path) -> None:  # noqa: ARG001
     assert main(["scenes", "--features", "foxed"]) == 2
     assert "scenes have no 'foxed': choose among whole, tiny" in capsys.readouterr().err

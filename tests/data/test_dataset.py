@@ -42,6 +42,7 @@ def test_they_introduce_themselves_briefly(mnist: tuple[Digits, Digits]) -> None
     assert repr(mnist[0]) == "Digits(60,000 on cpu)"
 
 
+@pytest.mark.slow
 def test_an_empty_cache_is_filled_without_a_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +64,7 @@ def test_every_image_is_as_the_package_ships_it(cache: Path, mnist: tuple[Digits
     assert len(mnist) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign", "folder"])
 def test_a_damaged_file_is_replaced_with_a_warning(
     cache: Path, tmp_path: Path, mnist: tuple[Digits, Digits], damage: str
@@ -93,6 +95,7 @@ def test_a_damaged_file_is_replaced_with_a_warning(
     assert aside.is_dir() if damage == "folder" else aside.read_bytes() == broken[damage]
 
 
+@pytest.mark.slow
 def test_a_missing_file_is_put_back_in_silence(cache: Path, tmp_path: Path) -> None:
     file = copy_of(cache, tmp_path) / LABELS
     file.unlink()
@@ -100,6 +103,7 @@ def test_a_missing_file_is_put_back_in_silence(cache: Path, tmp_path: Path) -> N
     assert file.stat().st_size == MNIST_FILES[LABELS][0]
 
 
+@pytest.mark.slow
 def test_two_processes_may_start_at_once(tmp_path: Path) -> None:
     program = "import sys, mnist_digits; print(len(mnist_digits.load_mnist(sys.argv[1])[0]))"
     command = [sys.executable, "-W", "error", "-c", program, str(tmp_path)]
@@ -123,6 +127,7 @@ def test_a_read_only_folder() -> None:
         load_mnist("/sys/mnist")
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     # No file may grow beyond 1 MB: the images fail as they do on a full disk.

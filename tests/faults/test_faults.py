@@ -20,6 +20,8 @@ from transformed import transformed
 
 from mnist_digits import Digits, Reader, Run, load
 
+pytestmark = pytest.mark.slow
+
 Data = tuple[Digits, Digits]
 
 

@@ -285,6 +285,7 @@ def damaged_documents(kind: str, count: int) -> Iterator[bytes]:
         yield bytes(damaged[: random.integers(1, 2 * len(damaged))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_document_has_pages_or_errors(kind: str) -> None:
     outcomes = set()
@@ -297,6 +298,7 @@ def test_a_damaged_document_has_pages_or_errors(kind: str) -> None:
     assert outcomes == {Picture, PictureError}
 
 
+@pytest.mark.slow
 def test_threads_draw_pdfs_one_after_the_other() -> None:
     content = document("PDF", [drawing(), drawing().rotate(180)])
     expected = [page.picture for page in open_pages(content)]

@@ -61,6 +61,7 @@ def test_each_digit_is_found_where_it_was_put(finder: Finder, images: Pixels) ->
         assert part[:, : round(50 * scale)].max() > 0.8
 
 
+@pytest.mark.slow
 @given(
     number=st.integers(0, 199),
     height=st.integers(24, 200),
@@ -143,6 +144,7 @@ def test_large_and_small_digits_on_one_page(finder: Finder, images: Pixels) -> N
     assert heights[0] == pytest.approx(20, abs=5)
 
 
+@pytest.mark.slow
 def test_a_thousand_digits(finder: Finder, images: Pixels) -> None:
     digits = [(images[n], 20 + 38 * (n % 40), 20 + 46 * (n // 40), 22) for n in range(1000)]
     found = finder.find(page(digits, (1200, 1600)))
@@ -187,6 +189,7 @@ def test_it_is_small() -> None:
     assert FINDER.stat().st_size <= 1_000_000
 
 
+@pytest.mark.slow
 @given(width=st.integers(1, 400), height=st.integers(1, 400), turns=st.sampled_from([1, 2, 3]))
 @example(width=400, height=1, turns=1)
 def test_the_first_look_covers_the_picture(

@@ -220,6 +220,7 @@ def test_what_are_no_digits_is_hardly_ever_sure(reader: Reader) -> None:
     assert (reader.classify(frames).max(axis=1) >= reader.sure_above).mean() <= 0.1
 
 
+@pytest.mark.slow
 def test_clothes_are_hardly_ever_sure(reader: Reader) -> None:
     """Fashion-MNIST, as Debian packages it; no image of it was in the training."""
     from doubt import clothes
@@ -298,6 +299,7 @@ def rates(read: Callable[[Pixels], Reading], cases: list[tuple[Pixels, str]]) ->
     return [float(np.mean(right)), float(np.mean(surely_wrong))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("around", ["circle", "box"])
 def test_what_is_drawn_around_a_digit_is_no_digit(
     around: str, reader: Reader, drawn: dict[str, Pixels]
@@ -338,6 +340,7 @@ def test_what_lies_in_a_zero_does_not_take_it_away(
         assert crossed.text == "0" or not crossed.sure
 
 
+@pytest.mark.slow
 @pytest.mark.xfail(reason="87 of 100 are read since a network finds the digits; 90 are wanted")
 def test_digits_in_outline(reader: Reader, images: Pixels, mnist: tuple[Digits, Digits]) -> None:
     cases = []
@@ -354,6 +357,7 @@ def test_digits_in_outline(reader: Reader, images: Pixels, mnist: tuple[Digits, 
     assert right >= 0.9
 
 
+@pytest.mark.slow
 def test_underlined_numbers(reader: Reader, drawn: dict[str, Pixels]) -> None:
     cases = []
     for gap, slope, thickness, grain in product((8, 14, 25), (0, 6), (3, 6), (0, 4)):
@@ -431,6 +435,7 @@ def on_a_table(sheet: Pixels, table: int, degrees: float, margin: int = 80) -> P
     return (table * (1 - cover) + cv2.warpAffine(sheet, turn, size) * cover).astype(np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["2026", "7"])
 def test_a_sheet_on_a_table(text: str, reader: Reader, drawn: dict[str, Pixels]) -> None:
     if text == "7":

@@ -38,6 +38,7 @@ def test_it_answers_as_the_network_does(
     assert reader.information["recipe"]["name"] == "fast"
 
 
+@pytest.mark.slow
 def test_exporting_leaves_the_run_as_it_was(
     exported: Path, fast_run: Run, mnist: tuple[Digits, Digits], tmp_path: Path
 ) -> None:
@@ -48,6 +49,7 @@ def test_exporting_leaves_the_run_as_it_was(
     assert (tmp_path / "again.onnx").read_bytes() == exported.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_temperature_mends_the_confidence(fast_run: Run, mnist: tuple[Digits, Digits]) -> None:
     """Label smoothing makes networks doubt themselves; on digits not used to fit, too."""
     fitted = calibrate(fast_run.model, FAST, mnist[1][:5000])
@@ -61,6 +63,7 @@ def test_the_temperature_mends_the_confidence(fast_run: Run, mnist: tuple[Digits
     assert better.calibration_error < plain.calibration_error / 5
 
 
+@pytest.mark.slow
 def test_the_command_exports_what_predict_takes(
     run_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,6 +104,7 @@ def test_few_negatives_are_sure(
     assert 0.09 < sure.float().mean() < 0.102
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_written(fast_run: Run) -> None:
     with pytest.raises(CheckpointError, match="cannot write"):
         export_run(fast_run, Path("/proc/model.onnx"), Calibration())

@@ -75,6 +75,7 @@ def test_the_network_takes_any_size_and_is_small() -> None:
     assert votes.shape == (2, 3, 24, 40)
 
 
+@pytest.mark.slow
 def test_the_same_recipe_gives_the_same_weights_stopped_or_not(few: Digits, tmp_path: Path) -> None:
     parts: list[Path] = []
 
@@ -112,7 +113,7 @@ def test_recipes_that_cannot_be(changes: dict[str, object]) -> None:
 
 def test_the_command_trains_resumes_and_exports(tmp_path: Path, cache: Path) -> None:  # noqa: ARG001
     folder = tmp_path / "run"
-    choices = ["--scenes", "16", "--batch-size", "8", "--drawn", "0", "--workers", "0"]
+    choices = ["--scenes", "16", "--batch-size", "8", "--synthetic", "0", "--workers", "0"]
     small = ["--widths", "4", "8", "8", "8", "8"]
     assert main(["finder", *choices, *small, "--output", str(folder), "--threads", "1"]) == 0
     model = (folder / "finder.onnx").read_bytes()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from mnist_digits import FAST, Digits, evaluate, train
@@ -37,6 +38,7 @@ def test_digits_that_look_the_same_on_their_side_are_not_used_so(
     assert not any(torch.equal(a, b.rot90(1, (1, 2))) for a, b in zip(turned, images, strict=True))
 
 
+@pytest.mark.slow
 def test_trained_with_them_a_network_doubts_what_is_no_digit(
     mnist: tuple[Digits, Digits],
 ) -> None:

@@ -31,6 +31,7 @@ def test_a_result_tells_what_it_depends_on(run: Path) -> None:
     assert result["versions"].keys() >= {"python", "torch", "numpy"}
 
 
+@pytest.mark.slow
 def test_the_very_same(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce", str(run)]) == 0
     assert capsys.readouterr().out.endswith("The weights are identical, bit for bit.\n")
@@ -39,6 +40,7 @@ def test_the_very_same(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out) == printed
 
 
+@pytest.mark.slow
 def test_other_weights_and_why(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,6 +50,7 @@ def train_until(recipe: Recipe, digits: Digits, epoch: int, folder: Path) -> Non
         train(recipe, digits, on_epoch=on_epoch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_resumed_run_ends_with_the_very_weights(name: str, few: Digits, tmp_path: Path) -> None:
     recipe = RECIPES[name]
@@ -124,7 +125,9 @@ def test_the_command_goes_on_with_what_the_bits_depend_on(
         train_until(SHORT, few, 1, tmp_path)
     finally:
         torch.use_deterministic_algorithms(False)
-    monkeypatch.setattr(cli, "_prepare", lambda options: chosen.update(vars(options)))
+    monkeypatch.setattr(
+        "mnist_digits.command.train.prepare", lambda options: chosen.update(vars(options))
+    )
     chosen: dict[str, object] = {}
     with suppress(AttributeError):  # there is no device then
         cli.main(["train", "--resume", str(tmp_path)])

@@ -23,6 +23,7 @@ def made(glyphs: Glyphs, seed: int, layout: str | None = None, *features: str) -
     return scene(np.random.default_rng(seed), glyphs, layout, features if layout else None)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**32))
 def test_a_scene_follows_from_its_seed_and_its_truth_is_whole(glyphs: Glyphs, seed: int) -> None:
     one, again = made(glyphs, seed), made(glyphs, seed)

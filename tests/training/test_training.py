@@ -228,6 +228,7 @@ def test_on_a_gpu(mnist: tuple[Digits, Digits]) -> None:
     assert evaluate(run.model, mnist[1].to("cuda")).accuracy >= 0.985
 
 
+@pytest.mark.slow
 def test_an_ensemble_answers_with_the_mean_of_its_members(few: Digits) -> None:
     recipe = dataclasses.replace(SHORT, ensemble_size=3, seed=4, epochs=2)
     seen: list[tuple[int, int]] = []

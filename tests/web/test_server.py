@@ -267,6 +267,7 @@ def test_bombs_and_damaged_pictures(client: httpx.Client) -> None:
         assert status in (200, 422)
 
 
+@pytest.mark.slow
 def test_many_at_once_get_their_own_answers(port: int) -> None:
     pictures = [png(page([(frame(digit), 150, 80, 120)])) for digit in range(10)]
 

@@ -55,7 +55,7 @@ def connected(address: str | None = None, cpus: int = 1, gpus: float = 0) -> Ite
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         # By itself Ray gives its workers a niceness of 15: beside other work on all cores they
         # get so little time that a run seems to hang.
-        os.environ["RAY_worker_niceness"] = "0"
+        os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
     # Reports nothing to anybody; Tune keeps its boxes to itself; no warning about GPUs.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"

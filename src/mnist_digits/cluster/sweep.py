@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ClusterError, RecipeError, TrainingError
-from ..training.recipe import FAST, OLD_NAMES, Recipe
+from ..training.recipe import FAST, Recipe
 from .connection import (
     JOB,
     RETRIES,
@@ -78,7 +78,7 @@ def read_space(path: Path | None, recipe: Recipe) -> dict[str, dict[str, Any]]:
         raise ClusterError(f"cannot read the search space {path}: {error}") from error
     if not isinstance(space, dict) or not all(isinstance(part, dict) for part in space.values()):
         raise ClusterError('a search space is like {"learning_rate": {"low": 0.01, "high": 0.1}}')
-    space = {OLD_NAMES.get(name, name): part for name, part in space.items()}
+    space = {Recipe.old_names.get(name, name): part for name, part in space.items()}
     varied = 0
     for name, part in space.items():
         values = _ends(name, part)

@@ -10,9 +10,9 @@ import argparse
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from ..training.recipe import OLD_NAMES
+from ..training.recipe import FinderRecipe, Recipe
 
 RUN_HELP = "folder of a run, or its model.safetensors"
 MODEL_HELP = "an exported run (the model that we ship)"
@@ -40,10 +40,11 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
-def add_recipe_flags(command: Parser, recipes: Mapping[str, Any]) -> None:
+def add_recipe_flags(command: Parser, recipes: Mapping[str, Recipe | FinderRecipe]) -> None:
     """A flag for each field of the recipes; only those given are in the parsed options."""
     group = command.add_argument_group("recipe", "each choice of the run, with its defaults")
-    for field in dataclasses.fields(next(iter(recipes.values()))):
+    one: Recipe | FinderRecipe = next(iter(recipes.values()))
+    for field in dataclasses.fields(one):
         values = {name: _shown(getattr(recipe, field.name)) for name, recipe in recipes.items()}
         alone = len(values) == 1
         defaults = ", ".join(
@@ -52,7 +53,7 @@ def add_recipe_flags(command: Parser, recipes: Mapping[str, Any]) -> None:
         several = isinstance(field.default, tuple)
         told = f"{field.metadata['help']} ({defaults})".replace("%", "%%")
         names = {field.name: told}
-        names |= {old: argparse.SUPPRESS for old, new in OLD_NAMES.items() if new == field.name}
+        names |= {old: argparse.SUPPRESS for old, new in one.old_names.items() if new == field.name}
         for name, text in names.items():
             group.add_argument(
                 f"--{name.replace('_', '-')}",

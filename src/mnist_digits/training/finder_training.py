@@ -26,7 +26,7 @@ from ..data.dataset import Digits
 from ..errors import CheckpointError
 from ..files import write_whole
 from .finder_model import OFFSET_UNIT, SIZE_UNIT, FinderNet
-from .recipe import OLD_FINDER_NAMES, FinderRecipe
+from .recipe import FinderRecipe
 from .scenes.canvas import SIDE
 from .scenes.glyphs import LETTERS, OF_WORDS, Glyphs, letters, load_glyphs
 from .scenes.scene import Scene, scene
@@ -259,7 +259,7 @@ def load_finder(file: Path) -> FinderRun:
             about = json.loads(content.metadata()["finder"])
             tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
         values = about["recipe"].items()
-        recipe = FinderRecipe(**{OLD_FINDER_NAMES.get(name, name): v for name, v in values})
+        recipe = FinderRecipe(**{FinderRecipe.old_names.get(name, name): v for name, v in values})
         model = FinderNet(recipe.widths)
         weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
         model.load_state_dict(weights)

@@ -18,15 +18,7 @@ from ..errors import RecipeError
 T = TypeVar("T")
 
 
-# What fields were called before version 1.0, and what of them is gone.
-OLD_NAMES = {
-    "members": "ensemble_size",
-    "contrast": "normalization",
-    "drawn": "synthetic_fraction",
-    "flags": "flagged_ones",
-    "test_shift": "tta_shift",
-}
-OLD_FINDER_NAMES = {"average_decay": "ema_decay", "drawn": "synthetic"}
+# Fields of before version 1.0 that are gone.
 OLD_FIELDS = ("blocks", "average_decay")
 
 
@@ -54,6 +46,15 @@ class Recipe:
     Raises:
         RecipeError: a field has the wrong type or is out of range.
     """
+
+    # What fields were called before version 1.0.
+    old_names: ClassVar[dict[str, str]] = {
+        "members": "ensemble_size",
+        "contrast": "normalization",
+        "drawn": "synthetic_fraction",
+        "flags": "flagged_ones",
+        "test_shift": "tta_shift",
+    }
 
     name: str = setting("fast", "what the run is called")
     seed: int = setting(0, "of the weights, the order and the augmentation", 0, 2**32 - 1)
@@ -142,7 +143,7 @@ class Recipe:
         if not isinstance(values, dict):
             raise RecipeError(f"a recipe is an object with fields, not {type(values).__name__}")
         named = {str(name): value for name, value in values.items()}
-        fields = {OLD_NAMES.get(name, name): value for name, value in named.items()}
+        fields = {cls.old_names.get(name, name): value for name, value in named.items()}
         for name in OLD_FIELDS:
             if fields.pop(name, 0):
                 raise RecipeError(f"recipes have no {name!r} any more: only 0 was of use")
@@ -162,6 +163,7 @@ class FinderRecipe:
     """
 
     name: ClassVar[str] = "finder"
+    old_names: ClassVar[dict[str, str]] = {"average_decay": "ema_decay", "drawn": "synthetic"}
     seed: int = setting(0, "of the weights and the scenes", 0, 2**32 - 1)
     widths: tuple[int, ...] = setting((16, 32, 48, 64, 80), "channels of the five scales", 1, 1024)
     scenes: int = setting(360_000, "pictures to train on; each is made and seen once", 16, 10**9)
