@@ -1,4 +1,4 @@
-"""Random geometry and appearance, different for each image, a batch at a time, on the device.
+"""Random geometry and appearance, a batch at a time, on the device.
 
 Geometry: every image is rotated, sheared, scaled, shifted and bent by amounts drawn from the
 recipe's ranges, all in one bilinear resampling. Appearance: a part of the batch goes through

@@ -1,8 +1,7 @@
 """train(recipe, digits) -> Run: the only training loop of the project.
 
 The whole data set is one tensor on the device, batches are taken from it by index, and
-nothing inside an epoch waits for the device: what each step gave is kept there and read
-once, when the epoch is over.
+the loop waits for the device once an epoch: what each step gave is kept there until then.
 """
 
 from __future__ import annotations
