@@ -52,7 +52,7 @@ bench-serving: $(VENV)/installed-dev  ## Measure the page and the HTTP interface
 bench-cluster: $(VENV)/installed-dev  ## Measure what Ray gains on this machine (five minutes)
 	$(BIN)/python benchmarks/cluster.py
 
-pretrained: $(VENV)/installed-dev  ## Train and export the model that the package ships, choose the page's samples (three hours)
+pretrained: $(VENV)/installed-dev  ## Train and export the model that the package ships, choose the page's samples (two hours)
 	$(BIN)/python -m mnist_digits.command.pretrained
 	$(BIN)/python -m mnist_digits.web.samples
 

@@ -492,7 +492,7 @@ def test_a_field_is_searched_in_the_numbers_that_it_may_be() -> None:
     [
         ({}, 7, [2, 4, 8]),
         ({"epochs": {"low": 5, "high": 20}}, 20, [6, 12]),
-        ({"epochs": {"choices": [9, 3]}, "members": {"low": 1, "high": 3}}, 27, [9, 18]),
+        ({"epochs": {"choices": [9, 3]}, "ensemble_size": {"low": 1, "high": 3}}, 27, [9, 18]),
     ],
 )
 def test_trials_are_stopped_by_the_longest_of_them(

@@ -166,7 +166,7 @@ class FinderRecipe:
     old_names: ClassVar[dict[str, str]] = {"average_decay": "ema_decay", "drawn": "synthetic"}
     seed: int = setting(0, "of the weights and the scenes", 0, 2**32 - 1)
     widths: tuple[int, ...] = setting((16, 32, 48, 64, 80), "channels of the five scales", 1, 1024)
-    scenes: int = setting(580_000, "pictures to train on; each is made and seen once", 16, 10**9)
+    scenes: int = setting(360_000, "pictures to train on; each is made and seen once", 16, 10**9)
     batch_size: int = setting(16, "pictures a step", 1, 4096)
     learning_rate: float = setting(0.003, "its peak: one cycle up and down (Adam)", 1e-9, 1e3)
     warmup: float = setting(0.05, "fraction of the steps in which it rises", 0, 1)
