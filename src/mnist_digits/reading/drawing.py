@@ -27,9 +27,9 @@ def only_piece(pixels: NDArray[np.uint8]) -> Glyph | None:
     if darkest <= 2 * EVEN or cv2.connectedComponents(ink)[0] != 2:
         return None
     x, y, wide, high = cv2.boundingRect(ink)
-    # Ink blurs into the ground around it; what is farther off is something else, and fainter.
+    # JPEG spreads ink over its blocks of 8 pixels; what is farther off is something else, fainter.
     faint = differs > 2 * EVEN
-    room = 2 + max(wide, high) // 20
+    room = 8 + max(wide, high) // 10
     faint[max(0, y - room) : y + high + room, max(0, x - room) : x + wide + room] = False
     if faint.any():
         return None
