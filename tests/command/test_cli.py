@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -51,8 +52,16 @@ def test_every_field_of_the_recipe_is_a_flag(capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     text = capsys.readouterr().out
-    for field in Recipe.__dataclass_fields__:
-        assert f"--{field.replace('_', '-')} " in text
+    for field in dataclasses.fields(Recipe):
+        assert f"--{field.name.replace('_', '-')} " in text
+
+
+def test_flags_of_old_are_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--members", "2", "--resume", str(tmp_path)]) == 2
+    assert "give --resume no recipe, no flags of one" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    assert "--members" not in capsys.readouterr().out
 
 
 def test_a_run_is_written_whole(run_directory: Path) -> None:
