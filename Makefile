@@ -21,7 +21,7 @@ app: $(VENV)/installed-dev  ## Open the page to draw digits on
 test: $(VENV)/installed-dev  ## Run all the tests
 	$(BIN)/python -m pytest
 
-test-fast: $(VENV)/installed-dev  ## Run the quick ones: under a minute
+test-fast: $(VENV)/installed-dev  ## Run the quick ones: two minutes
 	$(BIN)/python -m pytest -m "not slow"
 
 coverage: $(VENV)/installed-dev  ## Run them again, and tell which lines of src/ they do not reach
