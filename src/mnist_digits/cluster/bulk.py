@@ -24,7 +24,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -243,12 +243,15 @@ def _rows(part: Shard) -> Iterator[tuple[str, Source]]:
         skipped = int(np.searchsorted(ends, part.first, side="right"))
         start = int(ends[skipped - 1]) if skipped else 0
         batches = file.iter_batches(1000, range(skipped, count), [part.column])
-        values = chain.from_iterable(batch.column(0) for batch in batches)
-        wanted = islice(values, part.first - start, part.first - start + part.count)
-        for row, scalar in enumerate(wanted, part.first):
-            value = scalar.as_py()
-            content = value.get("bytes") if isinstance(value, dict) else value
-            yield f"{part.paths[0]}#{row}", content or b""
+        for batch in batches:
+            low, high = part.first - start, part.first + part.count - start
+            if high <= 0:
+                return
+            wanted = batch.column(0)[max(0, low) : high]
+            for row, value in enumerate(wanted.to_pylist(), max(start, part.first)):
+                content = value.get("bytes") if isinstance(value, dict) else value
+                yield f"{part.paths[0]}#{row}", content or b""
+            start += len(batch)
 
 
 def find_parts(
@@ -324,15 +327,15 @@ def _holds_images(kind: pa.DataType) -> bool:
 def _tar_parts(name: str) -> list[tuple[str, list[str], int, int, str]]:
     try:
         with tarfile.open(name) as archive:
-            places = [member.offset for member in archive if _is_picture(member)]
+            offsets = [member.offset for member in archive if _is_picture(member)]
             _check_end(archive)
     except (OSError, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise ClusterError(f"{name} is not a tar file that can be read: {error}") from error
     if not name.endswith(".tar"):  # compressed: it can only be read from its start
-        return [("tar", [name], 0, len(places), "")] if places else []
+        return [("tar", [name], 0, len(offsets), "")] if offsets else []
     return [
-        ("tar", [name], places[first], min(ROWS, len(places) - first), "")
-        for first in range(0, len(places), ROWS)
+        ("tar", [name], offsets[first], min(ROWS, len(offsets) - first), "")
+        for first in range(0, len(offsets), ROWS)
     ]
 
 

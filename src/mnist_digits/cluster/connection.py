@@ -119,14 +119,14 @@ def _check_address(address: str) -> None:
 
 @cache
 def digits() -> tuple[Digits, Digits]:
-    """The digits, read once in each of Ray's processes."""
+    """The digits, read once in each process."""
     from ..data.dataset import load_mnist
 
     return load_mnist()
 
 
 def prepare(threads: int, gpus: float) -> torch.device:
-    """Set a process of Ray's up for a run: its threads, and its device, a GPU if it asked for one.
+    """Set a process up for a run: its threads, and its device, a GPU if it asked for one.
 
     The environment does not tell: where none was asked for, Ray leaves in it what it finds.
     """
@@ -139,7 +139,7 @@ def prepare(threads: int, gpus: float) -> torch.device:
 
 
 def train_here(recipe: Recipe, held_out: bool, threads: int, gpus: float) -> dict[str, bytes]:
-    """One run, as `mnist-digits train` makes it, in a process of Ray's: its files by name.
+    """One run, as `mnist-digits train` makes it, in a process of its own: its files by name.
 
     Files, because the machine may share no folder with the one that asked.
 

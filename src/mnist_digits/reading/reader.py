@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -190,9 +191,7 @@ class Reader:
         Raises:
             PictureError: it cannot be opened or is not a picture.
         """
-        picture = open_picture(source)
-        reading = self._read_at_once(picture.pixels) or self._read_any_way_up(picture.pixels)
-        return reading.scaled(picture.reduction)
+        return self._read(source, self._read_any_way_up)
 
     def read_digit(self, source: Source) -> Reading:
         """Read a picture that holds exactly one digit; a blank one gives none.
@@ -200,22 +199,27 @@ class Reader:
         Raises:
             PictureError: it cannot be opened or is not a picture.
         """
+        return self._read(source, self._read_one)
+
+    def _read(self, source: Source, search: Callable[[Pixels, Digit | None], Reading]) -> Reading:
+        """A frame of MNIST as it is, and a drawing that is surely a digit; else what is found."""
         picture = open_picture(source)
-        reading = self._read_at_once(picture.pixels) or self._read_one(picture.pixels)
+        reading = self._read_framed(picture.pixels)
+        if reading is None:
+            drawn = self._drawn(picture.pixels)
+            sure = Reading([[drawn]]) if drawn and drawn.sure else None
+            reading = sure or search(picture.pixels, drawn)
         return reading.scaled(picture.reduction)
 
-    def _read_at_once(self, pixels: Pixels) -> Reading | None:
-        """What needs no search: a frame of MNIST, and a drawing that is surely a digit."""
+    def _read_framed(self, pixels: Pixels) -> Reading | None:
         image = as_framed(pixels)
-        if image is not None:
-            ys, xs = np.nonzero(image > 16)
-            box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
-            return Reading([[self._digit(image, self.classify(image[None])[0], box)]])
-        piece = self._piece(pixels)
-        digits = self.answers([piece] if piece else [])
-        return Reading([digits]) if digits and digits[0].sure else None
+        if image is None:
+            return None
+        ys, xs = np.nonzero(image > 16)
+        box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
+        return Reading([[self._digit(image, self.classify(image[None])[0], box)]])
 
-    def _piece(self, pixels: Pixels) -> Glyph | None:
+    def _drawn(self, pixels: Pixels) -> Digit | None:
         """A drawing's only piece of ink, as surely a digit as the finder says."""
         piece = only_piece(pixels)
         if not piece:
@@ -224,18 +228,19 @@ class Reader:
         x0, y0, x1, y1 = piece.box
         room = SAME_BOX * max(x1 - x0, y1 - y0)
         confirmed = seen and np.abs(np.subtract(seen.box, piece.box)).max() <= room
-        return replace(piece, surely=seen.surely if seen and confirmed else UNCONFIRMED)
+        surely = seen.surely if seen and confirmed else UNCONFIRMED
+        return self.answers([replace(piece, surely=surely)])[0]
 
-    def _read_one(self, pixels: Pixels) -> Reading:
+    def _read_one(self, pixels: Pixels, drawn: Digit | None) -> Reading:
         """The digit that stands out most among those that are found; or all of them as one."""
         found = self.finder.find(pixels)
         glyphs = found.glyphs
-        whole = self._piece(pixels)
-        if not whole and 1 < len(glyphs) <= MAXIMUM_PIECES:
+        if not drawn and 1 < len(glyphs) <= MAXIMUM_PIECES:
             corners = np.array([glyph.box for glyph in glyphs])
             box = (*corners[:, :2].min(axis=0).tolist(), *corners[:, 2:].max(axis=0).tolist())
             whole = self.finder.as_one(pixels, box)
-        digits = self.answers([*glyphs, whole] if whole else glyphs)
+            glyphs = [*glyphs, whole] if whole else glyphs
+        digits = [*self.answers(glyphs), *([drawn] if drawn else [])]
         best = max(digits, key=_prominence, default=None)
         if best is None:
             return Reading([], found=found)
@@ -243,9 +248,9 @@ class Reader:
         complete = max(others, default=0) < 0.5 * _height(best) and found.missed < MISSED
         return Reading([[best]], complete, found)
 
-    def _read_any_way_up(self, pixels: Pixels) -> Reading:
+    def _read_any_way_up(self, pixels: Pixels, drawn: Digit | None) -> Reading:
         """As the picture is; if several digits are not sure, turned if they are clearer then."""
-        reading = self._read_rows(pixels)
+        reading = self._read_rows(pixels, drawn)
         if reading.sure or len(reading.digits) < LEAST_TURNED:
             return reading
         frames = np.stack([digit.frame for digit in reading.digits])
@@ -261,14 +266,13 @@ class Reader:
             return reading
         return turned.turned_back(turns, pixels.shape[:2])
 
-    def _read_rows(self, pixels: Pixels) -> Reading:
+    def _read_rows(self, pixels: Pixels, drawn: Digit | None = None) -> Reading:
         found = self.finder.find(pixels)
         if len(found.glyphs) > MAXIMUM_DIGITS:
             return Reading([], complete=False, found=found)
         digits = self.answers(found.glyphs)
-        piece = self._piece(pixels) if len(digits) <= 1 else None
-        if piece:
-            digits = [max([*digits, *self.answers([piece])], key=_prominence)]
+        if drawn and len(digits) <= 1:
+            digits = [max([*digits, drawn], key=_prominence)]
         read = [digit for digit in digits if digit.confidence >= NO_DIGIT]
         size = float(np.median([_height(digit) for digit in read])) if read else 0.0
         doubtful = [d for d in digits if d.confidence < NO_DIGIT and _height(d) > 0.5 * size]

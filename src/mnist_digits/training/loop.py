@@ -196,23 +196,24 @@ def _train_ensemble(
             accuracy = evaluate(whole, validation).accuracy
             latest.history[-1] = replace(latest.history[-1], validation_accuracy=accuracy)
         if on_epoch:
-            on_epoch(_merged(recipe, [*members, latest]))
+            on_epoch(_merged(recipe, [*members, latest], validation is not None))
 
     for number in range(len(members), recipe.ensemble_size):
         alone = _member(recipe, number)
-        members.append(train(alone, digits, validation, resume=begun, on_epoch=watch))
+        # Without the validation slice: all members together are measured on it, not each alone.
+        members.append(train(alone, digits, resume=begun, on_epoch=watch))
         begun = None
-    return _merged(recipe, members)
+    return _merged(recipe, members, validation is not None)
 
 
 def _member(recipe: Recipe, number: int) -> Recipe:
     return replace(recipe, ensemble_size=1, seed=(recipe.seed + number) % 2**32)
 
 
-def _merged(recipe: Recipe, members: list[Run]) -> Run:
+def _merged(recipe: Recipe, members: list[Run], held_out: bool) -> Run:
     """The ensemble of the members so far; their epochs, in a row, are its history."""
-    run = Run(recipe, Ensemble(member.model for member in members), state=members[-1].state)
-    run.held_out = members[-1].held_out
+    run = Run(recipe, Ensemble(member.model for member in members), held_out=held_out)
+    run.state = members[-1].state
     for member in members:
         for epoch in member.history:
             number, seconds = len(run.history) + 1, run.training_seconds + epoch.seconds
@@ -233,7 +234,6 @@ def _split(ensemble: Run) -> list[Run]:
         ]
         network, spent = cast(DigitNet, model), history[-1].seconds
         members.append(Run(_member(recipe, number), network, history, spent))
-        members[-1].held_out = ensemble.held_out
         before += spent
     members[-1].state = ensemble.state
     return members
