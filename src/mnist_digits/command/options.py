@@ -1,7 +1,7 @@
 """What subcommands have in common on the command line: the parser, types and shared flags.
 
-argparse, because the others start too slowly: with the heavier Typer, cyclopts or tyro `--help`
-takes more than the tenth of a second that is promised, and an error takes more than one line.
+argparse: importing Typer, cyclopts or tyro takes 0.04 to 0.06 s more, of the tenth of a second that
+`--help` may take, and they put an error into a box of several lines.
 """
 
 from __future__ import annotations
