@@ -111,6 +111,7 @@ def test_recipes_that_cannot_be(changes: dict[str, object]) -> None:
         FinderRecipe(**changes)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_command_trains_resumes_and_exports(tmp_path: Path, cache: Path) -> None:  # noqa: ARG001
     folder = tmp_path / "run"
     choices = ["--scenes", "16", "--batch-size", "8", "--synthetic", "0", "--workers", "0"]
