@@ -16,7 +16,6 @@ from mnist_digits.training.augmentation import (
     ruled,
     thicker,
     thinner,
-    with_flags,
 )
 
 
@@ -134,26 +133,3 @@ def test_bending_keeps_the_ink_near_its_place(seed: int, pixels: float) -> None:
     bent = augment(images, replace(FAST, elastic=pixels))
     assert (centre_of_mass(bent) - 13.5).abs().max() < 3 * pixels + 1
     assert not torch.equal(bent, images.float())
-
-
-def test_some_ones_get_a_flag_and_nothing_else_changes(mnist: tuple[Digits, Digits]) -> None:
-    torch.manual_seed(0)
-    digits = mnist[0][:2000]
-    flagged = with_flags(digits.images, digits.labels, 0.5)
-    added = (flagged - digits.images.float()).flatten(1)
-    changed = added.amax(dim=1) > 100
-    ones = digits.labels == 1
-    assert not changed[~ones].any()
-    assert 0.4 < changed[ones].float().mean() < 0.6
-    assert added.min() > -1e-3
-    # A flag hangs from the top of the stroke, to its left.
-    first = int((ones & changed).nonzero()[0])
-    image, drawn = digits.images[first, 0].float(), added[first].reshape(28, 28) > 100
-    top = int((image.sum(dim=1) > 255).nonzero()[0])
-    assert abs(int(drawn.any(dim=1).nonzero()[0]) - top) <= 2
-
-
-def test_a_blank_image_survives_flags() -> None:
-    blank = torch.zeros(3, 1, 28, 28)
-    flagged = with_flags(blank, torch.ones(3, dtype=torch.int64), 1.0)
-    assert flagged.isfinite().all()

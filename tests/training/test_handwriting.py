@@ -6,8 +6,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from mnist_digits import Reader
-from mnist_digits.training.handwriting import FORMS, SLANT, draw
+from mnist_digits import Digits, Reader
+from mnist_digits.training.handwriting import FORMS, SLANT, draw, with_flags
 
 LABELS = torch.arange(10).repeat(60)
 # digit, number of the form, kind, text
@@ -138,3 +138,26 @@ def test_the_same_seed_draws_the_same(drawn: torch.Tensor) -> None:
 
 def test_nothing_to_draw() -> None:
     assert draw(torch.empty(0, dtype=torch.int64)).shape == (0, 1, 28, 28)
+
+
+def test_some_ones_get_a_flag_and_nothing_else_changes(mnist: tuple[Digits, Digits]) -> None:
+    torch.manual_seed(0)
+    digits = mnist[0][:2000]
+    flagged = with_flags(digits.images, digits.labels, 0.5)
+    added = (flagged - digits.images.float()).flatten(1)
+    changed = added.amax(dim=1) > 100
+    ones = digits.labels == 1
+    assert not changed[~ones].any()
+    assert 0.4 < changed[ones].float().mean() < 0.6
+    assert added.min() > -1e-3
+    # A flag hangs from the top of the stroke, to its left.
+    first = int((ones & changed).nonzero()[0])
+    image, drawn = digits.images[first, 0].float(), added[first].reshape(28, 28) > 100
+    top = int((image.sum(dim=1) > 255).nonzero()[0])
+    assert abs(int(drawn.any(dim=1).nonzero()[0]) - top) <= 2
+
+
+def test_a_blank_image_survives_flags() -> None:
+    blank = torch.zeros(3, 1, 28, 28)
+    flagged = with_flags(blank, torch.ones(3, dtype=torch.int64), 1.0)
+    assert flagged.isfinite().all()

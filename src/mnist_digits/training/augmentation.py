@@ -8,7 +8,7 @@ length, so that the device is never waited for.
 Overlap with public robustness tests, for whoever measures on them: MNIST-C also rotates,
 shears, scales, shifts, brightens, blurs, adds noise, lines and patches. None of its
 functions is used or imitated here, but the kinds are the same; its zigzags, splashes, fog
-and glass are met here only by distant relatives.
+and frosted glass have no close counterpart here.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .handwriting import stroke
 from .recipe import Recipe
 
-# Of the images whose appearance changes, so many go through each of the changes.
+# The fraction of the images chosen for a new appearance that goes through each of the CHANGES.
 SHARE = 0.2
 
 
 def augment(images: Tensor, recipe: Recipe) -> Tensor:
     """Images (N, 1, 28, 28), 0 to 255, each changed in its own way: float32, same shape.
 
-    Where the recipe asks for no change they come back as they are. What is moved in from
-    outside is 0, the ground. Draws from torch's global random state.
+    Where the recipe asks for no change they come back as they are. Pixels from outside of the
+    image are 0, the ground. Draws from torch's global random state.
     """
     if recipe.rotation or recipe.shear or recipe.scale or recipe.shift or recipe.elastic:
         images = _moved(images.float(), recipe)
@@ -52,16 +53,16 @@ def _moved(pixels: Tensor, recipe: Recipe) -> Tensor:
 
 @cache
 def _homogeneous(device: torch.device) -> Tensor:
-    """The places of the pixels, (3, 784): x and y from -1 to 1 across the image, and 1."""
+    """The pixels' centres in homogeneous coordinates, (3, 784): x, y from -1 to 1, and 1."""
     line = (torch.arange(28, device=device) + 0.5) / 14 - 1
     y, x = torch.meshgrid(line, line, indexing="ij")
     return torch.stack([x, y, torch.ones_like(x)]).flatten(1)
 
 
 def random_affine(count: int, recipe: Recipe, device: torch.device) -> Tensor:
-    """Affine maps (count, 2, 3) from a place in the result to the place it is taken from.
+    """Affine maps (count, 2, 3) from a point of the result to the point that it is taken from.
 
-    Places are as `affine_grid` has them: from -1 to 1 across the image.
+    Coordinates are those of `affine_grid`: from -1 to 1 across the image.
     """
     draws = torch.rand(6, count, device=device) * 2 - 1
     angle = torch.deg2rad(recipe.rotation * draws[0])
@@ -78,7 +79,7 @@ def random_affine(count: int, recipe: Recipe, device: torch.device) -> Tensor:
 
 
 def waves(count: int, channels: int, knots: int, device: torch.device) -> Tensor:
-    """Smooth random fields (count, channels, 28, 28): normal values at knots × knots places.
+    """Smooth random fields (count, channels, 28, 28): normal values at knots × knots points.
 
     Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks Applied
     to Visual Document Analysis", 2003, bend digits by such fields.
@@ -89,67 +90,9 @@ def waves(count: int, channels: int, knots: int, device: torch.device) -> Tensor
 
 @cache
 def _ripples(knots: int, device: torch.device) -> Tensor:
-    """What a value of 1 at each of knots × knots places spreads to, (knots², 784): bicubic."""
+    """The field of a 1 at each of knots × knots points alone, interpolated: (knots², 784)."""
     values = torch.eye(knots**2, device=device).view(-1, 1, knots, knots)
     return functional.interpolate(values, size=28, mode="bicubic", align_corners=True).flatten(1)
-
-
-def with_flags(images: Tensor, labels: Tensor, share: float) -> Tensor:
-    """The images (N, 1, 28, 28), a `share` of the ones with a flag, and half of these with a foot.
-
-    In MNIST, from America, a one is a bare stroke; elsewhere many people write it as it is
-    printed, and are read as 7 or 2. Takes pixels from 0 to 255, gives float32.
-    """
-    ink = images.float() / 255
-    count, device = len(ink), ink.device
-    rows = ink.sum(dim=3) > 1
-    weight = ink.sum(dim=3).clamp_min(1e-3)
-    middle = (ink * (torch.arange(28, device=device) + 0.5)).sum(dim=3) / weight
-    top = rows.int().argmax(dim=2)
-    bottom = 27 - rows.flip(2).int().argmax(dim=2)
-    head = torch.cat([middle.gather(2, top[:, None])[:, 0], top + 0.5], dim=1)
-    foot = torch.cat([middle.gather(2, bottom[:, None])[:, 0], bottom + 0.5], dim=1)
-    angle, length = torch.empty(2, count, device=device).uniform_(0, 1)
-    angle, length = 0.4 + 0.8 * angle, (0.2 + 0.3 * length) * (bottom - top)[:, 0]
-    tip = head + length[:, None] * torch.stack([-angle.sin(), angle.cos()], dim=1)
-    pen = 0.6 + 0.8 * torch.rand(count, device=device)
-    flag = segments(head, tip, pen)
-    wide = torch.stack([2 + 4 * torch.rand(count, device=device), torch.zeros_like(pen)], dim=1)
-    base = segments(foot - wide, foot + wide, pen)
-    lottery = torch.rand(count, 1, 1, 1, device=device)
-    ones = (labels == 1).view(-1, 1, 1, 1) & (lottery < share)
-    drawn = torch.where(lottery < share / 2, torch.maximum(flag, base), flag)
-    return torch.where(ones, torch.maximum(ink, drawn), ink) * 255
-
-
-def segments(start: Tensor, end: Tensor, pen: Tensor) -> Tensor:
-    """A straight stroke in each image, (N, 1, 28, 28), 0 to 1.
-
-    Args:
-        start, end: (N, 2), x and y in pixels from the upper left corner.
-        pen: (N,), half the stroke's thickness in pixels.
-    """
-    return stroke(distance(start, end), pen)
-
-
-def distance(start: Tensor, end: Tensor, zoom: int = 1) -> Tensor:
-    """How far each pixel is from a straight line, in pixels: (N, 2), (N, 2) to (N, 1, 28, 28).
-
-    With a `zoom` of so many places for each pixel, along both sides.
-    """
-    side = 28 * zoom
-    line = (torch.arange(side, device=start.device) + 0.5) / zoom
-    step_x, step_y = (end - start).view(-1, 2, 1, 1, 1).unbind(1)
-    x = line.view(1, 1, 1, side) - start[:, 0].view(-1, 1, 1, 1)
-    y = line.view(1, 1, side, 1) - start[:, 1].view(-1, 1, 1, 1)
-    squared = (step_x**2 + step_y**2).clamp_min(1e-3)
-    along = (x * (step_x / squared) + y * (step_y / squared)).clamp(0, 1)
-    return torch.hypot(x - along * step_x, y - along * step_y)
-
-
-def stroke(distance: Tensor, pen: Tensor) -> Tensor:
-    """Ink (N, 1, 28, 28), 0 to 1, of pens (N,), half as thick as their strokes."""
-    return torch.sigmoid(4 * (pen.view(-1, 1, 1, 1) - distance))
 
 
 def _with_new_looks(ink: Tensor, share: float) -> Tensor:
@@ -164,34 +107,35 @@ def _with_new_looks(ink: Tensor, share: float) -> Tensor:
 
 
 def _some(count: int, share: float, device: torch.device) -> Tensor:
+    """The indices of a random `share` of `count` images."""
     return torch.randperm(count, device=device)[: round(count * share)]
 
 
-def _uniform(images: Tensor, low: float, high: float) -> Tensor:
-    """One number for each image, (N, 1, 1, 1)."""
+def uniform(images: Tensor, low: float, high: float) -> Tensor:
+    """A random number from `low` to `high` for each image, (N, 1, 1, 1)."""
     return low + (high - low) * torch.rand(len(images), 1, 1, 1, device=images.device)
 
 
-def _places(images: Tensor) -> tuple[Tensor, Tensor]:
-    """The x (1, 1, 1, 28) and y (1, 1, 28, 1) of the pixels, from -14 to 14."""
-    line = torch.arange(28, device=images.device) - 13.5
+def pixel_coordinates(device: torch.device) -> tuple[Tensor, Tensor]:
+    """The x (1, 1, 1, 28) and y (1, 1, 28, 1) of the pixels' centres, from -13.5 to 13.5."""
+    line = torch.arange(28, device=device) - 13.5
     return line.view(1, 1, 1, 28), line.view(1, 1, 28, 1)
 
 
 def thicker(ink: Tensor) -> Tensor:
     """A broader pen: towards the maximum of the pixels around."""
-    return torch.lerp(ink, functional.max_pool2d(ink, 3, 1, 1), _uniform(ink, 0.2, 1))
+    return torch.lerp(ink, functional.max_pool2d(ink, 3, 1, 1), uniform(ink, 0.2, 1))
 
 
 def thinner(ink: Tensor) -> Tensor:
     """A finer pen: towards the minimum of the pixels around."""
-    return torch.lerp(ink, -functional.max_pool2d(-ink, 3, 1, 1), _uniform(ink, 0.2, 0.7))
+    return torch.lerp(ink, -functional.max_pool2d(-ink, 3, 1, 1), uniform(ink, 0.2, 0.7))
 
 
 def hollow(ink: Tensor) -> Tensor:
     """Outlined, as with a pen of two nibs: what a broader pen adds to the stroke."""
     outline = functional.max_pool2d(ink, 3, 1, 1) - ink
-    return torch.lerp(ink, outline, _uniform(ink, 0.5, 1))
+    return torch.lerp(ink, outline, uniform(ink, 0.5, 1))
 
 
 def coarse(ink: Tensor) -> Tensor:
@@ -206,13 +150,13 @@ def blurred(ink: Tensor) -> Tensor:
     shapes = ((3, 3), (5, 5), (1, 5), (5, 1), (1, 7), (7, 1))
     high, wide = shapes[int(torch.randint(len(shapes), ()))]
     soft = functional.avg_pool2d(ink, (high, wide), 1, (high // 2, wide // 2))
-    return torch.lerp(ink, soft, _uniform(ink, 0.4, 1))
+    return torch.lerp(ink, soft, uniform(ink, 0.4, 1))
 
 
 def neighboured(ink: Tensor) -> Tensor:
     """With parts of another digit at an edge, as in a row of them that was cut apart badly."""
-    direction = _uniform(ink, 0, 2 * torch.pi)
-    distance = _uniform(ink, 17, 24) / 14
+    direction = uniform(ink, 0, 2 * torch.pi)
+    distance = uniform(ink, 17, 24) / 14
     shifts = torch.cat([direction.cos() * distance, direction.sin() * distance], dim=3)
     flat = _homogeneous(ink.device)[:2] + shifts.view(-1, 2, 1)
     grid = flat.view(-1, 2, 28, 28).permute(0, 2, 3, 1)
@@ -221,43 +165,43 @@ def neighboured(ink: Tensor) -> Tensor:
 
 def ruled(ink: Tensor) -> Tensor:
     """With a straight line, or a part of one, across it: ruled paper, an underline."""
-    x, y = _places(ink)
-    angle, offset = _uniform(ink, 0, torch.pi), _uniform(ink, -14, 14)
+    x, y = pixel_coordinates(ink.device)
+    angle, offset = uniform(ink, 0, torch.pi), uniform(ink, -14, 14)
     distance = (x * angle.cos() + y * angle.sin() - offset).abs()
     along = -x * angle.sin() + y * angle.cos()
-    stroke = torch.sigmoid(4 * (_uniform(ink, 0.3, 1.2) - distance))
-    part = (along > _uniform(ink, -20, 14)).float()
-    return torch.maximum(ink, _uniform(ink, 0.2, 1) * stroke * part)
+    line = stroke(distance, uniform(ink, 0.3, 1.2))
+    part = (along > uniform(ink, -20, 14)).float()
+    return torch.maximum(ink, uniform(ink, 0.2, 1) * line * part)
 
 
 def random_erasing(ink: Tensor) -> Tensor:
     """A rectangle of 2 to 8 pixels that is black, grey, or the other way round."""
-    x, y = _places(ink)
-    inside = ((x - _uniform(ink, -12, 12)).abs() < _uniform(ink, 1, 4)) & (
-        (y - _uniform(ink, -12, 12)).abs() < _uniform(ink, 1, 4)
+    x, y = pixel_coordinates(ink.device)
+    inside = ((x - uniform(ink, -12, 12)).abs() < uniform(ink, 1, 4)) & (
+        (y - uniform(ink, -12, 12)).abs() < uniform(ink, 1, 4)
     )
-    grey = _uniform(ink, -1, 1).clamp_min(0)
-    patch = torch.where(_uniform(ink, 0, 1) < 0.3, 1 - ink, grey)
+    grey = uniform(ink, -1, 1).clamp_min(0)
+    patch = torch.where(uniform(ink, 0, 1) < 0.3, 1 - ink, grey)
     return torch.where(inside, patch, ink)
 
 
 def dimmed(ink: Tensor) -> Tensor:
     """Less contrast, brighter ground, and middle tones lifted or pressed."""
-    contrast = _uniform(ink, 0.2, 1)
-    ground = (1 - contrast) * _uniform(ink, 0, 1)
-    return ground + contrast * ink.clamp_min(1e-3) ** _uniform(ink, -1, 1).exp()
+    contrast = uniform(ink, 0.2, 1)
+    ground = (1 - contrast) * uniform(ink, 0, 1)
+    return ground + contrast * ink.clamp_min(1e-3) ** uniform(ink, -1, 1).exp()
 
 
 def shaded(ink: Tensor) -> Tensor:
-    """Light that differs from place to place, on ink and ground."""
+    """Uneven light, on ink and ground."""
     light = waves(len(ink), 1, 4, ink.device).to(ink)
-    return ink + _uniform(ink, 0, 0.4) * light
+    return ink + uniform(ink, 0, 0.4) * light
 
 
 def noisy(ink: Tensor) -> Tensor:
     """Grain of the sensor, or single pixels that are black or white."""
-    grain = ink + _uniform(ink, 0, 0.3) * torch.randn_like(ink)
-    lottery, limit = torch.rand_like(ink), _uniform(ink, -0.1, 0.1).clamp_min(0)
+    grain = ink + uniform(ink, 0, 0.3) * torch.randn_like(ink)
+    lottery, limit = torch.rand_like(ink), uniform(ink, -0.1, 0.1).clamp_min(0)
     return torch.where(lottery < limit, (lottery < limit / 2).float(), grain)
 
 

@@ -3,7 +3,7 @@
 MNIST's writers were Americans of the 1990s. Elsewhere a one has a flag, which may reach down to
 the line, and a foot; a four is closed like the printed one, or drawn like a flash of lightning; a
 seven is crossed; a five's bar stands apart from its body; and in church books of the 1700s and
-1800s figures lean, wave and curl. Here every form is a curve through a few places, which are
+1800s figures lean, wave and curl. Here every form is a curve through a few points, which are
 moved at random for each image.
 """
 
@@ -15,11 +15,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from .augmentation import distance, stroke
-
-# digit: kind: forms, with commas between, common ones first. A form is written as the places that
-# the pen passes, x and y from 0 to 9, y downwards; `!` makes a corner of a place, `|` lifts the
-# pen. Strokes that stay apart are 3 apart: between two pens 2 pixels and more of 20 are left.
+# digit: kind: forms, with commas between, common ones first. A form is written as the points that
+# the pen passes, x and y from 0 to 9, y downwards; `!` makes a point a corner, `|` lifts the pen.
+# Strokes that stay apart are 3 apart: that leaves a gap of at least 2 pixels where a digit has 20.
 FORMS = {
     0: {
         "closed": "50 22 06 29 59 87 94 72 50, 50 12 05 17 49 79 97 94 82 50, 60 23 16 39 67 83 60",
@@ -104,10 +102,10 @@ FORMS = {
         "descender": "82 51 22 45 82! 77 58 38, 71 40 21 33 63 71! 68 39 18",
     },
 }
-# Straight pieces between two places of a bend: with fewer it looks broken.
+# Line segments between two points of a curve: with fewer it looks broken.
 PIECES = 3
-# How far the steadiest hand and the shakiest move places, as a deviation, where the digit is 1
-# high.
+# Standard deviation of a point's random displacement, for the steadiest hand and the shakiest, as
+# a fraction of the digit's height.
 STEADY, SHAKY = 0.015, 0.06
 # Degrees that writing leans at most, either way; half of it leans an eighth of that or less.
 SLANT = 35
@@ -120,31 +118,95 @@ def draw(labels: Tensor, forms: Tensor | None = None) -> Tensor:
         labels: int64 (N,), which digits.
         forms: int64 (N,), which of each digit's forms; drawn at random if not given.
     """
-    start, end, pen = strokes(labels, forms)
-    return stroke(distances(start, end), pen) * 255
+    return rasterize(*strokes(labels, forms)) * 255
+
+
+def rasterize(start: Tensor, end: Tensor, pen: Tensor) -> Tensor:
+    """Ink (N, 1, 28, 28), 0 to 1, of line segments in each image.
+
+    Args:
+        start, end: (N, S, 2), x and y of S segments, in pixels from the upper left corner.
+        pen: (N,), half the width of the image's strokes in pixels.
+    """
+    return stroke(distances(start, end), pen)
 
 
 def distances(start: Tensor, end: Tensor, zoom: int = 1) -> Tensor:
-    """How far each place is from the strokes (N, S, 2), in pixels: (N, 1, 28 zoom, 28 zoom)."""
-    each = distance(start.flatten(0, 1), end.flatten(0, 1), zoom)
-    return each.view(*start.shape[:2], *each.shape[2:]).amin(dim=1, keepdim=True)
+    """How far each pixel is from the nearest of the segments (N, S, 2), in pixels.
+
+    Float32 (N, 1, 28 * zoom, 28 * zoom): each pixel is divided into zoom * zoom.
+    """
+    side = 28 * zoom
+    line = (torch.arange(side, device=start.device) + 0.5) / zoom
+    step_x, step_y = (end - start).flatten(0, 1).view(-1, 2, 1, 1, 1).unbind(1)
+    corner = start.flatten(0, 1)
+    x = line.view(1, 1, 1, side) - corner[:, 0].view(-1, 1, 1, 1)
+    y = line.view(1, 1, side, 1) - corner[:, 1].view(-1, 1, 1, 1)
+    squared = (step_x**2 + step_y**2).clamp_min(1e-3)
+    along = (x * (step_x / squared) + y * (step_y / squared)).clamp(0, 1)
+    each = torch.hypot(x - along * step_x, y - along * step_y)
+    return each.view(*start.shape[:2], side, side).amin(dim=1, keepdim=True)
+
+
+def stroke(distance: Tensor, pen: Tensor) -> Tensor:
+    """Ink, 0 to 1, at these distances (N, 1, H, W) from the middle of a stroke, in pixels.
+
+    Args:
+        pen: (N,) or (N, 1, 1, 1), half the width of the stroke in pixels.
+    """
+    return torch.sigmoid(4 * (pen.view(-1, 1, 1, 1) - distance))
+
+
+def with_flags(images: Tensor, labels: Tensor, share: float) -> Tensor:
+    """The images (N, 1, 28, 28), a `share` of the ones with a flag, and half of these with a foot.
+
+    In MNIST, from America, a one is a bare stroke; elsewhere many people write it as it is
+    printed, and are read as 7 or 2. Takes pixels from 0 to 255, gives float32.
+    """
+    ink = images.float() / 255
+    count, device = len(ink), ink.device
+    top, bottom = _ends(ink)
+    angle, length = torch.rand(2, count, device=device)
+    angle, length = 0.4 + 0.8 * angle, (0.2 + 0.3 * length) * (bottom - top)[:, 1]
+    tip = top + length[:, None] * torch.stack([-angle.sin(), angle.cos()], dim=1)
+    pen = 0.6 + 0.8 * torch.rand(count, device=device)
+    flag = rasterize(top[:, None], tip[:, None], pen)
+    half = torch.stack([2 + 4 * torch.rand(count, device=device), torch.zeros_like(pen)], dim=1)
+    foot = rasterize((bottom - half)[:, None], (bottom + half)[:, None], pen)
+    lottery = torch.rand(count, 1, 1, 1, device=device)
+    chosen = (labels == 1).view(-1, 1, 1, 1) & (lottery < share)
+    added = torch.where(lottery < share / 2, torch.maximum(flag, foot), flag)
+    return torch.where(chosen, torch.maximum(ink, added), ink) * 255
+
+
+def _ends(ink: Tensor) -> tuple[Tensor, Tensor]:
+    """The upper and the lower end of the ink (N, 1, 28, 28): x and y in pixels, (N, 2) each."""
+    rows = ink.sum(dim=3)
+    centres = (ink * (torch.arange(28, device=ink.device) + 0.5)).sum(dim=3)
+    centres = centres / rows.clamp_min(1e-3)
+    inked = (rows > 1).int()
+    top, bottom = inked.argmax(dim=2), 27 - inked.flip(2).argmax(dim=2)
+    high, low = (
+        torch.cat([centres.gather(2, row[:, None])[:, 0], row + 0.5], dim=1)
+        for row in (top, bottom)
+    )
+    return high, low
 
 
 def strokes(labels: Tensor, forms: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """The straight pieces of drawn digits, in pixels of the frame, and their pens.
+    """The line segments of drawn digits, for `rasterize`: start, end (N, S, 2) and pen (N,).
 
-    Takes what `draw` takes; gives where the pieces start and end, (N, S, 2), and the pens' half
-    breadths, (N,).
+    Takes what `draw` takes.
     """
-    places, starts, ends, counts = (table.to(labels.device) for table in _forms())
+    points, starts, ends, counts = (table.to(labels.device) for table in _forms())
     draws = torch.rand(5, len(labels), device=labels.device)
     if forms is None:
         # The power makes the last of twelve forms a third as frequent as the first.
         forms = (draws[0] ** 1.5 * counts[labels]).long()
-    paths = places[labels, forms]
+    paths = points[labels, forms]
     tremble = STEADY + (SHAKY - STEADY) * draws[1].view(-1, 1, 1)
     paths = paths + tremble * torch.randn_like(paths)
-    # Half as wide as the form is written to as wide; and leaning.
+    # From half the width in which the form is written to all of it; and leaning.
     wide = 1 - draws[2] / 2
     lean = torch.tan(torch.deg2rad(SLANT * (2 * draws[3] - 1) ** 3))
     x, y = paths.unbind(2)
@@ -154,7 +216,7 @@ def strokes(labels: Tensor, forms: Tensor | None = None) -> tuple[Tensor, Tensor
 
 
 def _framed(start: Tensor, end: Tensor, pen: Tensor) -> tuple[Tensor, Tensor]:
-    """Straight pieces (N, S, 2) of digits of any size, as they lie in the frame."""
+    """Line segments (N, S, 2) of digits of any size, scaled and moved into the frame."""
     both = torch.cat([start, end], dim=1)
     low, high = both.amin(dim=1, keepdim=True), both.amax(dim=1, keepdim=True)
     # As in MNIST the longer side is 20 pixels, here with the pen,
@@ -168,34 +230,35 @@ def _framed(start: Tensor, end: Tensor, pen: Tensor) -> tuple[Tensor, Tensor]:
 
 @cache
 def _forms() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """All forms as tensors: places, the pieces' starts and ends as sums of places, and counts.
+    """All forms as tensors: points, the weights of the segments' starts and ends, and counts.
 
-    Of shapes (10, F, P, 2), (10, F, S, P), (10, F, S, P) and (10,); places that a form lacks
-    are 0, and pieces that it lacks are points where its first one starts.
+    Of shapes (10, F, P, 2), (10, F, S, P), (10, F, S, P) and (10,): `weights @ points` are the
+    coordinates of starts and ends. Points that a form lacks are 0; segments that it lacks have
+    no length and lie where its first one starts.
     """
     texts = {digit: ", ".join(kinds.values()).split(", ") for digit, kinds in FORMS.items()}
     parsed = {(d, f): _parse(text) for d in texts for f, text in enumerate(texts[d])}
     forms = max(map(len, texts.values()))
     most = max(len(places) for places, _, _ in parsed.values())
-    pieces = max(len(starts) for _, starts, _ in parsed.values())
-    places = torch.zeros(10, forms, most, 2)
-    starts, ends = torch.zeros(2, 10, forms, pieces, most)
-    for key, (points, first, last) in parsed.items():
-        places[key][: len(points)] = points
+    segments = max(len(first) for _, first, _ in parsed.values())
+    points = torch.zeros(10, forms, most, 2)
+    starts, ends = torch.zeros(2, 10, forms, segments, most)
+    for key, (places, first, last) in parsed.items():
+        points[key][: len(places)] = places
         for table, rows in ((starts, first), (ends, last)):
-            table[key][:, : len(points)] = first[0]
-            table[key][: len(rows), : len(points)] = rows
-    return places, starts, ends, torch.tensor([len(texts[digit]) for digit in range(10)])
+            table[key][:, : len(places)] = first[0]
+            table[key][: len(rows), : len(places)] = rows
+    return points, starts, ends, torch.tensor([len(texts[digit]) for digit in range(10)])
 
 
 def _parse(text: str) -> tuple[Tensor, Tensor, Tensor]:
-    """A form's places (P, 2), 0 to 1, and its pieces' starts and ends (S, P) as sums of them."""
+    """A form's points (P, 2), 0 to 1, and the weights (S, P) of its segments' starts and ends."""
     words = [word for word in text.split() if word != "|"]
     points = torch.tensor([[int(word[0]), int(word[1])] for word in words]) / 9
     starts, ends, number = [], [], 0
     for passed in map(str.split, text.split("|")):
         count = len(passed)
-        corners = [place for place, word in enumerate(passed) if word.endswith("!")]
+        corners = [index for index, word in enumerate(passed) if word.endswith("!")]
         for first, last in pairwise(sorted({0, *corners, count - 1})):
             curve = _curve(last - first + 1, number + first, len(words))
             starts.append(curve[:-1])
@@ -205,9 +268,9 @@ def _parse(text: str) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _curve(count: int, first: int, total: int) -> Tensor:
-    """A curve through `count` of `total` places, as sums of them: (pieces + 1, total).
+    """A spline through `count` of `total` points, from the `first` on, as weights of the points.
 
-    Catmull and Rom, "A Class of Local Interpolating Splines", 1974.
+    (V, total), for V vertices. Catmull and Rom, "A Class of Local Interpolating Splines", 1974.
     """
     matrix = torch.tensor([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
     pieces = PIECES if count > 2 else 1

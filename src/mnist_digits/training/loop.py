@@ -20,9 +20,9 @@ from tqdm import tqdm
 
 from ..data.dataset import Digits
 from ..errors import TrainingError
-from .augmentation import augment, with_flags
+from .augmentation import augment
 from .evaluation import evaluate
-from .handwriting import draw
+from .handwriting import draw, with_flags
 from .model import DigitNet, Ensemble
 from .negatives import negatives
 from .recipe import Recipe

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .augmentation import segments, waves
+from .augmentation import pixel_coordinates, uniform, waves
+from .handwriting import rasterize
 
 # Left out: what some people write like a digit (I i j l 1, O o 0, S s 5, Z z 2, b G 6, q g 9).
 LETTERS = "ACDEFHJKLMNPQRTUVWXYacdefhkmnprtuvwxy"
@@ -66,14 +66,11 @@ def shuffled(digits: Tensor, _: Tensor) -> Tensor:
 
 
 def scribbles(digits: Tensor, _: Tensor) -> Tensor:
-    """Seven strokes in a row through eight places, drawn with one pen."""
+    """Seven strokes in a row through eight points, drawn with one pen."""
     count, device = len(digits), digits.device
-    corners = torch.rand(8, count, 2, device=device) * 22 + 3
+    corners = (torch.rand(8, count, 2, device=device) * 22 + 3).transpose(0, 1)
     pen = torch.rand(count, device=device) + 0.7
-    page = torch.zeros(count, 1, 28, 28, device=device)
-    for start, end in pairwise(corners):
-        page = torch.maximum(page, segments(start, end, pen))
-    return page * 255
+    return rasterize(corners[:, :-1], corners[:, 1:], pen) * 255
 
 
 def assembled(digits: Tensor, _: Tensor) -> Tensor:
@@ -81,10 +78,10 @@ def assembled(digits: Tensor, _: Tensor) -> Tensor:
     count, device = len(digits), digits.device
     page = torch.zeros(count, 1, 28, 28, device=device)
     for _stroke in range(5):
-        start, end = torch.rand(2, count, 2, device=device) * 24 + 2
+        start, end = torch.rand(2, count, 1, 2, device=device) * 24 + 2
         pen = 0.5 + 3.5 * torch.rand(count, device=device) ** 2
-        shade = _draw(count, 0.4, 1, device)
-        page = torch.maximum(page, shade * segments(start, end, pen))
+        shade = uniform(digits, 0.4, 1)
+        page = torch.maximum(page, shade * rasterize(start, end, pen))
     return page * 255
 
 
@@ -92,7 +89,7 @@ def blobs(digits: Tensor, _: Tensor) -> Tensor:
     """Filled shapes of any outline, with shades inside."""
     count, device = len(digits), digits.device
     outline = waves(count, 1, 4, device) + 0.6 * waves(count, 1, 7, device)
-    limit = torch.rand(count, 1, 1, 1, device=device) * 1.2 - 0.7
+    limit = uniform(digits, -0.7, 0.5)
     shade = 0.75 + 0.25 * waves(count, 1, 6, device)
     return torch.sigmoid(8 * (outline - limit)) * shade.clamp(0.2, 1) * 255
 
@@ -100,37 +97,35 @@ def blobs(digits: Tensor, _: Tensor) -> Tensor:
 def silhouettes(digits: Tensor, labels: Tensor) -> Tensor:
     """Filled shapes of rounded boxes, most of them symmetric, as clothes, cups and faces are."""
     count, device = len(digits), digits.device
-    line = torch.arange(28, device=device) - 13.5
-    x, y = line.view(1, 1, 1, 28), line.view(1, 1, 28, 1)
-    symmetric = _draw(count, 0, 1, device) < 0.7
+    x, y = pixel_coordinates(device)
+    symmetric = uniform(digits, 0, 1) < 0.7
     x = torch.where(symmetric, x.abs(), x)
     shape = torch.zeros(count, 1, 28, 28, device=device)
     for _part in range(3):
-        across = ((x - _draw(count, -8, 8, device)) / _draw(count, 4, 12, device)).abs()
-        down = ((y - _draw(count, -8, 8, device)) / _draw(count, 4, 13, device)).abs()
-        power = _draw(count, 1.5, 8, device)
+        across = ((x - uniform(digits, -8, 8)) / uniform(digits, 4, 12)).abs()
+        down = ((y - uniform(digits, -8, 8)) / uniform(digits, 4, 13)).abs()
+        power = uniform(digits, 1.5, 8)
         shape = torch.maximum(shape, torch.sigmoid(20 * (1 - across**power - down**power)))
-    shade = _draw(count, 0.3, 1, device) + 0.3 * waves(count, 1, 6, device)
+    shade = uniform(digits, 0.3, 1) + 0.3 * waves(count, 1, 6, device)
     pattern = textures(digits, labels) / 255
-    shade = torch.where(_draw(count, 0, 1, device) < 0.3, pattern, shade)
+    shade = torch.where(uniform(digits, 0, 1) < 0.3, pattern, shade)
     return shape * shade.clamp(0.1, 1) * 255
 
 
 def columns(digits: Tensor, _: Tensor) -> Tensor:
     """One or two tall bars, too broad for a stroke, wider or narrower below: trousers, bottles."""
     count, device = len(digits), digits.device
-    line = torch.arange(28, device=device) - 13.5
-    x, y = line.view(1, 1, 1, 28), line.view(1, 1, 28, 1)
-    high = _draw(count, 9, 14.5, device)
-    lean = _draw(count, -0.15, 0.15, device)
-    half = _draw(count, 3.2, 6, device) * (1 + _draw(count, -0.4, 0.6, device) * y / 28)
+    x, y = pixel_coordinates(device)
+    high = uniform(digits, 9, 14.5)
+    lean = uniform(digits, -0.15, 0.15)
+    half = uniform(digits, 3.2, 6) * (1 + uniform(digits, -0.4, 0.6) * y / 28)
     across = (x - lean * y).abs()
     shape = torch.sigmoid(6 * (half - across)) * torch.sigmoid(6 * (high - y.abs()))
     # From some height on the legs part, more and more.
-    parted = y - _draw(count, -10, 14, device)
-    slit = _draw(count, -0.1, 0.15, device) * parted.clamp_min(0) + 0.5 * (parted > 0)
+    parted = y - uniform(digits, -10, 14)
+    slit = uniform(digits, -0.1, 0.15) * parted.clamp_min(0) + 0.5 * (parted > 0)
     shape = shape * torch.sigmoid(6 * (across - slit))
-    shade = _draw(count, 0.4, 1, device) + 0.25 * waves(count, 1, 6, device)
+    shade = uniform(digits, 0.4, 1) + 0.25 * waves(count, 1, 6, device)
     return shape * shade.clamp(0.15, 1) * 255
 
 
@@ -138,27 +133,21 @@ def pierced(digits: Tensor, labels: Tensor) -> Tensor:
     """Filled shapes with holes like strokes: straps, handles, windows."""
     shape = silhouettes(digits, labels)
     for _hole in range(3):
-        start, end = torch.rand(2, len(digits), 2, device=digits.device) * 24 + 2
+        start, end = torch.rand(2, len(digits), 1, 2, device=digits.device) * 24 + 2
         pen = torch.rand(len(digits), device=digits.device) * 2 + 0.7
-        shape = shape * (1 - segments(start, end, pen))
+        shape = shape * (1 - rasterize(start, end, pen))
     return shape
-
-
-def _draw(count: int, low: float, high: float, device: torch.device) -> Tensor:
-    """One number for each picture, (count, 1, 1, 1)."""
-    return low + (high - low) * torch.rand(count, 1, 1, 1, device=device)
 
 
 def textures(digits: Tensor, _: Tensor) -> Tensor:
     """Waves, stripes and grain over the whole picture."""
-    count, device = len(digits), digits.device
-    line = torch.arange(28, device=device) - 13.5
-    angle = torch.rand(count, 1, 1, 1, device=device) * torch.pi
-    pace = 0.2 + 1.8 * torch.rand(count, 1, 1, 1, device=device)
-    across = line.view(1, 1, 1, 28) * angle.cos() + line.view(1, 1, 28, 1) * angle.sin()
-    waves = torch.sin(pace * across + 6 * torch.rand(count, 1, 1, 1, device=device))
-    grain = torch.randn(count, 1, 28, 28, device=device)
-    kind = torch.rand(count, 1, 1, 1, device=device)
+    x, y = pixel_coordinates(digits.device)
+    angle = uniform(digits, 0, torch.pi)
+    pace = uniform(digits, 0.2, 2)
+    across = x * angle.cos() + y * angle.sin()
+    waves = torch.sin(pace * across + uniform(digits, 0, 6))
+    grain = torch.randn(len(digits), 1, 28, 28, device=digits.device)
+    kind = uniform(digits, 0, 1)
     return 128 + 100 * torch.where(kind < 0.6, waves, torch.where(kind < 0.8, grain, 0.3 * grain))
 
 

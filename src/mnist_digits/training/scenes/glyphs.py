@@ -73,8 +73,7 @@ def load_glyphs(digits: Digits, drawn: int, seed: int = 0) -> Glyphs:
     """The images as glyphs, followed by so many that are drawn (`handwriting`)."""
     import torch
 
-    from ..augmentation import stroke
-    from ..handwriting import distances, strokes
+    from ..handwriting import distances, rasterize, strokes
 
     images, labels = [digits.images[:, 0].numpy()], [digits.labels.numpy()]
     kept = [skeleton_distances(images[0])]
@@ -85,7 +84,7 @@ def load_glyphs(digits: Digits, drawn: int, seed: int = 0) -> Glyphs:
             start, end, pen = strokes(part)
             exact = distances(start, end, ZOOM)[:, 0] * ZOOM * UNIT
             kept.append(exact.clamp(0, 255).to(torch.uint8).numpy())
-            images.append((stroke(distances(start, end), pen)[:, 0] * 255).to(torch.uint8).numpy())
+            images.append((rasterize(start, end, pen)[:, 0] * 255).to(torch.uint8).numpy())
             labels.append(part.numpy())
     return Glyphs(*(np.concatenate(parts) for parts in (kept, images, labels)))
 

@@ -1,0 +1,33 @@
+"""From digits to a measured run: what `train`, a study and `make pretrained` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..data.dataset import Digits, split_validation
+from . import checkpoint
+from .evaluation import Evaluation
+from .loop import Run, train
+from .recipe import Recipe
+
+
+def split(digits: Digits, held_out: bool) -> tuple[Digits, Digits | None]:
+    """The training digits to learn from, and the validation slice if it is held out."""
+    return split_validation(digits) if held_out else (digits, None)
+
+
+def train_and_measure(
+    recipe: Recipe,
+    kept: Digits,
+    validation: Digits | None,
+    test: Digits,
+    resume: Run | None = None,
+    on_epoch: Callable[[Run], None] | None = None,
+) -> tuple[Run, Evaluation, Evaluation]:
+    """Train, then evaluate once: the run with its result, on the `kept` and the test digits.
+
+    Raises:
+        TrainingError: the loss or the weights became infinite.
+    """
+    run = train(recipe, kept, validation, resume=resume, on_epoch=on_epoch)
+    return run, *checkpoint.measure(run, kept, test)
