@@ -95,10 +95,11 @@ def read_pages(
         source: as `open_picture` takes it.
         single: whether there is exactly one digit on each page.
     """
-    read = reader.read_digit if single else reader.read
     for page in open_pages(source):
-        picture = page.picture
-        yield page, picture if isinstance(picture, PictureError) else read(picture)
+        if isinstance(page.picture, PictureError):
+            yield page, page.picture
+        else:
+            yield page, reader.read(page.picture, single)
 
 
 # What decodes a page, counted from 0.

@@ -108,20 +108,13 @@ class Found:
 
     def turned_back(self, turns: int, shape: tuple[int, ...]) -> Found:
         """As it lies in a picture (H, W) that was turned by quarters against the clock."""
-        wide, high = shape[1], shape[0]
-
-        def back(points: Floats) -> Floats:
-            x, y = points.T
-            sides = {1: (wide - y, x), 2: (wide - x, high - y), 3: (y, high - x)}[turns]
-            return np.stack(sides, axis=1)
-
         return replace(
             self,
-            size=(wide, high),
+            size=(shape[1], shape[0]),
             ink=np.rot90(self.ink, -turns),
-            middles=back(self.middles),
-            places=back(self.places),
-            votes=back(self.votes),
+            middles=turned_back(self.middles, turns, shape),
+            places=turned_back(self.places, turns, shape),
+            votes=turned_back(self.votes, turns, shape),
         )
 
     def owners(self) -> NDArray[np.int64]:
@@ -232,6 +225,18 @@ class Finder:
                 own = _own(seen, view, groups, start + place)
                 glyphs.append(_glyph(inks[place], seen, own, view))
         return glyphs
+
+
+def turned_back(points: NDArray[Any], turns: int, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Points (N, 2), x and y, of a picture (H, W) that was turned, in the picture as it was.
+
+    Args:
+        turns: by how many quarters against the clock it was turned, 1 to 3.
+    """
+    high, wide = shape[:2]
+    x, y = points.T
+    sides = {1: (wide - y, x), 2: (wide - x, high - y), 3: (y, high - x)}[turns]
+    return np.stack(sides, axis=1)
 
 
 def resized(pixels: Pixels, scale: float) -> Pixels:

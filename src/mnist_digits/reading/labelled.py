@@ -93,7 +93,6 @@ def read_labelled(
     """Read each; one that cannot be opened counts as wrong."""
     for picture in pictures:
         try:
-            read = reader.read_digit if single else reader.read
-            yield Outcome(picture, read(picture.path))
+            yield Outcome(picture, reader.read(picture.path, single))
         except PictureError:
             yield Outcome(picture, None)

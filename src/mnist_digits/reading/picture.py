@@ -20,7 +20,7 @@ from typing import BinaryIO, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from ..errors import PictureError
@@ -208,13 +208,10 @@ def decode(image: Image.Image) -> Picture:
         PictureError: it has too many; or whatever Pillow raises.
     """
     width, height = _load(image)
-    orientation = _orientation(image)
-    image = _eight_bits(image)
+    image = image.convert(_mode(image))
     if max(image.size) > WORKING_SIZE:
         image.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)
-    if orientation in TURNS:
-        image = image.transpose(TURNS[orientation])
-    if orientation > 4:
+    if _turn_upright(image):
         width, height = height, width
     return Picture(_opaque(image), width, height)
 
@@ -246,43 +243,32 @@ def _is_kept_whole(image: JpegImageFile) -> bool:
     return "progressive" in image.info or head[:3] != bytes([0, size, colours])
 
 
-# What the EXIF orientation of a photo asks for; from 5 on it lies on its side.
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+def _mode(image: Image.Image) -> str:
+    """What to convert an image to: F, RGBA or RGB."""
+    if image.mode[:1] in "IF":  # 16 or 32 bits a pixel, or floating point
+        return "F"
+    transparent = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+    return "RGBA" if transparent else "RGB"
 
 
-def _orientation(image: Image.Image) -> int:
-    """How the picture must be turned to stand upright; damaged EXIF data turns nothing."""
+def _turn_upright(image: Image.Image) -> bool:
+    """Turn an image as its EXIF data says; whether it lay on its side.
+
+    Damaged EXIF data turns nothing.
+    """
+    lay = False
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-        return orientation if orientation in TURNS else 1
+        lay = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+        ImageOps.exif_transpose(image, in_place=True)
     except Warning:  # of a program that raises them
         raise
     except Exception:  # whatever Pillow's parser meets in a damaged block
-        return 1
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """The image as RGB or RGBA."""
-    if image.mode[:1] in "IF":  # 16 or 32 bits a pixel, or floating point
-        # Reduced first: the arithmetic takes some 30 bytes a pixel.
-        image = image.convert("F")
-        image.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)
-        return Image.fromarray(_stretched(np.asarray(image, dtype=np.float64))).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        return image.convert("RGBA")
-    return image.convert("RGB")
+        pass
+    return lay
 
 
 def _stretched(values: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Brightness on any scale, brought to 0 to 255."""
+    """Brightness on any scale, brought to 0 to 255; takes some 30 bytes a pixel."""
     values = np.nan_to_num(values, posinf=0, neginf=0)
     low, high = values.min(), values.max()
     if low >= 0 and high <= 65535 and high > 255:
@@ -318,6 +304,8 @@ def _opaque(image: Image.Image) -> NDArray[np.uint8]:
     shape is only in the transparency. Where what is opaque has a ground of its own (a drawing
     with transparent corners), that ground fills the rest.
     """
+    if image.mode == "F":
+        return np.dstack([_stretched(np.asarray(image, np.float64))] * 3)
     pixels = np.asarray(image)
     if image.mode != "RGBA":
         return pixels

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import CheckpointError, PictureError
 from . import percentage
 from .drawing import only_piece
-from .finder import Box, Finder, Found, Glyph
+from .finder import Box, Finder, Found, Glyph, turned_back
 from .framing import FRAME, as_framed, frame
 from .layout import in_rows
 from .onnx_file import open_model
@@ -125,7 +124,8 @@ class Reading:
     def turned_back(self, turns: int, shape: tuple[int, ...]) -> Reading:
         """What was read in a picture (H, W) that was turned, with its places in the picture."""
         rows = [
-            [replace(d, box=turned_back(d.box, turns, shape)) for d in row] for row in self.rows
+            [replace(d, box=_box_turned_back(d.box, turns, shape)) for d in row]
+            for row in self.rows
         ]
         found = self.found and self.found.turned_back(turns, shape)
         return replace(self, rows=rows, found=found, turns=turns)
@@ -182,16 +182,29 @@ class Reader:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
             raise CheckpointError(f"{file} cannot be used to read ({reason}): {remedy}") from error
 
-    def read(self, source: Source) -> Reading:
+    def read(self, source: Source, single: bool = False) -> Reading:
         """Find and read the digits in a picture: a path, bytes, a PIL image or an array.
 
         Ink that looks like no digit at all is passed over; where it is as large as a digit, the
         reading is not sure. A page that lies on its side or upside down is turned.
 
+        Args:
+            single: whether the picture holds exactly one digit, as for `read_digit`.
+
         Raises:
             PictureError: it cannot be opened or is not a picture.
         """
-        return self._read(source, self._read_any_way_up)
+        picture = open_picture(source)
+        # What is framed as in MNIST, or surely a drawing of one digit, needs no search.
+        reading = self._read_framed(picture.pixels)
+        if reading is None:
+            drawn = self._drawn(picture.pixels)
+            if drawn and drawn.sure:
+                reading = Reading([[drawn]])
+            else:
+                search = self._read_one if single else self._read_any_way_up
+                reading = search(picture.pixels, drawn)
+        return reading.scaled(picture.reduction)
 
     def read_digit(self, source: Source) -> Reading:
         """Read a picture that holds exactly one digit; a blank one gives none.
@@ -199,17 +212,7 @@ class Reader:
         Raises:
             PictureError: it cannot be opened or is not a picture.
         """
-        return self._read(source, self._read_one)
-
-    def _read(self, source: Source, search: Callable[[Pixels, Digit | None], Reading]) -> Reading:
-        """A frame of MNIST as it is, and a drawing that is surely a digit; else what is found."""
-        picture = open_picture(source)
-        reading = self._read_framed(picture.pixels)
-        if reading is None:
-            drawn = self._drawn(picture.pixels)
-            sure = Reading([[drawn]]) if drawn and drawn.sure else None
-            reading = sure or search(picture.pixels, drawn)
-        return reading.scaled(picture.reduction)
+        return self.read(source, single=True)
 
     def _read_framed(self, pixels: Pixels) -> Reading | None:
         image = as_framed(pixels)
@@ -259,9 +262,7 @@ class Reader:
         turns = int(np.argmax([answers.max(axis=1).sum() for answers in ways]))
         if not turns:
             return reading
-        turned = (
-            self._read_rows(np.ascontiguousarray(np.rot90(pixels, turns))) if turns else reading
-        )
+        turned = self._read_rows(np.ascontiguousarray(np.rot90(pixels, turns)))
         if _clarity(turned) <= _clarity(reading) + 0.5:
             return reading
         return turned.turned_back(turns, pixels.shape[:2])
@@ -339,15 +340,10 @@ def _checked(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return frames.reshape(-1, 1, FRAME, FRAME)
 
 
-def turned_back(box: Box, turns: int, shape: tuple[int, ...]) -> Box:
+def _box_turned_back(box: Box, turns: int, shape: tuple[int, ...]) -> Box:
     """A box of a picture (H, W) that was turned by quarters against the clock, in the picture."""
-    high, wide = shape[:2]
-    x0, y0, x1, y1 = box
-    if turns == 1:
-        return wide - y1, x0, wide - y0, x1
-    if turns == 2:
-        return wide - x1, high - y1, wide - x0, high - y0
-    return y0, high - x1, y1, high - x0
+    corners = turned_back(np.reshape(box, (2, 2)), turns, shape)
+    return (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
 
 
 def _within(box: tuple[float, ...], other: tuple[float, ...]) -> bool:
