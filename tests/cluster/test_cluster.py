@@ -41,7 +41,7 @@ from mnist_digits import (
     train,
 )
 from mnist_digits.cluster.bulk import (
-    Shard,
+    Part,
     _counts,
     find_parts,
     pictures_of,
@@ -416,9 +416,17 @@ def test_a_part_of_a_tar_file_is_read_from_where_it_begins(
     *_, last = find_parts(str(file))
     expected = [*pictures_of(last)]
     content = bytearray(file.read_bytes())
-    content[: last.first] = b"\xff" * last.first  # what would be an error to read
+    content[: last.offset] = b"\xff" * last.offset  # what would be an error to read
     file.write_bytes(content)
     assert [*pictures_of(last)] == expected
+
+
+def test_a_part_is_described_as_ever() -> None:
+    """A reading that an earlier version began goes on."""
+    described = {"number": 3, "kind": "tar", "paths": ["a.tar"], "count": 9, "column": ""}
+    part = Part("tar", ["a.tar"], count=9, offset=512, number=3)
+    assert part.to_dict() == {**described, "first": 512}
+    assert Part("parquet", ["a"], row=70, column="x").to_dict()["first"] == 70
 
 
 def test_a_name_that_is_not_text_is_read(archive: Path, tmp_path: Path) -> None:
@@ -465,7 +473,7 @@ def test_a_reading_goes_on_with_the_same_model_only(
 def test_a_part_that_is_damaged_is_named(tmp_path: Path) -> None:
     (tmp_path / "part-000000.parquet").write_bytes(b"no Parquet")
     with pytest.raises(ClusterError, match=r"cannot read .*part-000000\.parquet .*: remove it"):
-        _counts(tmp_path, [Shard(0, "files", [])])
+        _counts(tmp_path, [Part("files", [])])
 
 
 @pytest.mark.usefixtures("no_ray")

@@ -1,13 +1,13 @@
-"""Many pictures, read side by side on Ray Data: folders, globs, Parquet and tar files.
+"""Read many pictures in parallel with Ray Data: folders, globs, Parquet and tar files.
 
     out/
-        _job.json             what is read; Parquet readers pass over names with _
-        part-000017.parquet   a row a picture: file, text, sure, digits, error
+        _job.json             what is read; Parquet readers skip names that begin with _
+        part-000017.parquet   a row for each picture: file, text, sure, digits, error
 
-The source is cut into parts. Each is read by one of Ray's processes, which holds no more of it than
-the rows of its answer, and writes the file of the part whole or not at all. So what is there can be
-used, a reading that was stopped goes on with the parts that are missing, and a part that is read
-twice, because a machine died, is counted once.
+The source is cut into parts. A Ray process reads a part picture by picture, keeps only the answers,
+and writes the part's file whole or not at all. So finished files can be used at once, a reading
+that was stopped goes on with the missing parts, and a part that is read twice because a machine
+died is counted once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import os
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -41,30 +41,39 @@ if TYPE_CHECKING:
 
     from ..reading.reader import Reader
 
-# Pictures of a part: some seconds of work, and some megabytes of answers.
+# Pictures in a part: some seconds of work, and some megabytes of answers.
 FILES, ROWS = 200, 4_000
 
 
 @dataclass(frozen=True)
-class Shard:
-    """Some pictures of a source: files, or so many rows or members.
+class Part:
+    """Some pictures of a source.
 
     Attributes:
         kind: files, parquet or tar.
-        first: the number of the first row; of a tar file, the byte where the first member begins.
-        column: of Parquet: the one with the images.
+        paths: the picture files, or the one Parquet or tar file.
+        count: how many rows or members to read; 0 for files.
+        row: Parquet: the index of the first row.
+        offset: tar: the byte at which the first member begins.
+        column: Parquet: the column with the images.
     """
 
-    number: int
     kind: str
     paths: list[str]
-    first: int = 0
     count: int = 0
+    row: int = 0
+    offset: int = 0
     column: str = ""
+    number: int = 0
 
     @property
     def name(self) -> str:
         return f"part-{self.number:06}.parquet"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The part in `_job.json`, where row and offset have always shared the name `first`."""
+        values = asdict(self)
+        return values | {"first": values.pop("row") + values.pop("offset")}
 
 
 def read_source(
@@ -77,27 +86,29 @@ def read_source(
 ) -> dict[str, int]:
     """Read all pictures of a source into Parquet files in a folder.
 
-    Both must be reached from every machine of a cluster by the same path.
+    On a cluster every machine must reach source and folder by the same path.
 
     Args:
         source: a folder, a glob, a Parquet file or a folder of them, or a tar file.
-        column: of Parquet, the one with the images: bytes of a file, or {bytes, path}; found by
-            its type where there is just one.
+        directory: the folder to write to; a reading that was stopped there goes on.
+        column: Parquet: the one with the images, if several have files' bytes or {bytes, path}.
+        model: an exported run; without one, the model that the package ships.
+        address: see `connected`.
 
     Returns:
-        How many pictures were read, and of these how many with an error.
+        `pictures`, the number of all, and `errors`, the number that could not be read.
 
     Raises:
-        ClusterError: there are no pictures, the folder is another job's, Ray is not there, or a
-            part cannot be read or written.
+        ClusterError: there are no pictures, the folder belongs to another job, Ray is not
+            installed or does not answer, or a part cannot be read or written.
         CheckpointError: the model cannot be used.
     """
     check_installed("pyarrow")
-    model = model.absolute() if model else None  # the processes of Ray are in other folders
+    model = model.absolute() if model else None  # Ray's processes run in other folders
     identity = {"path": str(model or ""), "sha256": _checksum(model)}
     parts = find_parts(source, column, directory)
-    job = {"read": source, "parts": [asdict(part) for part in parts], "model": identity}
-    begin(directory, job, resume=True)
+    described = [part.to_dict() for part in parts]
+    begin(directory, {"read": source, "parts": described, "model": identity}, resume=True)
     missing = [part for part in parts if not (directory / part.name).is_file()]
     if len(missing) < len(parts):
         tell(f"{len(parts) - len(missing)} of {len(parts)} parts are there already")
@@ -108,7 +119,10 @@ def read_source(
 
 
 def _checksum(model: Path | None) -> str:
-    """Of the model's file, once it is seen to be one: a path may come to hold another model."""
+    """The SHA-256 of the model's file, which is loaded first to check it.
+
+    The path alone does not identify a model: another may be saved there later.
+    """
     from ..reading.reader import MODEL, SHIPPED, Reader
 
     Reader.load(model, threads=1)
@@ -117,11 +131,11 @@ def _checksum(model: Path | None) -> str:
 
 
 def _read_parts(
-    parts: list[Shard], directory: Path, model: Path | None, tell: Callable[[str], None]
+    parts: list[Part], directory: Path, model: Path | None, tell: Callable[[str], None]
 ) -> None:
     import ray
 
-    # Progress is told here, a line a part; Ray's own would be drawn over it.
+    # A line is printed for each part; Ray's own progress bars would overwrite it.
     ray.data.DataContext.get_current().enable_progress_bars = False
     ray.data.DataContext.get_current().print_on_execution_start = False
     items = [work_on(part, directory, model) for part in parts]
@@ -148,19 +162,20 @@ def _stopped(reason: str) -> ClusterError:
     )
 
 
-def work_on(part: Shard, directory: Path, model: Path | None) -> dict[str, str]:
-    """What `read_batch` is told, as JSON: Ray's tables bear no file names that are not text."""
+def work_on(part: Part, directory: Path, model: Path | None) -> dict[str, str]:
+    """A row for `read_batch`, as JSON: Ray's tables refuse file names that are not valid text."""
     values = {"part": asdict(part), "directory": str(directory.absolute()), "model": model}
     return {"work": json.dumps(values, default=str)}
 
 
 def read_batch(batch: dict[str, Any]) -> dict[str, list[Any]]:
-    """In one of Ray's processes: read the part of a batch of one; gives its number of pictures.
+    """Read a part, in a Ray process; the batch is one row of `work_on`.
 
-    Or the error, whatever it is, as Ray would replace it by its own.
+    Returns the number of pictures and the error message, empty if there was none: an exception
+    would reach the caller as one of Ray's own.
     """
     work = json.loads(str(batch["work"][0]))
-    part, directory = Shard(**work["part"]), Path(work["directory"])
+    part, directory = Part(**work["part"]), Path(work["directory"])
     try:
         count = read_part(_reader(work["model"]), part, directory)
     except Exception as error:
@@ -170,7 +185,7 @@ def read_batch(batch: dict[str, Any]) -> dict[str, list[Any]]:
 
 @cache
 def _reader(model: str | None) -> Reader:
-    """One for each of Ray's processes, with one thread."""
+    """The process's own reader, on one thread."""
     import cv2
 
     from ..reading.reader import Reader
@@ -179,8 +194,8 @@ def _reader(model: str | None) -> Reader:
     return Reader.load(model, threads=1)
 
 
-def read_part(reader: Reader, part: Shard, directory: Path) -> int:
-    """Read the pictures of a part, and write its file; gives how many there are."""
+def read_part(reader: Reader, part: Part, directory: Path) -> int:
+    """Read the pictures of a part and write its file; returns the number of pictures."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -192,7 +207,7 @@ def read_part(reader: Reader, part: Shard, directory: Path) -> int:
 
 
 def schema() -> pa.Schema:
-    """Of the files that are written: the JSON of a picture; `error` is null where it was read."""
+    """The columns of the written files: those of `predict --json`, and `error`, null if none."""
     import pyarrow as pa
 
     digit = pa.struct({"digit": pa.int8(), "confidence": pa.float32(), "box": pa.list_(pa.int32())})
@@ -201,7 +216,7 @@ def schema() -> pa.Schema:
 
 
 def _row(reader: Reader, name: str, content: Source) -> dict[str, Any]:
-    # Parquet has text only: bytes of a name that are none are shown as \xff.
+    # Parquet holds valid text only: other bytes of a file name are written like \xff.
     name = os.fsencode(name).decode(errors="backslashreplace")
     try:
         return {"file": name, **reader.read(content).to_dict(), "error": None}
@@ -210,8 +225,8 @@ def _row(reader: Reader, name: str, content: Source) -> dict[str, Any]:
         return {"file": name, "text": None, "sure": None, "digits": None, "error": message}
 
 
-def pictures_of(part: Shard) -> Iterator[tuple[str, Source]]:
-    """The pictures of a part, one after the other: a name, and a path or bytes."""
+def pictures_of(part: Part) -> Iterator[tuple[str, Source]]:
+    """The pictures of a part, one after the other: (name, path or bytes)."""
     if part.kind == "files":
         for path in part.paths:
             yield path, Path(path)
@@ -221,9 +236,9 @@ def pictures_of(part: Shard) -> Iterator[tuple[str, Source]]:
         yield from _rows(part)
 
 
-def _members(part: Shard) -> Iterator[tuple[str, Source]]:
+def _members(part: Part) -> Iterator[tuple[str, Source]]:
     with open(part.paths[0], "rb") as file:
-        file.seek(part.first)
+        file.seek(part.offset)
         with tarfile.open(fileobj=file) as archive:
             for member in islice(filter(_is_picture, archive), part.count):
                 content = archive.extractfile(member)
@@ -234,65 +249,66 @@ def _is_picture(member: tarfile.TarInfo) -> bool:
     return member.isfile() and is_picture_name(Path(member.name))
 
 
-def _rows(part: Shard) -> Iterator[tuple[str, Source]]:
+def _rows(part: Part) -> Iterator[tuple[str, Source]]:
     from pyarrow import parquet
 
+    end = part.row + part.count
     with parquet.ParquetFile(part.paths[0]) as file:
-        count = file.num_row_groups
-        ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(count)])
-        skipped = int(np.searchsorted(ends, part.first, side="right"))
-        start = int(ends[skipped - 1]) if skipped else 0
-        batches = file.iter_batches(1000, range(skipped, count), [part.column])
-        for batch in batches:
-            low, high = part.first - start, part.first + part.count - start
-            if high <= 0:
+        groups = range(file.num_row_groups)
+        ends = np.cumsum([file.metadata.row_group(group).num_rows for group in groups])
+        skipped = int(np.searchsorted(ends, part.row, side="right"))
+        start = int(ends[skipped - 1]) if skipped else 0  # the row with which a batch begins
+        for batch in file.iter_batches(1000, groups[skipped:], [part.column]):
+            if start >= end:
                 return
-            wanted = batch.column(0)[max(0, low) : high]
-            for row, value in enumerate(wanted.to_pylist(), max(start, part.first)):
+            wanted = batch.column(0)[max(0, part.row - start) : end - start]
+            for row, value in enumerate(wanted.to_pylist(), max(start, part.row)):
                 content = value.get("bytes") if isinstance(value, dict) else value
                 yield f"{part.paths[0]}#{row}", content or b""
             start += len(batch)
 
 
-def find_parts(
-    source: str, column: str | None = None, directory: Path | None = None
-) -> list[Shard]:
+def find_parts(source: str, column: str | None = None, directory: Path | None = None) -> list[Part]:
     """Cut a source into parts.
 
     Args:
-        directory: the output's: what is there is no source, though it may lie in one.
+        directory: the folder that is written to; if it lies in the source, its files are left out.
 
     Raises:
         ClusterError: there is no such source, or no picture in it.
     """
-    path = Path(source)
-    if path.is_dir():
-        found = sorted(str(file.absolute()) for file in path.rglob("*") if file.is_file())
-    elif path.is_file():
-        found = [str(path.absolute())]
-    else:
-        found = sorted(str(Path(name).absolute()) for name in glob.glob(source, recursive=True))
-    if not found:
-        raise ClusterError(f"there is nothing at {source}: name a folder, a glob or a file")
-    if directory:
-        own = os.path.join(os.path.abspath(directory), "")
-        found = [name for name in found if not os.path.abspath(name).startswith(own)]
-    pictures = [name for name in found if is_picture_name(Path(name))]
-    parts = [
-        ("files", pictures[start : start + FILES], 0, 0, "")
-        for start in range(0, len(pictures), FILES)
-    ]
-    for name in found:
+    files = _files(source, directory)
+    pictures = [name for name in files if is_picture_name(Path(name))]
+    parts = [Part("files", pictures[i : i + FILES]) for i in range(0, len(pictures), FILES)]
+    for name in files:
         if name.endswith(".parquet"):
             parts += _parquet_parts(name, column)
         elif ".tar" in Path(name).suffixes or name.endswith(".tgz"):
             parts += _tar_parts(name)
     if not parts:
         raise ClusterError(f"there are no pictures in {source}: {', '.join(sorted(SUFFIXES))}")
-    return [Shard(number, *values) for number, values in enumerate(parts)]
+    return [replace(part, number=number) for number, part in enumerate(parts)]
 
 
-def _parquet_parts(name: str, column: str | None) -> list[tuple[str, list[str], int, int, str]]:
+def _files(source: str, directory: Path | None) -> list[str]:
+    """All files of a source, in order, by their absolute paths."""
+    path = Path(source)
+    if path.is_dir():
+        found = [file for file in path.rglob("*") if file.is_file()]
+    elif path.is_file():
+        found = [path]
+    else:
+        found = [Path(name) for name in glob.glob(source, recursive=True)]
+    if not found:
+        raise ClusterError(f"there is nothing at {source}: name a folder, a glob or a file")
+    names = sorted(str(file.absolute()) for file in found)
+    if directory:
+        own = os.path.join(os.path.abspath(directory), "")
+        names = [name for name in names if not os.path.abspath(name).startswith(own)]
+    return names
+
+
+def _parquet_parts(name: str, column: str | None) -> list[Part]:
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -310,8 +326,8 @@ def _parquet_parts(name: str, column: str | None) -> list[tuple[str, list[str], 
             f"with --column"
         )
     return [
-        ("parquet", [name], first, min(ROWS, count - first), chosen)
-        for first in range(0, count, ROWS)
+        Part("parquet", [name], count=min(ROWS, count - row), row=row, column=chosen)
+        for row in range(0, count, ROWS)
     ]
 
 
@@ -324,7 +340,7 @@ def _holds_images(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def _tar_parts(name: str) -> list[tuple[str, list[str], int, int, str]]:
+def _tar_parts(name: str) -> list[Part]:
     try:
         with tarfile.open(name) as archive:
             offsets = [member.offset for member in archive if _is_picture(member)]
@@ -332,15 +348,18 @@ def _tar_parts(name: str) -> list[tuple[str, list[str], int, int, str]]:
     except (OSError, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise ClusterError(f"{name} is not a tar file that can be read: {error}") from error
     if not name.endswith(".tar"):  # compressed: it can only be read from its start
-        return [("tar", [name], 0, len(offsets), "")] if offsets else []
+        return [Part("tar", [name], count=len(offsets))] if offsets else []
     return [
-        ("tar", [name], offsets[first], min(ROWS, len(offsets) - first), "")
-        for first in range(0, len(offsets), ROWS)
+        Part("tar", [name], count=min(ROWS, len(offsets) - i), offset=offsets[i])
+        for i in range(0, len(offsets), ROWS)
     ]
 
 
 def _check_end(archive: tarfile.TarFile) -> None:
-    """After the last member there are zeros only: a damaged header looks like the end, too."""
+    """Refuse an archive with more than zeros after its last member.
+
+    `tarfile` takes a damaged header for the end, and would leave out the members after it.
+    """
     rest = cast(IO[bytes], archive.fileobj)
     rest.seek(archive.offset)
     while block := rest.read(2**20):
@@ -348,7 +367,7 @@ def _check_end(archive: tarfile.TarFile) -> None:
             raise tarfile.ReadError(f"it is damaged after byte {archive.offset:,}")
 
 
-def _counts(directory: Path, parts: list[Shard]) -> dict[str, int]:
+def _counts(directory: Path, parts: list[Part]) -> dict[str, int]:
     import pyarrow as pa
     from pyarrow import parquet
 

@@ -1,7 +1,6 @@
-"""Ray, which carries many runs and many pictures: in this process, or on a cluster.
+"""What studies, sweeps and bulk readings share: Ray, a run in its own process, a job's folder.
 
-Without an address it starts on this machine and listens to this machine only. What it carries
-are `train` and `Reader`, unchanged: see `study.py`, `sweep.py` and `bulk.py`.
+Without an address Ray starts on this machine, and is reached from this machine only.
 """
 
 from __future__ import annotations
@@ -25,41 +24,32 @@ if TYPE_CHECKING:
     import torch
 
     from ..data.dataset import Digits
-    from ..training.loop import Run
 
-# Seconds that an address is given to answer.
+# Seconds to wait for an address to answer.
 PATIENCE = 10.0
-# Runs are small; by itself Ray would take a third of the memory.
+# Bytes. Runs are small; by default Ray would take a third of the memory.
 OBJECT_STORE = 256 * 2**20
-# What is in a job's folder beside its results; Parquet readers pass over names with _.
+# A job's description, in its folder; Parquet readers skip names that begin with _.
 JOB = "_job.json"
-# How often what was lost with its node, or failed, is tried again.
+# How often a run is tried again that failed, or was lost with its machine.
 RETRIES = 3
 
 
 @contextmanager
 def connected(address: str | None = None, cpus: int = 1, gpus: float = 0) -> Iterator[None]:
-    """Within it Ray is there: of the cluster at this address, or started here for so long.
+    """A context in which Ray runs: the cluster at an address, or one started here for as long.
 
     Args:
-        address: `host:port` of a cluster's head, or `auto` for the one that this machine is part
-            of; without one, Ray starts in this process, for all its cores.
+        address: `host:port` of a cluster's head, or `auto` for the cluster that this machine is
+            part of; without one, Ray starts in this process, with all its cores.
         cpus: cores of each run; some machine must have them, and the GPUs.
+        gpus: GPUs of each run; a fraction shares one.
 
     Raises:
-        ClusterError: Ray is not installed, nothing answers at the address, or no run fits there.
+        ClusterError: Ray is not installed, nothing answers at the address, or no machine has
+            enough cores and GPUs for a run.
     """
-    # All of these are read when Ray is imported.
-    if address is None:
-        # Takes the loopback address that it is given below: it would be reached from outside.
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-        # By itself Ray gives its workers a niceness of 15: beside other work on all cores they
-        # get so little time that a run seems to hang.
-        os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
-    # Reports nothing to anybody; Tune keeps its boxes to itself; no warning about GPUs.
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    _set_environment(here=address is None)
     check_installed("ray")
     import ray
 
@@ -81,8 +71,22 @@ def connected(address: str | None = None, cpus: int = 1, gpus: float = 0) -> Ite
         ray.shutdown()
 
 
+def _set_environment(here: bool) -> None:
+    """Set what Ray reads when it is imported."""
+    if here:
+        # Lets Ray take the loopback address: any other can be reached from outside.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        # By default Ray gives its workers a niceness of 15: beside other work on all cores they
+        # get so little time that a run seems to hang.
+        os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
+    # No usage reports, none of Tune's tables, no warning about GPUs.
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+
+
 def check_installed(package: str) -> None:
-    """Raises a ClusterError where a package of the extra `cluster` is missing."""
+    """Raise a ClusterError if a package of the extra `cluster` is missing."""
     try:
         import_module(package)
     except ImportError as error:
@@ -92,7 +96,7 @@ def check_installed(package: str) -> None:
 
 
 def _check_resources(nodes: list[dict[str, Any]], cpus: int, gpus: float) -> None:
-    """Refuse what Ray would wait for without an end, in case such a machine is added."""
+    """Refuse what no machine has: Ray would wait forever for one to be added."""
     for node in nodes:
         has = node["Resources"]
         if node["Alive"] and has.get("CPU", 0) >= cpus and has.get("GPU", 0) >= gpus:
@@ -103,7 +107,7 @@ def _check_resources(nodes: list[dict[str, Any]], cpus: int, gpus: float) -> Non
 
 
 def _check_address(address: str) -> None:
-    """Ask before Ray does, which waits for minutes."""
+    """Try to connect first: Ray itself would try for minutes."""
     if address == "auto":
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
@@ -119,16 +123,16 @@ def _check_address(address: str) -> None:
 
 @cache
 def digits() -> tuple[Digits, Digits]:
-    """The digits, read once in each process."""
+    """The training and the test digits, read once in each process."""
     from ..data.dataset import load_mnist
 
     return load_mnist()
 
 
 def prepare(threads: int, gpus: float) -> torch.device:
-    """Set a process up for a run: its threads, and its device, a GPU if it asked for one.
+    """Set this process's threads; returns the device: CUDA if the run was given a GPU.
 
-    The environment does not tell: where none was asked for, Ray leaves in it what it finds.
+    `CUDA_VISIBLE_DEVICES` does not tell: Ray leaves it as it is for runs without a GPU.
     """
     import torch
 
@@ -139,44 +143,40 @@ def prepare(threads: int, gpus: float) -> torch.device:
 
 
 def train_here(recipe: Recipe, held_out: bool, threads: int, gpus: float) -> dict[str, bytes]:
-    """One run, as `mnist-digits train` makes it, in a process of its own: its files by name.
-
-    Files, because the machine may share no folder with the one that asked.
+    """One run, as `mnist-digits train` makes it, in a process of its own.
 
     Args:
         held_out: train without the validation slice, and measure on it.
+
+    Returns:
+        The files that `checkpoint.save` writes, by name: the machine may share no folder with
+        the one that asked.
     """
-    from ..data.dataset import split_validation
     from ..training import checkpoint
-    from ..training import loop as training
+    from ..training.procedure import split, train_and_measure
 
     device = prepare(threads, gpus)
     train, test = (part.to(device) for part in digits())
-    kept, validation = split_validation(train) if held_out else (train, None)
-    run = training.train(recipe, kept, validation)
-    checkpoint.measure(run, kept, test)
-    return files_of(run)
-
-
-def files_of(run: Run) -> dict[str, bytes]:
-    """What `checkpoint.save` writes, by the names of the files."""
-    from ..training import checkpoint
-
+    run, _, _ = train_and_measure(recipe, *split(train, held_out), test)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint.save(run, Path(folder))
         return {file.name: file.read_bytes() for file in Path(folder).iterdir()}
 
 
 def begin(directory: Path, job: dict[str, Any], resume: bool) -> None:
-    """Make the folder of a job, or see that it is that of this one, begun before.
+    """Make the folder of a job, or check that the one there belongs to this job.
+
+    Args:
+        job: the description; an earlier one in the folder must be equal.
+        resume: whether to go on with what is there; otherwise it is refused.
 
     Raises:
-        ClusterError: the folder is another job's, or cannot be written.
+        ClusterError: the folder belongs to another job, or cannot be written.
     """
     file = directory / JOB
     text = json.dumps(job, indent=2, sort_keys=True) + "\n"
     try:
-        # Where nothing but the description is, none of it was done: the folder is still free.
+        # A folder with nothing but a description is free: none of that job was done.
         used = directory.exists() and any(path != file for path in directory.iterdir())
         if used and file.is_file():
             if not resume:
@@ -194,7 +194,7 @@ def begin(directory: Path, job: dict[str, Any], resume: bool) -> None:
 
 
 def write_json(file: Path, value: object) -> None:
-    """Write one of a job's results, whole or not at all.
+    """Write a result of a job, whole or not at all.
 
     Raises:
         ClusterError: it cannot be written.
@@ -206,11 +206,11 @@ def write_json(file: Path, value: object) -> None:
 
 
 def last_line(error: BaseException) -> str:
-    """What an error says, without the traceback that Ray puts before it."""
+    """The last line of an error's message: Ray puts a traceback before it."""
     return (str(error).strip() or type(error).__name__).splitlines()[-1]
 
 
 def as_dict(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as JSON has it, for a job's description."""
+    """The recipe as JSON values, for a job's description."""
     values: dict[str, Any] = json.loads(recipe.to_json())
     return values

@@ -1,15 +1,15 @@
-"""One recipe over many seeds, side by side: mean, deviation, interval, and comparison.
+"""A recipe trained with many seeds in parallel: mean, deviation, interval and comparison.
 
     study/
-        _job.json             what it is a study of
+        _job.json             recipes and settings
         runs/robust/seed-7/   a run, as `train` writes it
-        result.json           the figures
+        result.json           accuracies, mean, deviation, interval
 
-The members of an ensemble of three have the seeds 21, 22 and 23 in `seed-7`: no two ensembles of a
-study have one in common.
+In `seed-7` the members of an ensemble of three have the seeds 21, 22 and 23, so that no two
+ensembles of a study share a member.
 
-A run that is there is not made again: a study that was stopped goes on where it was. On this
-machine alone it needs no Ray.
+Finished runs are kept: a study that was stopped goes on with the missing ones. On this machine
+alone it needs no Ray.
 """
 
 from __future__ import annotations
@@ -36,16 +36,18 @@ from ..training.recipe import Recipe
 from .connection import RETRIES, as_dict, begin, connected, last_line, train_here, write_json
 
 RESULT = "result.json"
-# Sign flips are drawn, not counted out, where there are more than 2 to the power of this.
+# With more seeds than this, sign flips are drawn at random: 2^16 of them are quickly tried.
 COUNTED = 16
 
 
 @dataclass(frozen=True)
 class Study:
-    """The accuracies of a recipe, by seed, fractions of 1: on the validation slice or the test set.
+    """The runs of a recipe, by seed.
 
     Attributes:
-        failed: seeds whose runs ended with an error, and what it said.
+        accuracies: fractions of 1, on the validation slice or the test set.
+        seconds: training times.
+        failed: the error message of each run that ended with one.
     """
 
     recipe: Recipe
@@ -59,13 +61,13 @@ class Study:
 
     @property
     def deviation(self) -> float:
-        """Of the sample; 0 for a single run."""
+        """Standard deviation of the sample; 0 for a single run."""
         several = len(self.accuracies) > 1
         return statistics.stdev(self.accuracies.values()) if several else 0.0
 
     @property
     def interval(self) -> tuple[float, float]:
-        """In which the mean over all seeds lies with 95%, if accuracies are normal (Student)."""
+        """95% confidence interval of the mean, if accuracies are normally distributed."""
         count = len(self.accuracies)
         if count < 2:
             return 0.0, 1.0
@@ -73,7 +75,7 @@ class Study:
         return self.mean - reach, self.mean + reach
 
     def to_dict(self) -> dict[str, Any]:
-        """What JSON has of it."""
+        """The study as it stands in `result.json`."""
         return {
             "recipe": as_dict(self.recipe),
             "accuracies": {str(seed): value for seed, value in self.accuracies.items()},
@@ -86,10 +88,10 @@ class Study:
 
 
 def student(freedom: int) -> float:
-    """The 97.5% quantile of Student's distribution.
+    """The 97.5% quantile of Student's t-distribution, by degrees of freedom.
 
-    Abramowitz and Stegun, "Handbook of Mathematical Functions", 1964, 26.7.5; below five degrees of
-    freedom that is too rough, and the values are theirs, too.
+    By the expansion 26.7.5 of Abramowitz and Stegun, "Handbook of Mathematical Functions", 1964;
+    below five degrees, where it is too rough, by their table.
     """
     if freedom < 5:
         return (math.nan, 12.706, 4.303, 3.182, 2.776)[freedom]
@@ -104,11 +106,11 @@ def student(freedom: int) -> float:
 
 
 def permutation_test(differences: Sequence[float]) -> float:
-    """How probable it is that the mean differs so much from 0 by chance: p, two-sided.
+    """The two-sided p-value of the mean of N differences under random flips of their signs.
 
-    If there were no difference, each of them could as well have the other sign (Fisher, "The
-    Design of Experiments", 1935). All 2^N choices of signs are counted, or 100,000 drawn and the
-    one that was seen counted with them, so that p is never 0 (Phipson and Smyth, 2010).
+    Without a difference between the recipes either sign would be as likely (Fisher, "The Design
+    of Experiments", 1935). All 2^N sign choices are tried; for large N 100,000 random ones and
+    the observed one, so that p is never 0 (Phipson and Smyth, 2010).
     """
     values = np.asarray(differences)
     count = len(values)
@@ -122,7 +124,7 @@ def permutation_test(differences: Sequence[float]) -> float:
 
 
 def verdict(one: Study, other: Study) -> str:
-    """In words, whether the recipes differ, by the seeds that both have."""
+    """One sentence: whether the recipes differ, judged by the seeds that both have."""
     seeds = sorted(one.accuracies.keys() & other.accuracies.keys())
     if len(seeds) < 2:
         return "too few seeds to compare: take five at least"
@@ -148,17 +150,19 @@ def run_study(
     gpus: float = 0,
     tell: Callable[[str], None] = print,
 ) -> list[Study]:
-    """Train each recipe with each seed, those that are not there yet, and sum up.
+    """Train each recipe with each seed, unless that run is there already, and sum up.
 
     Args:
-        held_out: without the validation slice, and measured on it: to choose between recipes.
+        held_out: train without the validation slice and measure on it, to choose between recipes.
         address: of a Ray cluster, or `auto`; without one, processes of this machine.
         cpus: cores and threads of each run.
-        gpus: of each run; a fraction shares one. Ray hands them out, on this machine, too.
+        gpus: GPUs of each run; a fraction shares one. They need Ray, on this machine too.
+        tell: called with each line of progress.
 
     Raises:
-        ClusterError: the folder is another study's, Ray is needed and missing or does not answer,
-            no machine has so many cores, or no run of a recipe came to its end.
+        ClusterError: two recipes have the same name, the folder belongs to another study, Ray is
+            needed and missing or does not answer, no machine has so many cores, or every run of
+            a recipe failed.
         RecipeError: a seed is too large for an ensemble.
     """
     names = [recipe.name for recipe in recipes]
@@ -166,31 +170,47 @@ def run_study(
         raise ClusterError(
             f"two recipes are called {names[0]}: change `name` in one of their files"
         )
-    job = {"study": [as_dict(recipe) for recipe in recipes], "held_out": held_out, "cpus": cpus}
-    # Runs on a GPU are not those of a CPU, to the bit: they are not mixed.
-    job["gpus"] = gpus > 0
     wanted = [replace(recipe, seed=seed) for recipe in recipes for seed in seeds]
     for recipe in wanted:
-        independent(recipe)  # a seed that is too large is refused before anything begins
+        independent(recipe)  # refuses a seed that is too large, before anything begins
+    job = {"study": [as_dict(recipe) for recipe in recipes], "held_out": held_out, "cpus": cpus}
+    job["gpus"] = gpus > 0  # a GPU gives other weights than a CPU: they are not mixed
     begin(directory, job, resume=True)
-    missing = [recipe for recipe in wanted if not (_folder(directory, recipe) / RESULT).is_file()]
-    if len(missing) < len(wanted):
-        tell(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there already")
-    failed: dict[tuple[str, int], str] = {}
-    if missing:
-        for recipe, files in _trained(missing, held_out, cpus, gpus, address):
-            if isinstance(files, str):
-                failed[recipe.name, recipe.seed] = files
-            else:
-                _keep(_folder(directory, recipe), files)
-            tell(_line(directory, recipe, files, held_out))
+    failed = _train_missing(wanted, directory, held_out, cpus, gpus, address, tell)
     studies = [_sum_up(directory, recipe, seeds, held_out, failed) for recipe in recipes]
-    told = {study.recipe.name: study.to_dict() for study in studies}
-    write_json(directory / RESULT, told)
+    write_json(directory / RESULT, {study.recipe.name: study.to_dict() for study in studies})
     return studies
 
 
-# Each run as it comes to its end, with its files, or with what went wrong.
+def _train_missing(
+    wanted: Sequence[Recipe],
+    directory: Path,
+    held_out: bool,
+    cpus: int,
+    gpus: float,
+    address: str | None,
+    tell: Callable[[str], None],
+) -> dict[Recipe, str]:
+    """Train what is not there yet, writing each run when it ends; returns the errors by recipe."""
+    missing = [recipe for recipe in wanted if not (_folder(directory, recipe) / RESULT).is_file()]
+    if len(missing) < len(wanted):
+        tell(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there already")
+    failed: dict[Recipe, str] = {}
+    if not missing:
+        return failed
+    for recipe, files in _trained(missing, held_out, cpus, gpus, address):
+        start = f"{recipe.name:<12}  seed {recipe.seed:<5}"
+        if isinstance(files, str):
+            failed[recipe] = files
+            tell(f"{start}  failed: {files}")
+            continue
+        _keep(_folder(directory, recipe), files)
+        result = _result(directory, recipe)
+        tell(f"{start}  {_accuracy(result, held_out):.2%}  {result['training_seconds']:6.1f} s")
+    return failed
+
+
+# Each run when it ends: its files, or the error message.
 Trained: TypeAlias = Iterator[tuple[Recipe, dict[str, bytes] | str]]
 
 
@@ -205,7 +225,7 @@ def _trained(
 
 
 def _in_processes(recipes: Sequence[Recipe], held_out: bool, cpus: int) -> Trained:
-    """On this machine, each run in a process that has so many of its cores."""
+    """On this machine: each run in a process with `cpus` threads, as many at once as fit."""
     cores = os.cpu_count() or 1
     if cpus > cores:
         raise ClusterError(f"this machine has {cores} CPU cores: ask for fewer for a run")
@@ -224,10 +244,10 @@ def _in_processes(recipes: Sequence[Recipe], held_out: bool, cpus: int) -> Train
 
 
 def _end_with_parent() -> None:
-    """Leave Ctrl-C to the process that started this one, and end when it ends."""
+    """In a process of the pool: leave Ctrl-C to the parent, and end when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
-    assert parent  # as it is one of a pool
+    assert parent
 
     def watch() -> None:
         parent.join()
@@ -239,7 +259,7 @@ def _end_with_parent() -> None:
 def _on_ray(recipes: Sequence[Recipe], held_out: bool, cpus: int, gpus: float) -> Trained:
     import ray
 
-    # A node that dies takes its runs along: they are made again elsewhere.
+    # Runs that are lost with their machine are made again elsewhere.
     task = ray.remote(train_here).options(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
     waiting = {task.remote(independent(r), held_out, cpus, gpus): r for r in recipes}
     while waiting:
@@ -252,20 +272,21 @@ def _on_ray(recipes: Sequence[Recipe], held_out: bool, cpus: int, gpus: float) -
 
 
 def independent(recipe: Recipe) -> Recipe:
-    """As a study trains it: ensembles of neighbouring seeds would have members in common.
+    """The recipe as a study trains it: an ensemble's seed times its size.
 
-    Their accuracies would not be independent, which deviation, interval and comparison need.
+    Ensembles of neighbouring seeds would share members, so that their accuracies would not be
+    independent, as deviation, interval and comparison assume.
     """
     return replace(recipe, seed=recipe.seed * recipe.ensemble_size)
 
 
 def _folder(directory: Path, recipe: Recipe) -> Path:
-    # In a folder of their own, so that no name meets that of another file of the study.
+    # Below runs/, so that no recipe's name can be that of one of the study's files.
     return directory / "runs" / recipe.name / f"seed-{recipe.seed}"
 
 
 def _keep(folder: Path, files: dict[str, bytes]) -> None:
-    """Write a run's files, the result last: it says that the others are there."""
+    """Write a run's files, the result last: where it is, the run is complete."""
     try:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -273,14 +294,6 @@ def _keep(folder: Path, files: dict[str, bytes]) -> None:
             write_whole(folder / name, files[name])
     except OSError as error:
         raise ClusterError(f"cannot write the run to {folder}: {error.strerror}") from error
-
-
-def _line(directory: Path, recipe: Recipe, files: dict[str, bytes] | str, held_out: bool) -> str:
-    start = f"{recipe.name:<12}  seed {recipe.seed:<5}"
-    if isinstance(files, str):
-        return f"{start}  failed: {files}"
-    result = _result(directory, recipe)
-    return f"{start}  {_accuracy(result, held_out):.2%}  {result['training_seconds']:6.1f} s"
 
 
 def _result(directory: Path, recipe: Recipe) -> dict[str, Any]:
@@ -297,13 +310,14 @@ def _sum_up(
     recipe: Recipe,
     seeds: Sequence[int],
     held_out: bool,
-    failed: dict[tuple[str, int], str],
+    failed: dict[Recipe, str],
 ) -> Study:
-    wrong = {seed: failed[recipe.name, seed] for seed in seeds if (recipe.name, seed) in failed}
-    done = [seed for seed in seeds if seed not in wrong]
-    if not done:
-        raise ClusterError(f"no run of {recipe.name} came to its end: {next(iter(wrong.values()))}")
-    results = {seed: _result(directory, replace(recipe, seed=seed)) for seed in done}
+    runs = {seed: replace(recipe, seed=seed) for seed in seeds}
+    errors = {seed: failed[run] for seed, run in runs.items() if run in failed}
+    results = {s: _result(directory, run) for s, run in runs.items() if run not in failed}
+    if not results:
+        first = next(iter(errors.values()))
+        raise ClusterError(f"no run of {recipe.name} came to its end: {first}")
     accuracies = {seed: _accuracy(result, held_out) for seed, result in results.items()}
     seconds = [float(result["training_seconds"]) for result in results.values()]
-    return Study(recipe, accuracies, seconds, wrong)
+    return Study(recipe, accuracies, seconds, errors)

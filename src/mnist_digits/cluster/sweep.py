@@ -1,11 +1,11 @@
-"""A search for better recipes: many trials on Ray Tune, chosen by their validation accuracy.
+"""A hyperparameter search: many trials on Ray Tune, compared by their validation accuracy.
 
-Optuna proposes what to try, and trials that fall behind are stopped early (Li et al., "A System for
-Massively Parallel Hyperparameter Tuning", 2020). The test set is not looked at.
+Optuna proposes the values, and trials that fall behind are stopped early (Li et al., "A System for
+Massively Parallel Hyperparameter Tuning", 2020). The test set is not used.
 
     sweep/
         _job.json          recipe, search space, number of trials
-        trials/            what Ray Tune keeps: each trial's last epoch, to go on from
+        trials/            Ray Tune's state, with each trial's last epoch, to go on from
         leaderboard.json   every trial, the best first
         best.json          the best recipe, for `train --recipe`
         *.png              figures
@@ -38,7 +38,7 @@ from .connection import (
 if TYPE_CHECKING:
     from ..training.loop import Run
 
-# field: {low, high, log} or {choices}. What is worth a search in nearly every recipe.
+# field: {low, high, log} or {choices}. These matter in nearly every recipe.
 DEFAULT_SPACE: dict[str, dict[str, Any]] = {
     "learning_rate": {"low": 0.003, "high": 0.1, "log": True},
     "label_smoothing": {"low": 0.0, "high": 0.2},
@@ -51,10 +51,13 @@ METRIC = "validation_accuracy"
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of one choice of values: `accuracy` is None where it failed.
+    """One choice of values, and how well it did.
 
     Attributes:
-        epochs: of all members; fewer than `planned`, its recipe's, where it was stopped early.
+        accuracy: on the validation slice, a fraction of 1; None if the trial failed.
+        epochs: trained, of all members; fewer than `planned` if it was stopped early.
+        planned: the epochs of its recipe, of all members.
+        seconds: of training.
     """
 
     number: int
@@ -67,10 +70,11 @@ class Trial:
 
 
 def read_space(path: Path | None, recipe: Recipe) -> dict[str, dict[str, Any]]:
-    """The search space in a JSON file, or the default one; each field fits the recipe.
+    """The search space in a JSON file, or the default one, checked against the recipe.
 
     Raises:
-        ClusterError: there is no such file, a field that recipes lack, or nothing to vary.
+        ClusterError: the file cannot be read, has a field or a value that no recipe can have, or
+            nothing to vary.
     """
     try:
         space = json.loads(path.read_text()) if path else DEFAULT_SPACE
@@ -122,14 +126,20 @@ def run_sweep(
     gpus: float = 0,
     tell: Callable[[str], None] = print,
 ) -> list[Trial]:
-    """Try so many choices of values, and write the leaderboard; the best trial comes first.
+    """Run so many trials and write the leaderboard; returns the trials, the best first.
 
     Args:
         directory: on a cluster, one that all machines reach by the same path.
-        resume: go on with the sweep in the folder; what had begun goes on after its last epoch.
+        space: see `read_space`.
+        resume: go on with the sweep in the folder, each trial after its last finished epoch.
+        address: see `connected`.
+        cpus: cores and threads of each trial.
+        gpus: GPUs of each trial; a fraction shares one.
+        tell: called with a line for each trial that ends.
 
     Raises:
-        ClusterError: the folder is another sweep's, Ray is not there, or every trial failed.
+        ClusterError: the folder belongs to another job, Ray is not installed or does not answer,
+            or every trial failed.
         KeyboardInterrupt: it was stopped before all trials had ended.
     """
     if resume and not (directory / JOB).is_file():
@@ -142,10 +152,15 @@ def run_sweep(
             again = f"--name {directory.name} --resume"
             raise KeyboardInterrupt(f"; go on with the same command and {again}")
         found = [_trial(number, result, recipe) for number, result in enumerate(results)]
-    order = sorted(found, key=lambda trial: -(trial.accuracy or 0.0))
+    return _write_ranking(directory, recipe, found)
+
+
+def _write_ranking(directory: Path, recipe: Recipe, trials: list[Trial]) -> list[Trial]:
+    """Write `leaderboard.json` and `best.json`; returns the trials, the best first."""
+    order = sorted(trials, key=lambda trial: -(trial.accuracy or 0.0))
     if not order or order[0].accuracy is None:
         raise ClusterError(f"no trial came to an end: {order[0].error if order else 'none began'}")
-    # Under a name of its own, so that a study can compare it with what the sweep began with.
+    # Renamed, so that a study can compare it with the recipe that the sweep began with.
     best = replace(recipe, **(_values(order[0].values) | {"name": f"{recipe.name[:59]}-best"}))
     write_json(directory / "leaderboard.json", [dataclasses.asdict(trial) for trial in order])
     write_json(directory / "best.json", as_dict(best))
@@ -205,19 +220,19 @@ def _distribution(name: str, part: dict[str, Any]) -> Any:
 
     if "choices" in part:
         # Tuples, because Optuna compares choices by their hash.
-        several = [tuple(v) if isinstance(v, list) else v for v in part["choices"]]
-        return distributions.CategoricalDistribution(cast(Any, several))
-    # By the field, not by how its ends are written: a shift from 0 to 2 may be 0.7.
+        choices = [tuple(v) if isinstance(v, list) else v for v in part["choices"]]
+        return distributions.CategoricalDistribution(cast(Any, choices))
+    # The field's type decides, not that of the ends: a shift from 0 to 2 may be 0.7.
     whole = isinstance(getattr(FAST, name), int)
     kind = distributions.IntDistribution if whole else distributions.FloatDistribution
     return kind(part["low"], part["high"], log=bool(part.get("log", False)))
 
 
 def _scheduler(recipe: Recipe, space: dict[str, dict[str, Any]]) -> Any:
-    """Stops trials that fall behind, where the longest of them has three epochs at least.
+    """Stops trials that fall behind, if the longest of them has three epochs or more.
 
-    A trial is compared with those that came so far before it, when a third of the most epochs are
-    over, and each time that this number has doubled; it goes on if it is in the better half.
+    After a third of the longest trial's epochs, and each time that number has doubled, a trial is
+    compared with those that reached the same epoch before it: the worse half is stopped.
     """
     from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 
@@ -249,7 +264,7 @@ def _teller(tell: Callable[[str], None], trials: int) -> Any:
             self._tell(trials, trial, "failed")
 
         def _tell(self, all_trials: list[Any], trial: Any, outcome: str) -> None:
-            # Those that had ended before the sweep was resumed are among them.
+            # All trials, including those that ended before the sweep was resumed.
             done = 1 + sum(other.is_finished() for other in all_trials if other is not trial)
             epoch = trial.last_result.get("epoch", 0)
             shown = "  ".join(f"{name} {_shown(value)}" for name, value in trial.config.items())
@@ -267,7 +282,7 @@ def _values(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run_trial(recipe: Recipe, threads: int, gpus: float) -> None:
-    """Train in a process of Ray's, reporting and keeping every epoch; go on where one is kept."""
+    """Train in a Ray process, reporting and saving every epoch; go on from a saved one."""
     from ray import tune
 
     from ..data.dataset import split_validation
@@ -291,12 +306,12 @@ def _run_trial(recipe: Recipe, threads: int, gpus: float) -> None:
         kept, validation = (part.to(device) for part in split_validation(digits()[0]))
         training.train(recipe, kept, validation, resume=begun, on_epoch=on_epoch)
     except TrainingError as error:
-        # It would come out the same each time: an end with no accuracy, which is not tried again.
+        # It would fail each time: ended without an exception, which Tune would answer by a retry.
         tune.report({**reached, METRIC: 0.0, "error": str(error)})
 
 
 def _reached(run: Run | None) -> dict[str, Any]:
-    """What a trial reports of its last epoch."""
+    """What a trial reports after its last epoch."""
     if not (run and run.history):
         return {METRIC: 0.0, "epoch": 0, "spent": 0.0}
     last = run.history[-1]
@@ -304,9 +319,9 @@ def _reached(run: Run | None) -> dict[str, Any]:
 
 
 def _ended(directory: Path) -> int:
-    """How many trials have ended, by what Tune has kept.
+    """How many trials have ended, by the state that Tune saved.
 
-    Ctrl-C is for it an end like any other, and its results do not tell the trials that it cut off.
+    After Ctrl-C Tune returns results as usual, which do not show which trials it cut off.
     """
     from ray import tune
 
@@ -330,10 +345,10 @@ def _trial(number: int, result: Any, recipe: Recipe) -> Trial:
 
 
 def importance(trials: list[Trial], space: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """How much of the differences between the trials each field explains; the values sum to 1.
+    """The share of each field in the differences between the trials; the shares sum to 1.
 
-    Watanabe, Bansal and Hutter, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in
-    Arbitrary Subspaces", 2023, as Optuna has it; empty with fewer than four trials.
+    By Optuna's PED-ANOVA (Watanabe, Bansal and Hutter, "PED-ANOVA: Efficiently Quantifying
+    Hyperparameter Importance in Arbitrary Subspaces", 2023); empty with fewer than four trials.
     """
     import warnings
 
@@ -352,8 +367,6 @@ def importance(trials: list[Trial], space: dict[str, dict[str, Any]]) -> dict[st
             )
         )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it is called experimental
+        warnings.simplefilter("ignore")  # Optuna warns that it is experimental
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    total = sum(found.values()) or 1.0
-    return {name: value / total for name, value in found.items()}
+        return optuna.importance.get_param_importances(study, evaluator=evaluator)

@@ -1,4 +1,4 @@
-"""Open a page to draw digits on; serves it, and an HTTP interface, until Ctrl-C."""
+"""Serve a page to draw digits on, and an HTTP interface, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from .options import MODEL_HELP, Parser, whole
 def add_flags(command: Parser) -> None:
     command.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
     command.add_argument(
-        "--port", type=whole(0, 65_535), default=8000, help="0 takes a free one (8000)"
+        "--port",
+        type=whole(0, 65_535),
+        default=8000,
+        help="port to listen at; 0 takes a free one (8000)",
     )
     command.add_argument("--model", type=Path, help=MODEL_HELP)
     command.add_argument(
@@ -33,7 +36,7 @@ def execute(options: argparse.Namespace) -> None:
     from ..reading.reader import Reader
 
     socket = server.listen(options.host, options.port)
-    # One thread a picture: several are read at once.
+    # One thread for each picture: several are read at once.
     web = server.create_server(Reader.load(options.model, threads=1), options.host)
     host = f"[{options.host}]" if ":" in options.host else options.host
     address = f"http://{host}:{socket.getsockname()[1]}/"
@@ -42,6 +45,6 @@ def execute(options: argparse.Namespace) -> None:
         import threading
         import webbrowser
 
-        # Some browsers keep their caller waiting.
+        # In a thread: some browsers return only when they are closed.
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     web.run([socket])

@@ -1,8 +1,8 @@
-"""The command `mnist-digits`: a module for each subcommand, and what holds for all of them.
+"""The command `mnist-digits`: its subcommands, exit statuses and error messages.
 
-The module of a subcommand has a docstring, the line of help; `add_flags`, what it may be given;
-and `execute`, what it does. Torch and matplotlib are imported where they are needed: `--help`
-answers in a tenth of a second.
+Each subcommand is a module: the first line of its docstring is its help, `add_flags` declares its
+arguments, `execute` does the work. Modules import torch and matplotlib inside functions, so that
+`--help` takes a tenth of a second.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from importlib import import_module, metadata
 from ..errors import MnistDigitsError
 from .options import Parser
 
-# In the order in which --help tells of them.
+# In the order of --help.
 COMMANDS = (
     "train",
     "finder",
@@ -35,16 +35,18 @@ COMMANDS = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, 2 for bad input, 130 after Ctrl-C.
+    """Run the command.
 
-    1 if some of several pictures could not be read, or a run came out otherwise than before.
+    Returns:
+        The exit status: 0; 1 if a picture could not be read or `reproduce` found other weights;
+        2 for bad input; 130 after Ctrl-C.
     """
     warnings.formatwarning = lambda message, *_, **__: f"mnist-digits: warning: {message}\n"
     options = build_parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A file's name need not be text in any language; progress is to be seen in a pipe, too.
+        # File names may not be valid text; lines should appear at once in a pipe, too.
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
-    # Whatever is odd about a picture is either no matter or an error.
+    # What Pillow warns of either does not matter or ends in a PictureError.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         return int(options.execute(options) or 0)
@@ -56,10 +58,10 @@ def main(arguments: list[str] | None = None) -> int:
         if error.filename is not None:
             reason = f"cannot use {error.filename}: {error.strerror}"
         else:
-            # Of standard output, which has no name. Without this, Python would complain again
-            # when it closes it.
+            # Without a file name it was standard output. It is redirected, or Python would fail
+            # again when it closes it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if isinstance(error, BrokenPipeError):  # whoever reads it has seen enough (`| head`)
+            if isinstance(error, BrokenPipeError):  # the reader has ended, as in `| head`
                 return 1
             reason = f"cannot write the output: {error.strerror}"
         print(f"mnist-digits {options.command}: error: {reason}", file=sys.stderr)

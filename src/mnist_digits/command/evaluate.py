@@ -1,4 +1,4 @@
-"""Measure a saved run, or with --pictures how well labelled pictures are read."""
+"""Measure a run on MNIST, or with --pictures how well labelled pictures are read."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ def add_flags(command: Parser) -> None:
         "run",
         type=Path,
         nargs="?",
-        help="folder of a run, or its model.safetensors; for pictures, of an exported one "
-        "(the model that comes with the package)",
+        help="folder of a run, or its model.safetensors; with --pictures, an exported run "
+        "(the model that we ship)",
     )
     command.add_argument(
         "--output",
         type=Path,
-        help="folder for the figures (that of the run; with --pictures the current one)",
+        help="folder for the figures (the run's; with --pictures, the current folder)",
     )
     command.add_argument(
         "--pictures",
         type=Path,
-        help="folder of labelled pictures: a labels.csv with file,label, or a folder a label",
+        help="folder of labelled pictures: with a labels.csv of file,label, or a subfolder for "
+        "each label",
     )
-    command.add_argument("--single", action="store_true", help="each picture has just one digit")
+    command.add_argument("--single", action="store_true", help="each picture has exactly one digit")
     add_common_flags(command)
 
 

@@ -1,4 +1,4 @@
-"""Turn a run into an ONNX model, with its confidence calibrated, to read pictures with."""
+"""Export a run as ONNX, with calibrated confidence, to read pictures with."""
 
 from __future__ import annotations
 

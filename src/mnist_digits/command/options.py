@@ -1,7 +1,7 @@
-"""What subcommands have in common on the command line: the parser, types and shared flags.
+"""What the subcommands' command lines share: the parser, types of values, and flags.
 
-argparse: importing Typer, cyclopts or tyro takes 0.04 to 0.06 s more, of the tenth of a second that
-`--help` may take, and they put an error into a box of several lines.
+argparse, because Typer, cyclopts and tyro take 0.04 to 0.06 s longer to import, of the 0.1 s that
+`--help` may take, and print an error as a box of several lines.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..training.recipe import FinderRecipe, Recipe
 
@@ -20,7 +20,7 @@ ADDRESS_HELP = "host:port of a Ray cluster, or auto (Ray starts here)"
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
-    """The type of a whole number in [low, high]."""
+    """The argparse type of a whole number from low to high."""
 
     def parse(text: str) -> int:
         if not text.isdecimal() or not low <= int(text) <= high:
@@ -33,7 +33,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells what is wrong on one line, and where to read on."""
+    """Reports a mistake on one line that ends with a pointer to --help."""
 
     def error(self, message: str) -> NoReturn:
         """Print the line and exit with status 2."""
@@ -41,7 +41,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_recipe_flags(command: Parser, recipes: Mapping[str, Recipe | FinderRecipe]) -> None:
-    """A flag for each field of the recipes; only those given are in the parsed options."""
+    """Add a flag for each field of the recipes; the parsed options have only those given."""
     group = command.add_argument_group("recipe", "each choice of the run, with its defaults")
     one: Recipe | FinderRecipe = next(iter(recipes.values()))
     for field in dataclasses.fields(one):
@@ -70,8 +70,16 @@ def _shown(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+def recipe_changes(
+    options: argparse.Namespace, recipe: type[Recipe | FinderRecipe]
+) -> dict[str, Any]:
+    """The values of the recipe flags that were given, by field."""
+    fields = {field.name for field in dataclasses.fields(recipe)}
+    return {name: value for name, value in vars(options).items() if name in fields}
+
+
 def add_device_flags(command: Parser) -> None:
-    """Where to compute, and where the data are."""
+    """Add the flags for device, threads and data."""
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     command.add_argument("--threads", type=whole(1, 1024), help="CPU threads to use (all cores)")
     command.add_argument("--data", type=Path, help="folder of the MNIST files (the user's cache)")
@@ -81,7 +89,7 @@ def add_device_flags(command: Parser) -> None:
 
 
 def add_common_flags(command: Parser, figures: bool = True) -> None:
-    """Those of commands that train or evaluate a run."""
+    """Add the flags of commands that train or evaluate a run."""
     add_device_flags(command)
     if figures:
         command.add_argument(
@@ -94,7 +102,7 @@ def add_common_flags(command: Parser, figures: bool = True) -> None:
 
 
 def add_cluster_flags(command: Parser) -> None:
-    """Where Ray is, and what each run may take there."""
+    """Add the flags for Ray's address, and the cores and GPUs of each run."""
     command.add_argument("--address", help=ADDRESS_HELP)
     command.add_argument(
         "--cpus-per-run",
@@ -111,12 +119,12 @@ def add_cluster_flags(command: Parser) -> None:
 
 
 def gpus(text: str) -> float:
-    """The type of a number of GPUs: a fraction of one, or some."""
+    """The argparse type of a number of GPUs: a fraction of one, or a whole number."""
     try:
         number = float(text)
     except ValueError:
         number = -1.0
-    # Ray shares one, but gives no run one and a half. Neither inf nor nan passes.
+    # Ray can share one GPU but not give out one and a half. This refuses inf and nan, too.
     if not (0 <= number <= 1 or (number <= 1024 and number.is_integer() and number > 0)):
         raise argparse.ArgumentTypeError(
             f"must be a fraction from 0 to 1, or a whole number, not {text!r}"

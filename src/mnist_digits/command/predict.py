@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 def add_flags(command: Parser) -> None:
     command.add_argument("pictures", nargs="+", type=Path, help="files, folders, - for stdin")
     command.add_argument("--model", type=Path, help=MODEL_HELP)
-    command.add_argument("--single", action="store_true", help="each page has just one digit")
-    command.add_argument("--json", action="store_true", help="print a JSON object a page")
+    command.add_argument("--single", action="store_true", help="each page has exactly one digit")
+    command.add_argument("--json", action="store_true", help="print a JSON object for each page")
     command.add_argument(
         "--annotate",
         type=Path,
-        help="write a copy with boxes and answers here (a .png, or a folder for several)",
+        help="write a copy with boxes and answers here: a .png, or a folder for several",
     )
     command.add_argument("--threads", type=whole(1, 1024), help="CPU threads to use (all cores)")
 
@@ -62,7 +62,7 @@ def _pages(
 
 
 def _tell(file: Path, page: Page, reading: Reading | PictureError, as_json: bool) -> None:
-    """Print what was read on a page, or why it could not be."""
+    """Print what was read on a page, or why it could not be read."""
     several = page.pages > 1
     if isinstance(reading, PictureError):
         message = " ".join(str(reading).split())

@@ -1,15 +1,16 @@
-"""The two networks that the package ships: trained, calibrated, measured, exported.
+"""Train, calibrate, measure and export the two networks that the package ships.
 
     python -m mnist_digits.command.pretrained      (make pretrained)
 
-First the finder, on scenes with the training digits that are not held out; it goes on where it was
-stopped. Then, on what it finds, the network that reads: an ordinary run, in `models/digits`, with
-weights for PyTorch, ONNX to read with, and results. It is trained twice: without the validation
-slice, to fit temperature and thresholds on it, and on all 60,000 images, which is shipped with
-these. The test set is evaluated once, on the latter.
+First the finder, on scenes with training digits outside the validation slice; if it was stopped,
+it goes on. Then the classifier, on digits as that finder finds them: an ordinary run, saved to
+`models/digits` as PyTorch weights, ONNX and results. It is trained twice: once without the
+validation slice, on which temperature and thresholds are then fitted, and once on all 60,000
+images. The second is shipped, with the calibration of the first, and evaluated on the test set,
+once.
 
-Each of the two has a processor core of its own: on two cores that is sooner done than one after
-the other with two threads, and the weights do not depend on how many cores there are.
+The two trainings run in parallel, on a core each: on two cores that is faster than one after the
+other on two threads, and the weights do not depend on the number of cores.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,29 +28,32 @@ from ..reading.finder import FINDER
 from ..reading.reader import MODEL, SHIPPED
 from ..training import checkpoint
 from ..training.calibration import calibrate, calibrate_reading
+from ..training.evaluation import Evaluation
 from ..training.export import export_finder, export_run
-from ..training.finder_training import STATE, FinderRun, load_finder, save_finder, train_finder
+from ..training.finder_training import STATE, FinderRun, load_finder
 from ..training.loop import Run, train
+from ..training.procedure import train_and_measure
 from ..training.recipe import ROBUST, FinderRecipe
 from . import report
+from .finder import train_into
 
-# With 16 bits the steps take half as long on processors that have such arithmetic.
+# bfloat16 halves the time of a step on processors with such arithmetic.
 RECIPE = replace(ROBUST, precision="bfloat16")
-# Where the finder's training is kept: it takes the longest.
+# The finder's training takes longest: it is kept, to go on from.
 FINDER_RUN = Path("runs") / "finder"
 
 
 def main() -> None:
-    """Train all, print what came of it, and write the ONNX files into the package."""
+    """Train everything, print the results, and write the ONNX files into the package."""
     digits, test = load_mnist()
     _, validation = split_validation(digits)
     finder = _finder()
     export_finder(finder, FINDER)
     print(f"\nTraining twice, to calibrate and on all images\n\n           {report.EPOCH_HEADER}")
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        trial, run = pool.map(_train, ("calibrate", "all"))
+        to_calibrate, on_all = pool.submit(_train_to_calibrate), pool.submit(_train_on_all)
+    trial, (run, on_train, on_test) = to_calibrate.result(), on_all.result()
     calibration = calibrate(trial.model, RECIPE, validation)
-    on_train, on_test = checkpoint.measure(run, digits, test)
     print(f"\n{calibration}\n\n{report.accuracy_table(on_train, on_test)}")
     SHIPPED.mkdir(parents=True, exist_ok=True)
     checkpoint.save(run, SHIPPED)
@@ -66,34 +71,34 @@ def main() -> None:
 
 
 def _finder() -> FinderRun:
-    """The finder, trained to its end: begun, or gone on with."""
+    """The finder, trained to its end: a finished one, one that goes on, or a new one."""
     file = FINDER_RUN / STATE
     begun = load_finder(file) if file.exists() else None
     recipe = begun.recipe if begun else FinderRecipe()
     if begun and begun.steps == recipe.steps:
         return begun
     FINDER_RUN.mkdir(parents=True, exist_ok=True)
-    print(f"Training a finder on {recipe.scenes:,} scenes\n\n{report.FINDER_HEADER}")
-
-    def on_part(run: FinderRun) -> None:
-        save_finder(run, file)
-        print(report.finder_line(run), flush=True)
-
-    torch.set_num_threads(1)  # the other core makes scenes
+    torch.set_num_threads(1)  # the other core generates scenes
     kept, _ = split_validation(load_mnist()[0])
-    return train_finder(recipe, kept, begun, on_part=on_part)
+    return train_into(FINDER_RUN, recipe, kept, begun, torch.device("cpu"))
 
 
-def _train(part: str) -> Run:
-    """One of the two trainings, in a process of its own."""
+def _train_to_calibrate() -> Run:
+    """In a process of its own: train without the validation slice."""
     torch.set_num_threads(1)
-    digits, _ = load_mnist()
-    kept, validation = split_validation(digits) if part == "calibrate" else (digits, None)
+    kept, validation = split_validation(load_mnist()[0])
+    return train(RECIPE, kept, validation, on_epoch=partial(_tell, "calibrate"))
 
-    def tell(run: Run) -> None:
-        print(f"{part:<10} {report.epoch_line(run.history[-1])}", flush=True)
 
-    return train(RECIPE, kept, validation, on_epoch=tell)
+def _train_on_all() -> tuple[Run, Evaluation, Evaluation]:
+    """In a process of its own: train on all images and measure, so that its threads are saved."""
+    torch.set_num_threads(1)
+    digits, test = load_mnist()
+    return train_and_measure(RECIPE, digits, None, test, on_epoch=partial(_tell, "all"))
+
+
+def _tell(part: str, run: Run) -> None:
+    print(f"{part:<10} {report.epoch_line(run.history[-1])}", flush=True)
 
 
 if __name__ == "__main__":

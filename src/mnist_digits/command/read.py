@@ -11,7 +11,7 @@ from .options import ADDRESS_HELP, MODEL_HELP, Parser
 def add_flags(command: Parser) -> None:
     command.add_argument("source", help="a folder, a glob, a Parquet or a tar file")
     command.add_argument("--out", type=Path, required=True, help="folder for the Parquet files")
-    command.add_argument("--column", help="of Parquet: the one with the images (the only one)")
+    command.add_argument("--column", help="the Parquet column with the images (the only one)")
     command.add_argument("--model", type=Path, help=MODEL_HELP)
     command.add_argument("--address", help=ADDRESS_HELP)
 

@@ -41,9 +41,9 @@ def finder_line(run: FinderRun) -> str:
 
 
 def comparison_line(setting: str, runs: Sequence[Run]) -> str:
-    """A row under COMPARISON_HEADER: runs that differ in their seeds, with validation.
+    """A row under COMPARISON_HEADER: the mean over runs that differ only in their seeds.
 
-    Validation accuracy and time are means, the deviation is the sample's.
+    They need validation accuracies; the deviation is the sample's.
     """
     accuracies = [run.history[-1].validation_accuracy or 0.0 for run in runs]
     deviation = f"{statistics.stdev(accuracies):.2%}" if len(runs) > 1 else "-"
@@ -82,7 +82,7 @@ def digit_table(evaluation: Evaluation) -> str:
 
 
 def confusion_table(evaluation: Evaluation) -> str:
-    """Which digit is read as which."""
+    """The confusion matrix: labels down, predictions across."""
     lines = ["        read as", "label   " + "".join(f"{digit:>5}" for digit in range(10))]
     for digit, row in enumerate(evaluation.confusion.tolist()):
         lines.append(f"{digit:5}   " + "".join(f"{count or '.':>5}" for count in row))
@@ -90,7 +90,7 @@ def confusion_table(evaluation: Evaluation) -> str:
 
 
 def calibration_table(evaluation: Evaluation) -> str:
-    """How sure it is against how often it is right, a tenth of the digits a row."""
+    """Mean confidence against accuracy, in ten groups of equal size by confidence."""
     lines = ["confidence    right   digits"]
     for part in evaluation.calibration():
         lines.append(f"{part.confidence:10.3%}  {part.right / part.count:7.2%}  {part.count:7,}")
@@ -99,7 +99,7 @@ def calibration_table(evaluation: Evaluation) -> str:
 
 
 def run_table(run: Run) -> str:
-    """What a run was: its recipe, its results, and where it was trained."""
+    """A run's recipe, its results, and the versions that it was trained with."""
     result = {name: value for name, value in run.result.items() if name != "recipe"}
     versions = result.pop("versions", {})
     sections = [
@@ -111,7 +111,7 @@ def run_table(run: Run) -> str:
 
 
 def reproduction_text(outcome: Reproduction) -> str:
-    """Whether a run came out as before, and if not what was different."""
+    """Whether a run was reproduced, and if not, the recorded differences."""
     if outcome.identical:
         return "The weights are identical, bit for bit."
     reasons = outcome.reasons or [
@@ -127,7 +127,7 @@ def reproduction_text(outcome: Reproduction) -> str:
 
 
 def pictures_summary(outcomes: list[Outcome]) -> dict[str, Any]:
-    """How labelled pictures were read, in all and by kind; fractions of 1."""
+    """Counts of labelled pictures read right, in all and by kind; accuracies are fractions of 1."""
     kinds = dict.fromkeys(outcome.picture.kind for outcome in outcomes)
     groups = {kind: [o for o in outcomes if o.picture.kind == kind] for kind in kinds}
     return {**_counts(outcomes), "kinds": {kind: _counts(part) for kind, part in groups.items()}}
@@ -147,7 +147,7 @@ def _counts(outcomes: list[Outcome]) -> dict[str, Any]:
 
 
 def pictures_table(outcomes: list[Outcome]) -> str:
-    """How labelled pictures were read: a row in all, and one for each kind."""
+    """The same as a table: a row for all, and one for each kind."""
     summary = pictures_summary(outcomes)
     kinds = summary["kinds"]
     rows = [("all", summary), *(kinds.items() if len(kinds) > 1 else [])]
@@ -163,7 +163,7 @@ def pictures_table(outcomes: list[Outcome]) -> str:
 
 
 def leaderboard(trials: Sequence[Trial], most: int = 10) -> str:
-    """The best trials of a sweep: accuracy, epochs, time, and what they had."""
+    """The best trials of a sweep: accuracy, epochs, time and values."""
     lines = ["trial  validation  epochs     time  values"]
     for trial in trials[:most]:
         accuracy = "failed" if trial.accuracy is None else f"{trial.accuracy:.2%}"

@@ -1,4 +1,4 @@
-"""Train a run again by its recipe, and tell whether the weights are the very same."""
+"""Train a run again by its recipe, and check that the weights are identical."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Show pictures of digits as the finder is trained on: a contact sheet."""
+"""Write a contact sheet of scenes like those that the finder is trained on."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from .options import Parser, whole
 
 
 def add_flags(command: Parser) -> None:
-    command.add_argument("--output", type=Path, default=Path("scenes.png"), help="(scenes.png)")
+    command.add_argument(
+        "--output", type=Path, default=Path("scenes.png"), help="file to write (scenes.png)"
+    )
     command.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="of the scenes (0)")
     command.add_argument("--layout", help="one, rows, table, scattered, window or none (any)")
     command.add_argument(
-        "--features", nargs="*", help="such as boxed, ruled, shadow, and no others (any)"
+        "--features", nargs="*", help="only these, such as boxed, ruled or shadow (any)"
     )
     command.add_argument("--truth", action="store_true", help="colour the ink of each digit")
     command.add_argument("--data", type=Path, help="folder of the MNIST files (the user's cache)")

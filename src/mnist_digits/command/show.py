@@ -1,4 +1,4 @@
-"""Tell what a run was: its recipe, its results, its versions."""
+"""Print the recipe, the results and the versions of a run."""
 
 from __future__ import annotations
 

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def recipe_of(recipe: str) -> Recipe:
-    """The recipe of this name, or in this JSON file."""
+    """The recipe with this name, or in this JSON file.
+
+    Raises:
+        RecipeError: there is none, or the file holds something else.
+    """
     if not recipe.endswith(".json"):
         return named(recipe)
     try:
@@ -28,7 +32,7 @@ def recipe_of(recipe: str) -> Recipe:
 
 
 def prepare(options: argparse.Namespace) -> torch.device:
-    """Take so many threads; gives the device to train on."""
+    """Set the number of threads; returns the device to compute on."""
     import torch
 
     from ..training.loop import pick_device
@@ -39,7 +43,7 @@ def prepare(options: argparse.Namespace) -> torch.device:
 
 
 def load_data(options: argparse.Namespace, device: torch.device | str) -> tuple[Digits, Digits]:
-    """The training and the test digits, on the device."""
+    """The training and the test digits, moved to the device."""
     from ..data.dataset import load_mnist
 
     train, test = load_mnist(options.data, options.download)
@@ -47,10 +51,10 @@ def load_data(options: argparse.Namespace, device: torch.device | str) -> tuple[
 
 
 def finished(path: Path) -> Run:
-    """The run in this place.
+    """The finished run at a path.
 
     Raises:
-        CheckpointError: there is none, or it has not come to its end.
+        CheckpointError: there is none, or it is not finished.
     """
     from ..training import checkpoint
 
@@ -61,10 +65,10 @@ def finished(path: Path) -> Run:
 
 
 def trained_on(run: Run, digits: Digits) -> Digits:
-    """Those of the training digits that the run has learned from."""
-    from ..data.dataset import split_validation
+    """Those of the training digits that the run was trained on."""
+    from ..training.procedure import split
 
-    return split_validation(digits)[0] if run.held_out else digits
+    return split(digits, run.held_out)[0]
 
 
 def write_figures(run: Run, test: Digits, on_test: Evaluation, directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""Train a recipe with many seeds, side by side: mean, deviation, comparison."""
+"""Train a recipe with many seeds in parallel: mean, deviation, comparison."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ def add_flags(command: Parser) -> None:
         "--seeds",
         type=_seeds,
         default=list(range(10)),
-        help="seeds, such as 0-29 or 0,3,7 (0-9); an ensemble of three has three times the seed",
+        help="seeds, such as 0-29 or 0,3,7 (0-9); an ensemble of three trains with three times "
+        "the seed",
     )
-    command.add_argument("--against", metavar="RECIPE", help="another one, to compare with")
+    command.add_argument("--against", metavar="RECIPE", help="another recipe, to compare with")
     command.add_argument(
         "--validation", action="store_true", help="hold out the validation slice, and measure on it"
     )
-    command.add_argument("--name", help="of the folder, studies/NAME (the recipes)")
+    command.add_argument("--name", help="name of the folder, studies/NAME (the recipes)")
     add_cluster_flags(command)
 
 
@@ -59,7 +60,7 @@ def _seeds(text: str) -> list[int]:
         ranges = [range(int(low), int(high or low) + 1) for low, _, high in parts]
     except ValueError:
         ranges = []
-    # Bounded before they are written out: there are four billion.
+    # Checked before the list is made: 0-4294967295 would not fit into memory.
     if sum(max(0, part.stop - part.start) for part in ranges) > MOST_SEEDS:
         raise argparse.ArgumentTypeError(f"must be {MOST_SEEDS:,} seeds at most, not {text}")
     seeds = [seed for part in ranges for seed in part]

@@ -1,4 +1,4 @@
-"""Search for better values of a recipe's fields, many trials at a time (Ray Tune)."""
+"""Search for better hyperparameters, many trials in parallel (Ray Tune)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def add_flags(command: Parser) -> None:
     command.add_argument(
         "--trials", type=whole(1, 1_000_000), default=16, help="number of trials (16)"
     )
-    command.add_argument("--search", type=Path, help="search space, a JSON file (a default one)")
-    command.add_argument("--name", help="of the folder, sweeps/NAME (time and recipe)")
+    command.add_argument("--search", type=Path, help="search space, a JSON file (a default space)")
+    command.add_argument("--name", help="name of the folder, sweeps/NAME (time and recipe)")
     command.add_argument("--resume", action="store_true", help="go on with the sweep of this name")
     add_cluster_flags(command)
 

@@ -6,20 +6,17 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ..errors import RecipeError, TrainingError, UsageError
 from ..training.recipe import RECIPES, Recipe
-from .options import Parser, add_common_flags, add_recipe_flags, whole
+from .options import Parser, add_common_flags, add_recipe_flags, recipe_changes, whole
 from .steps import load_data, prepare, recipe_of, write_figures
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ..data.dataset import Digits
     from ..training.loop import Run
 
 
@@ -37,20 +34,20 @@ def add_flags(command: Parser) -> None:
     command.add_argument(
         "--deterministic",
         action="store_true",
-        help="the same weights bit for bit each time on a GPU, too, if slower",
+        help="the same weights, bit for bit, each time on a GPU too; slower",
     )
     command.add_argument(
         "--resume",
         type=Path,
         metavar="RUN",
-        help="go on with a run that was stopped, as if it had not been",
+        help="go on with a run that was stopped; it ends with the same weights",
     )
     command.add_argument(
         "--checkpoint-every",
         type=whole(1, 1024),
         default=1,
         metavar="N",
-        help="save what a run can be resumed from after every N epochs (1)",
+        help="save what the run can be resumed from after every N epochs (1)",
     )
     command.add_argument("--output", type=Path, help="folder of the run (runs/<time>-<recipe>)")
     command.add_argument("--example", type=Path, help="also write the sample predictions here")
@@ -60,27 +57,19 @@ def add_flags(command: Parser) -> None:
 def execute(options: argparse.Namespace) -> None:
     if options.example and not options.example.parent.is_dir():
         raise UsageError(f"there is no folder {options.example.parent} for the example")
-    recipe = _recipe(options)
+    recipe, begun = _begin(options)
 
     import torch
 
-    from ..data.dataset import split_validation
     from ..training import checkpoint
-    from ..training.loop import use_deterministic_operations
+    from ..training.procedure import split, train_and_measure
     from . import report
 
-    # With --json, standard output is for the one object.
+    # With --json, standard output has nothing but the one object.
     table = sys.stderr if options.json else sys.stdout
-    begun = checkpoint.load_unfinished(options.resume) if options.resume else None
-    if begun:
-        recipe = begun.recipe
-        _as_begun(options, begun.state)
     device = prepare(options)
-    if options.deterministic:
-        use_deterministic_operations()
     digits, test = load_data(options, device)
-    held_out = begun.held_out if begun else options.validation
-    kept, validation = split_validation(digits) if held_out else (digits, None)
+    kept, validation = split(digits, begun.held_out if begun else options.validation)
     directory = options.resume or checkpoint.new_directory(recipe, options.output)
     print(
         f"{'Going on with' if begun else 'Training'} {recipe.name} on {len(kept):,} images, "
@@ -88,8 +77,8 @@ def execute(options: argparse.Namespace) -> None:
         file=table,
     )
     on_epoch = _saver(directory, options.checkpoint_every, table)
-    run = _train_into(directory, recipe, kept, validation, begun, on_epoch)
-    on_train, on_test = checkpoint.measure(run, kept, test)
+    with _tidied(directory):
+        run, on_train, on_test = train_and_measure(recipe, kept, validation, test, begun, on_epoch)
     checkpoint.save(run, directory)
     print(f"\n{report.accuracy_table(on_train, on_test)}", file=table)
     if options.figures:
@@ -103,20 +92,29 @@ def execute(options: argparse.Namespace) -> None:
         print(json.dumps(run.result))
 
 
-def _as_begun(options: argparse.Namespace, state: dict[str, Tensor]) -> None:
-    """Choose what the bits depend on as it was before, but what the flags say."""
+def _begin(options: argparse.Namespace) -> tuple[Recipe, Run | None]:
+    """The recipe and, with --resume, the run to go on with, whose settings hold unless flags do."""
+    recipe = _recipe(options)
+
+    from ..training import checkpoint
+    from ..training.loop import use_deterministic_operations
     from ..training.state import DEVICES
 
-    options.threads = options.threads or int(state["threads"].clamp(1, 1024))
-    options.deterministic = options.deterministic or bool(state["deterministic"])
-    if options.device == "auto":
-        options.device = DEVICES[int(state["device"].clamp(0, len(DEVICES) - 1))]
+    begun = checkpoint.load_unfinished(options.resume) if options.resume else None
+    if begun:
+        state = begun.state
+        options.threads = options.threads or int(state["threads"].clamp(1, 1024))
+        options.deterministic = options.deterministic or bool(state["deterministic"])
+        if options.device == "auto":
+            options.device = DEVICES[int(state["device"].clamp(0, len(DEVICES) - 1))]
+    if options.deterministic:
+        use_deterministic_operations()
+    return begun.recipe if begun else recipe, begun
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
     """The named recipe with the changes of the flags."""
-    fields = {field.name for field in dataclasses.fields(Recipe)}
-    changes = {name: value for name, value in vars(options).items() if name in fields}
+    changes = recipe_changes(options, Recipe)
     if options.resume and (
         options.recipe or options.recipe_file or changes or options.output or options.validation
     ):
@@ -131,7 +129,7 @@ def _recipe(options: argparse.Namespace) -> Recipe:
 
 
 def _saver(directory: Path, every: int, table: TextIO) -> Callable[[Run], None]:
-    """What is done after each epoch: a line is printed, and each `every`th one is saved."""
+    """For `on_epoch`: print each epoch's line, and save after each `every`th."""
     from ..training import checkpoint
     from . import report
 
@@ -143,27 +141,20 @@ def _saver(directory: Path, every: int, table: TextIO) -> Callable[[Run], None]:
     return on_epoch
 
 
-def _train_into(
-    directory: Path,
-    recipe: Recipe,
-    kept: Digits,
-    validation: Digits | None,
-    begun: Run | None,
-    on_epoch: Callable[[Run], None],
-) -> Run:
-    """Train, saving and reporting every epoch; a folder that nothing was saved to is removed."""
+@contextmanager
+def _tidied(directory: Path) -> Iterator[None]:
+    """If training fails, remove the folder if it is still empty, and say what to do next."""
     from ..training import checkpoint
-    from ..training import loop as training
 
     try:
-        return training.train(recipe, kept, validation, resume=begun, on_epoch=on_epoch)
+        yield
     except BaseException as error:
-        # What kept it from being written may keep it from being removed.
+        # Not empty, or a disk that takes no changes: then it stays.
         with suppress(OSError):
             directory.rmdir()
         if isinstance(error, KeyboardInterrupt) and (directory / checkpoint.TRAINING).exists():
             error.args = (f"; go on with: mnist-digits train --resume {directory}",)
-        # What torch says on a CPU and on a GPU.
+        # torch raises a plain RuntimeError, on CPUs and GPUs.
         if isinstance(error, RuntimeError) and "memory" in str(error):
             raise TrainingError(
                 "there is not enough memory: choose a smaller --batch-size, or smaller --widths"
