@@ -1,4 +1,4 @@
-"""How fast the page and the HTTP interface answer, and what they bear; writes SERVING.md.
+"""How fast the page and the HTTP interface answer, and under what abuse; writes SERVING.md.
 
     python benchmarks/serving.py            # about half an hour
     python benchmarks/serving.py --quick    # does it work? a minute, writes nothing
@@ -23,10 +23,11 @@ import sys
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import chain, cycle, islice
 from pathlib import Path
 
 import cv2
@@ -35,7 +36,8 @@ import psutil
 from PIL import Image
 from tables import machine
 
-from mnist_digits.web.server import MAXIMUM_BODY, STATIC
+from mnist_digits.web.limits import MAXIMUM_BODY
+from mnist_digits.web.server import STATIC
 
 HERE = Path(__file__).parent
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
@@ -61,7 +63,7 @@ QUICK = Amount(1, 30, 3, 32, 200, 20, 10, 200, 500)
 
 @dataclass
 class Outcome:
-    """What came of requests: seconds that each took, and how often each status came.
+    """The seconds that each request took, and how often each status came.
 
     Status 0 is a connection that was closed without an answer.
     """
@@ -111,7 +113,7 @@ def request(body: bytes, path: str = "/api/read", kind: str = "image/png") -> by
 
 
 async def ask(port: int, requests: Iterator[bytes], until: float, outcome: Outcome) -> None:
-    """One client after another's answer, until there are no more requests or it is time."""
+    """One client: a request after each answer, until there are no more or the time is over."""
     reader = writer = None
     for content in requests:
         start = time.perf_counter()
@@ -139,11 +141,14 @@ async def answer(reader: asyncio.StreamReader) -> int:
 
 
 def load(port: int, bodies: list[bytes], clients: int, count: int, seconds: float) -> Outcome:
-    """Ask with so many connections at once, in all `count` times, but no longer than that."""
-    outcome = Outcome()
-    wheel = [request(body) for body in bodies]
-    requests = (wheel[n % len(wheel)] for n in range(count))
-    until = time.perf_counter() + seconds
+    """Send the bodies in turn, `count` requests in all, for so many seconds at most."""
+    requests = [request(body) for body in bodies]
+    return ask_all(port, islice(cycle(requests), count), clients, seconds)
+
+
+def ask_all(port: int, requests: Iterator[bytes], clients: int, seconds: float) -> Outcome:
+    """Send requests over so many connections at once, for so many seconds at most."""
+    outcome, until = Outcome(), time.perf_counter() + seconds
 
     async def all_of_them() -> None:
         await asyncio.gather(*(ask(port, requests, until, outcome) for _ in range(clients)))
@@ -226,13 +231,13 @@ def mutated(count: int) -> Iterator[bytes]:
             whole.append(file.getvalue())
     for n in range(count):
         content = bytearray(whole[n % len(whole)])
-        for place in random.integers(0, len(content), random.integers(1, 9)):
-            content[place] = random.integers(256)
+        for index in random.integers(0, len(content), random.integers(1, 9)):
+            content[index] = random.integers(256)
         if n % 5 == 0:
             del content[random.integers(len(content)) :]
         if n % 7 == 0:
-            place = int(random.integers(len(content) + 1))
-            content[place:place] = random.bytes(int(random.integers(1, 50)))
+            index = int(random.integers(len(content) + 1))
+            content[index:index] = random.bytes(int(random.integers(1, 50)))
         yield request(bytes(content))
 
 
@@ -249,15 +254,9 @@ def send(port: int, *pieces: bytes, close: bool = False) -> int:
     return 0
 
 
-def several(port: int, requests: list[bytes], clients: int) -> Counter[int]:
-    """Ask all of these, with so many connections at once."""
-    outcome, rest, until = Outcome(), iter(requests), time.perf_counter() + 600
-
-    async def all_of_them() -> None:
-        await asyncio.gather(*(ask(port, rest, until, outcome) for _ in range(clients)))
-
-    asyncio.run(all_of_them())
-    return outcome.statuses
+def several(port: int, requests: Iterable[bytes], clients: int) -> Counter[int]:
+    """Send all of these requests over so many connections at once; how often each status came."""
+    return ask_all(port, iter(requests), clients, 600).statuses
 
 
 def stalled(port: int, contents: list[bytes]) -> Counter[int]:
@@ -294,9 +293,7 @@ def abuse(port: int, amount: Amount) -> dict[str, Callable[[], Counter[int]]]:
     large = [request(bytes(MAXIMUM_BODY + 1))] * 4
     crowd = [request(drawings()[n % 10]) for n in range(amount.crowd)]
     return {
-        f"{amount.mutated:,} mutated images": lambda: several(
-            port, list(mutated(amount.mutated)), 8
-        ),
+        f"{amount.mutated:,} mutated images": lambda: several(port, mutated(amount.mutated), 8),
         "10 decompression bombs": lambda: several(port, bombs, 4),
         "bodies over the limit, told": lambda: several(port, large, 2),
         "bodies over the limit, not told": lambda: Counter(
@@ -331,38 +328,44 @@ def endure(port: int, process: psutil.Process, amount: Amount) -> list[str]:
 # --- The report ---------------------------------------------------------------------------
 
 
-def measure(amount: Amount) -> str:
-    """Everything in turn; the text of SERVING.md."""
-    rows = []
-
-    def tell(what: str, value: str) -> None:
-        rows.append(f"| {what} | {value} |")
-        print(rows[-1], flush=True)
-
+def one_client(amount: Amount) -> Iterator[tuple[str, str]]:
+    """How soon the server answers who is alone."""
     starts = [seconds_to_start() for _ in range(amount.starts)]
-    tell("start of the server to its first answer, median", f"{statistics.median(starts):.2f} s")
+    yield "start of the server to its first answer, median", f"{statistics.median(starts):.2f} s"
     bodies = drawings()
-    with serving() as (port, process):
+    with serving() as (port, _):
         load(port, bodies, 1, 20, 30)
-        alone = load(port, bodies, 1, amount.alone, 120)
-        tell("`POST /api/read`, 280 × 280 pixels, one client: p50", f"{alone.quantile(0.5):.1f} ms")
-        times = stroke_to_answer(port, amount.strokes)
-        if times:
+        p50 = load(port, bodies, 1, amount.alone, 120).quantile(0.5)
+        yield "`POST /api/read`, 280 × 280 pixels, one client: p50", f"{p50:.1f} ms"
+        if times := stroke_to_answer(port, amount.strokes):
             median = f"{statistics.median(times):.1f} ms"
-            tell("stroke to updated answer in the page, median", median)
+            yield "stroke to updated answer in the page, median", median
+
+
+def many_clients(amount: Amount) -> Iterator[tuple[str, str]]:
+    """How many requests it answers at once, and what memory they take."""
+    bodies = drawings()
     with serving() as (port, process):
         load(port, bodies, amount.connections, 1000, 120)
         before = process.memory_info().rss / 2**20
         many = load(port, bodies, amount.connections, 10**9, amount.seconds)
         rate = f"{len(many.seconds) / amount.seconds:,.0f} requests/s"
-        tell(f"{amount.connections} connections for {amount.seconds:g} s", rate)
-        tell("the same: p99", f"{many.quantile(0.99):.0f} ms")
-        tell("the same: errors", f"{many.errors} of {sum(many.statuses.values()):,}")
+        yield f"{amount.connections} connections for {amount.seconds:g} s", rate
+        yield "the same: p99", f"{many.quantile(0.99):.0f} ms"
+        yield "the same: errors", f"{many.errors} of {sum(many.statuses.values()):,}"
         more = load(port, bodies, amount.connections, amount.requests, amount.patience)
         after = process.memory_info().rss / 2**20
         done = 1000 + len(many.seconds) + len(more.seconds)
-        tell("memory after 1,000 requests", f"{before:.0f} MiB")
-        tell(f"memory after {done:,} requests", f"{after:.0f} MiB ({after / before - 1:+.1%})")
+        yield "memory after 1,000 requests", f"{before:.0f} MiB"
+        yield f"memory after {done:,} requests", f"{after:.0f} MiB ({after / before - 1:+.1%})"
+
+
+def measure(amount: Amount) -> str:
+    """Everything in turn; the text of SERVING.md."""
+    rows = []
+    for what, value in chain(one_client(amount), many_clients(amount)):
+        rows.append(f"| {what} | {value} |")
+        print(rows[-1], flush=True)
     with serving() as (port, process):
         endured = endure(port, process, amount)
     return "\n".join(

@@ -28,7 +28,7 @@ from mnist_digits.data.dataset import WRONG_TEST_LABELS
 from mnist_digits.reading.finder import FINDER
 from mnist_digits.reading.onnx_file import with_checksum
 from mnist_digits.reading.reader import SHIPPED
-from mnist_digits.web import server
+from mnist_digits.web import limits, server
 from mnist_digits.web.samples import WRONG
 
 Pixels = NDArray[np.uint8]
@@ -168,7 +168,7 @@ def test_what_is_refused_and_how(client: httpx.Client) -> None:
         (404, client.get("/docs")),
         (405, client.get("/api/read")),
         (405, client.delete("/")),
-        (413, client.post("/api/read", content=bytes(server.MAXIMUM_BODY + 1))),
+        (413, client.post("/api/read", content=bytes(limits.MAXIMUM_BODY + 1))),
         (415, client.post("/api/read", content=body, headers=text)),
         (415, client.post("/api/read", json={"image": "seven"})),
         (415, client.post("/api/read", content=b"%PDF-1.7")),
@@ -216,7 +216,7 @@ def test_a_body_without_end_is_refused(port: int) -> None:
 
 
 def test_slow_senders_are_cut_off(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
-    monkeypatch.setattr(server, "SECONDS_TO_SEND", 0.3)
+    monkeypatch.setattr(limits, "SECONDS_TO_SEND", 0.3)
     assert exchange(port, CHUNKED, b"5\r\nseven\r\n").startswith(b"HTTP/1.1 408")
     assert exchange(port, b"GET / HTTP/1.1\r\nHost: loc") == b""
     assert exchange(port, b"") == b""
@@ -282,17 +282,17 @@ def test_many_at_once_get_their_own_answers(port: int) -> None:
 def test_a_burst_beyond_the_backlog_is_told_to_come_back(
     monkeypatch: pytest.MonkeyPatch, port: int, client: httpx.Client
 ) -> None:
-    monkeypatch.setattr(server, "BACKLOG", 0)
+    monkeypatch.setattr(limits, "BACKLOG", 0)
     answer = client.post("/api/read", content=SEVEN)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert answer.json()["error"].startswith("too many requests")
     monkeypatch.undo()
-    monkeypatch.setattr(server, "MAXIMUM_HELD", len(SEVEN) - 1)
+    monkeypatch.setattr(limits, "MAXIMUM_HELD", len(SEVEN) - 1)
     assert client.post("/api/read", content=SEVEN).status_code == 503
-    monkeypatch.setattr(server, "MAXIMUM_HELD", len(SEVEN))
+    monkeypatch.setattr(limits, "MAXIMUM_HELD", len(SEVEN))
     # What was refused is not counted any more.
     assert client.post("/api/read", content=SEVEN).status_code == 200
-    monkeypatch.setattr(server, "MAXIMUM_CONNECTIONS", 0)
+    monkeypatch.setattr(limits, "MAXIMUM_CONNECTIONS", 0)
     answer = httpx.get(f"http://127.0.0.1:{port}/")
     assert (answer.status_code, answer.json()) == (503, {"error": "too many connections"})
 
@@ -336,7 +336,7 @@ def test_a_port_that_is_taken(port: int, capsys: pytest.CaptureFixture[str]) -> 
 def test_how_many_pictures_are_decoded_at_once_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for cores, threads in ((None, 1), (2, 2), (64, 8)):
         monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
-        assert server.WorkerPool().threads._max_workers == threads
+        assert limits.WorkerPool().threads._max_workers == threads
 
 
 def test_the_log_is_not_filled_with_what_is_odd_about_pictures() -> None:

@@ -1,8 +1,6 @@
-"""What the network looks at in one digit, and what it makes of it on the way."""
+"""Which pixels an answer rests on, by ONNX Runtime (by gradients: `figures.insight.saliency`)."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,28 +12,14 @@ from .reader import Reader
 PATCH, STEP = 6, 2
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """Why the network answers as it does.
+def occlusion(reader: Reader, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """By how much the probability of the answer falls when what lies around a pixel is covered.
 
-    Attributes:
-        probabilities: float32 (10,), summing to 1.
-        fall: float32 (28, 28): by how much the probability of the answer falls, 0 to 1, when
-            what lies around a pixel is covered.
-        features: of each stage of the network the feature maps, float32 (channels, h, w);
-            empty for models that were exported without them.
-    """
+    The mean over all patches that cover the pixel: float32 (28, 28), 0 to 1. Zeiler and Fergus,
+    "Visualizing and Understanding Convolutional Networks", 2014.
 
-    probabilities: NDArray[np.float32]
-    fall: NDArray[np.float32]
-    features: list[NDArray[np.float32]]
-
-
-def explain(reader: Reader, frame: NDArray[np.uint8]) -> Explanation:
-    """Explain the answer to a frame of one digit: uint8 (28, 28), light on dark.
-
-    The map is that of occlusion (Zeiler and Fergus, "Visualizing and Understanding
-    Convolutional Networks", 2014).
+    Args:
+        frame: one digit, uint8 (28, 28), light on dark.
 
     Raises:
         PictureError: the frame is of another shape or type.
@@ -45,11 +29,8 @@ def explain(reader: Reader, frame: NDArray[np.uint8]) -> Explanation:
     patches = _patches()
     covered = reader.classify(np.where(patches, np.uint8(0), frame))
     falls = np.maximum(probabilities[answer] - covered[:, answer], 0)
-    # Each pixel has the mean of the patches that cover it.
     weights = patches.reshape(len(patches), -1).astype(np.float32)
-    fall = (falls @ weights) / weights.sum(axis=0)
-    features = [maps[0] for maps in reader.features(frame[None])]
-    return Explanation(probabilities, fall.reshape(FRAME, FRAME), features)
+    return np.reshape((falls @ weights) / weights.sum(axis=0), (FRAME, FRAME))
 
 
 def _patches() -> NDArray[np.bool_]:

@@ -1,0 +1,186 @@
+"""The bounds on what clients can use up.
+
+Connections, heads, bodies, all bodies together, waiting requests, and the time for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import Message
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from ..reading.pdf import is_pdf
+
+# A photo of 50 megapixels has about so many bytes.
+MAXIMUM_BODY = 20_000_000
+# All bodies that are being received or wait to be read.
+MAXIMUM_HELD = 10 * MAXIMUM_BODY
+MAXIMUM_HEAD = 65_536
+# Below the 1,024 open files that most systems allow a process.
+MAXIMUM_CONNECTIONS = 900
+# Threads that read side by side; each may take 700 MB to decode a large picture.
+MAXIMUM_THREADS = 8
+# Requests that wait for a thread; 32 clients at once, twice.
+BACKLOG = 64
+# A slower sender is cut off: 20 MB at 8 Mbit/s.
+SECONDS_TO_SEND = 20.0
+# Of a body that is a picture. The third is what `curl --data-binary` says of whatever it sends.
+RAW = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded"})
+
+
+class WorkerPool:
+    """The threads that read, and the requests that wait for them.
+
+    Attributes:
+        waiting: requests that are read or wait for a thread.
+        held: bytes of all bodies that are being received, wait, or are read.
+    """
+
+    def __init__(self) -> None:
+        threads = min(MAXIMUM_THREADS, os.cpu_count() or 1)
+        self.threads = ThreadPoolExecutor(threads, thread_name_prefix="reading")
+        self.waiting = 0
+        self.held = 0
+
+    async def answer(self, function: Callable[..., bytes], *arguments: object) -> Response:
+        """The JSON that the function makes in one of the threads."""
+        if self.waiting >= BACKLOG:
+            raise busy()
+        self.waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            content = await loop.run_in_executor(self.threads, function, *arguments)
+        finally:
+            self.waiting -= 1
+        return Response(content, media_type="application/json")
+
+
+def busy() -> HTTPException:
+    """The answer when a bound is reached that will be free again soon."""
+    return HTTPException(503, "too many requests wait already: try again", {"Retry-After": "1"})
+
+
+def too_large() -> HTTPException:
+    """The answer to a body that is too large."""
+    return HTTPException(413, f"more than {MAXIMUM_BODY:,} bytes: send a smaller picture")
+
+
+class Upload:
+    """The body of one request: received within the limits, counted until the request is done."""
+
+    def __init__(self, request: Request, workers: WorkerPool) -> None:
+        self.workers, self.size = workers, 0
+        self.receive = request.receive
+        self.request = Request(request.scope, self._receive)
+
+    async def __aenter__(self) -> Upload:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.workers.held -= self.size
+
+    async def _receive(self) -> Message:
+        message = await self.receive()
+        more = len(message.get("body", b""))
+        self.size += more
+        self.workers.held += more
+        if self.size > MAXIMUM_BODY:
+            raise too_large()
+        if self.workers.held > MAXIMUM_HELD:
+            raise busy()
+        return message
+
+    async def picture(self) -> tuple[bytes, bool]:
+        """The bytes of a picture, and whether a form's field `single` is set."""
+        # That it is a number has been seen to by the parser of heads.
+        if int(self.request.headers.get("content-length", 0)) > MAXIMUM_BODY:
+            raise too_large()
+        kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "multipart/form-data":
+            receive = self._form
+        elif kind in RAW or kind.startswith("image/"):
+            receive = self._bytes
+        else:
+            raise HTTPException(415, f"{kind} is no picture: send the bytes of an image file")
+        try:
+            content, single = await asyncio.wait_for(receive(), SECONDS_TO_SEND)
+        except (asyncio.TimeoutError, TimeoutError):
+            message = f"the body took more than {SECONDS_TO_SEND:g} seconds"
+            raise HTTPException(408, message, {"Connection": "close"}) from None
+        # One of a few kB can take minutes to draw, nothing stops that, and all others would wait.
+        if is_pdf(content):
+            raise HTTPException(415, "PDFs are not read here: send a page as a picture")
+        return content, single
+
+    async def _bytes(self) -> tuple[bytes, bool]:
+        return await self.request.body(), False
+
+    async def _form(self) -> tuple[bytes, bool]:
+        async with self.request.form(max_files=1, max_fields=4) as form:
+            files = [value for value in form.values() if isinstance(value, UploadFile)]
+            if not files:
+                raise HTTPException(422, "the form has no file")
+            return await files[0].read(), form.get("single") in ("true", "1", "on")
+
+
+class Connection(HttpToolsProtocol):
+    """A connection with bounds: uvicorn's own waits for ever for a head of any length."""
+
+    received = 0
+    deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MAXIMUM_CONNECTIONS:
+            transport.write(FULL)
+            transport.close()
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._heard_head()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.received = 0
+        self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        self._heard_head()
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.received += len(data)
+        # What goes on after a body was refused is let by for as long again: who is cut off
+        # while sending never sees the answer.
+        if self.received > (MAXIMUM_HEAD if self.deadline else 2 * MAXIMUM_BODY + MAXIMUM_HEAD):
+            self.transport.close()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        # Who has sent all of a request and closes its half still waits for the answer.
+        return self.cycle is not None and not self.cycle.more_body
+
+    def _expect_head(self) -> None:
+        self._heard_head()
+        self.deadline = self.loop.call_later(SECONDS_TO_SEND, self.transport.close)
+
+    def _heard_head(self) -> None:
+        if self.deadline:
+            self.deadline.cancel()
+            self.deadline = None
+
+
+FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n"
+    b"content-length: 33\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
+    b'{"error": "too many connections"}'
+)
