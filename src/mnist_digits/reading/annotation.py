@@ -55,14 +55,20 @@ class Copies:
     def __init__(self, files: list[Path], output: Path) -> None:
         """Choose names: `output` itself, if it is a .png and there is one file; else in a folder.
 
+        In a folder the copy of the second `scan` is scan-2.png.
+
         Raises:
             PictureError: `output` is neither, or a copy would replace one of the files.
         """
         self._in_folder = len(files) > 1 or not output.suffix or os.path.isdir(output)
+        # Some systems take SCAN.png and scan.png for the same file: names in small letters.
+        self._taken: set[str] = set()
         if self._in_folder:
-            self._paths = _named_apart(files, output)
+            stems = ["annotated" if file == STANDARD_INPUT else file.stem for file in files]
+            self._paths = [self._free(output / f"{stem}.png") for stem in stems]
         elif output.suffix.lower() == ".png":
             self._paths = [output]
+            self._taken.add(output.name.lower())
         else:
             raise PictureError(f"a copy is a PNG: name {output.with_suffix('.png')}, or a folder")
         originals = {_identity(file) for file in files} - {None}
@@ -71,7 +77,6 @@ class Copies:
                 raise PictureError(
                     f"the copy would replace the picture {path}: name another folder"
                 )
-        self._taken = {path.name.lower() for path in self._paths}
 
     def write(self, index: int, page: Page, reading: Reading) -> None:
         """Write the copy of a page of the file with this index.
@@ -81,7 +86,7 @@ class Copies:
         """
         path = self._paths[index]
         if page.pages > 1:
-            path = self._of_page(path, page.number)
+            path = self._free(path.with_name(f"{path.stem}-page-{page.number}.png"))
         assert isinstance(page.picture, Picture)  # it was read
         png = io.BytesIO()
         annotated(page.picture, reading).save(png, "PNG")
@@ -91,41 +96,24 @@ class Copies:
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror}") from error
 
-    def _of_page(self, path: Path, page: int) -> Path:
-        """Beside the copy of the file: scan-page-2.png, or another if that is taken."""
-        stem, number = f"{path.stem}-page-{page}", 1
-        chosen = path.with_name(f"{stem}.png")
-        while not self._is_free(chosen):
+    def _free(self, path: Path) -> Path:
+        """The path, now taken; if it was, with the first number from 2 on that is free."""
+        chosen, number = path, 1
+        while self._is_taken(chosen):
             number += 1
-            chosen = path.with_name(f"{stem}-{number}.png")
+            chosen = path.with_name(f"{path.stem}-{number}.png")
         self._taken.add(chosen.name.lower())
         return chosen
 
-    def _is_free(self, path: Path) -> bool:
-        # A folder is for copies, and older ones in it are replaced; who names one file has
-        # given no other away.
+    def _is_taken(self, path: Path) -> bool:
+        # In a folder, which is for copies, older ones are replaced. Beside one named file lie
+        # others that nobody has given away.
         spared = not self._in_folder and _identity(path) is not None
-        return not spared and path.name.lower() not in self._taken
-
-
-def _named_apart(files: list[Path], folder: Path) -> list[Path]:
-    """A name in the folder for the copy of each; the second `scan` becomes scan-2.png."""
-    # Some systems take SCAN.png and scan.png for the same file.
-    taken: set[str] = set()
-    names = []
-    for file in files:
-        stem = "annotated" if file == STANDARD_INPUT else file.stem
-        name, number = stem, 1
-        while name.lower() in taken:
-            number += 1
-            name = f"{stem}-{number}"
-        taken.add(name.lower())
-        names.append(folder / f"{name}.png")
-    return names
+        return spared or path.name.lower() in self._taken
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What a file is the same by under any of its names; None where there is none."""
+    """The device and the number of a file, the same under all its names; None if there is none."""
     try:
         status = path.stat()
     except OSError:

@@ -130,52 +130,55 @@ def _document(content: bytes) -> Iterator[tuple[int, Decoder]]:
         with Pdf(content) as pdf:
             yield pdf.pages, lambda index: decode(pdf.draw(index, WORKING_SIZE))
         return
-    frames = unwarned(lambda: _frames(content))
-    if frames == [0]:
+    places = unwarned(lambda: _page_places(content))
+    if places == [0]:
         yield 1, lambda _: decode_file(content)
     else:
-        yield len(frames), Frames(content, frames).decode
+        yield len(places), TiffPages(content, places).decode
 
 
-# Of a TIFF, what an image in it is (NewSubfileType): a small copy of another one, or a mask.
+# What an image in a TIFF is (NewSubfileType): a small copy of another one, or a mask.
 SUBFILE, COPY_OR_MASK = 254, 1 | 4
 
 
-def _frames(content: bytes) -> list[int]:
-    """Which images in a file are pages: of an animation the first, of a TIFF all but copies."""
+def _page_places(content: bytes) -> list[int]:
+    """Which images of a file are pages, counted from 0.
+
+    Of an animation it is the first; of a TIFF all but small copies and masks.
+    """
     image = opened(content)
     if not isinstance(image, TiffImageFile):
         return [0]
-    frames: list[int] = []
-    for frame in range(MAXIMUM_PAGES + 1):
+    places: list[int] = []
+    for place in range(MAXIMUM_PAGES + 1):
         try:
-            image.seek(frame)
+            image.seek(place)
             if not int(image.tag_v2.get(SUBFILE, 0)) & COPY_OR_MASK:
-                frames.append(frame)
+                places.append(place)
         except EOFError:
             break
         except Warning:  # of a program that raises them
             raise
         except Exception:  # whatever Pillow meets: it is told when the page is decoded
-            frames.append(frame)
-            # The way to the next ones led over it.
-            if image.tell() != frame:
+            places.append(place)
+            # Pillow finds each image by way of the one before.
+            if image.tell() != place:
                 break
-    return frames or [0]
+    return places or [0]
 
 
-class Frames:
-    """The pages of a TIFF: one open image, as Pillow finds each of them from the one before."""
+class TiffPages:
+    """The pages of a TIFF, decoded from one open image: each is found from the one before."""
 
-    def __init__(self, content: bytes, frames: list[int]) -> None:
-        self._content, self._frames = content, frames
+    def __init__(self, content: bytes, places: list[int]) -> None:
+        self._content, self._places = content, places
         self._image: Image.Image | None = None
 
     def decode(self, index: int) -> Picture:
-        """The page with this index among the frames; raises whatever Pillow does."""
+        """The page with this index; raises whatever Pillow does."""
         try:
             self._image = self._image or opened(self._content)
-            self._image.seek(self._frames[index])
+            self._image.seek(self._places[index])
             return decode(self._image)
         except Warning:
             # It will be tried again, but half of it may be done: begin anew.
