@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from .training.checkpoint import load as load
     from .training.checkpoint import new_directory as new_directory
     from .training.checkpoint import save as save
+    from .training.device import pick_device as pick_device
     from .training.evaluation import Evaluation as Evaluation
     from .training.evaluation import evaluate as evaluate
     from .training.loop import Epoch as Epoch
     from .training.loop import Run as Run
-    from .training.loop import pick_device as pick_device
     from .training.loop import train as train
     from .training.model import DigitNet as DigitNet
     from .training.recipe import ACCURATE as ACCURATE
@@ -80,7 +80,7 @@ _HOMES = {
     "load": "training.checkpoint",
     "load_mnist": "data.dataset",
     "new_directory": "training.checkpoint",
-    "pick_device": "training.loop",
+    "pick_device": "training.device",
     "read_pages": "reading.documents",
     "save": "training.checkpoint",
     "split_validation": "data.dataset",

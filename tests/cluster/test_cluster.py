@@ -303,7 +303,7 @@ def test_the_device_is_that_which_was_asked_for(
 ) -> None:
     """Not that of the environment, which Ray hands on where no GPU was asked for."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
-    monkeypatch.setattr("mnist_digits.training.loop.pick_device", torch.device)
+    monkeypatch.setattr("mnist_digits.training.device.pick_device", torch.device)
     monkeypatch.setattr("torch.set_num_threads", lambda _: None)
     assert prepare(1, 0).type == "cpu"
     assert prepare(1, 0.5).type == "cuda"

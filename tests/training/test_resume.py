@@ -13,7 +13,7 @@ import torch
 from mnist_digits import FAST, CheckpointError, Digits, Recipe, Run, TrainingError, save, train
 from mnist_digits.command import cli
 from mnist_digits.training.checkpoint import load_unfinished
-from mnist_digits.training.loop import use_deterministic_operations
+from mnist_digits.training.device import use_deterministic_operations
 
 SHORT = dataclasses.replace(FAST, widths=(8, 16), hidden=16, batch_size=100, epochs=3)
 RECIPES = {

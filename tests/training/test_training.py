@@ -13,11 +13,10 @@ from mnist_digits import (
     Run,
     TrainingError,
     evaluate,
-    pick_device,
     train,
 )
 from mnist_digits.training import loop as training
-from mnist_digits.training.loop import use_deterministic_operations, uses_bfloat16
+from mnist_digits.training.device import use_deterministic_operations
 from mnist_digits.training.model import Ensemble
 
 SHORT = dataclasses.replace(FAST, widths=(8, 16), hidden=16, batch_size=100)
@@ -127,35 +126,6 @@ def test_every_image_is_learned_from_whatever_the_batch_size(
     assert torch.cat(seen).long().sum() == few.images[:199].long().sum()
 
 
-def learning_rates(recipe: Recipe, steps: int) -> list[float]:
-    """Of each step."""
-    optimizer, schedule = training._optimization(DigitNet(recipe), recipe, steps)
-    rates = []
-    for _ in range(steps):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
-    return rates
-
-
-def test_the_learning_rate_may_only_fall_or_only_rise() -> None:
-    falls = learning_rates(dataclasses.replace(SHORT, warmup=0), 50)
-    rises = learning_rates(dataclasses.replace(SHORT, warmup=1), 50)
-    both = learning_rates(dataclasses.replace(SHORT, warmup=0.3), 50)
-    assert falls == sorted(falls, reverse=True)
-    assert rises == sorted(rises)
-    assert both.index(max(both)) == pytest.approx(0.3 * 50, abs=1)
-    for rates in (falls, rises, both):
-        assert max(rates) == pytest.approx(SHORT.learning_rate, rel=0.05)
-
-
-@pytest.mark.parametrize("warmup", [0, 0.125, 0.25, 0.5, 1])
-@pytest.mark.parametrize("steps", range(1, 9))
-def test_there_may_be_few_steps(warmup: float, steps: int) -> None:
-    for rate in learning_rates(dataclasses.replace(SHORT, warmup=warmup), steps):
-        assert 0 < rate <= SHORT.learning_rate
-
-
 def test_a_given_network_is_trained_on(few: Digits) -> None:
     network = DigitNet(SHORT)
     run = train(SHORT, few, model=network)
@@ -200,26 +170,6 @@ def test_bfloat16_learns_too(few: Digits) -> None:
     run = train(dataclasses.replace(SHORT, epochs=3, precision="bfloat16"), few)
     assert evaluate(run.model, few).accuracy > 0.8
     assert next(run.model.parameters()).dtype == torch.float32
-
-
-def test_bfloat16_is_for_gpus_unless_asked_for() -> None:
-    assert not uses_bfloat16("auto", torch.device("cpu"))
-    assert uses_bfloat16("bfloat16", torch.device("cpu"))
-    assert not uses_bfloat16("float32", torch.device("cpu"))
-
-
-def test_devices_are_picked_by_what_is_here() -> None:
-    assert pick_device("cpu") == torch.device("cpu")
-    assert pick_device().type in ("cpu", "cuda", "mps")
-    for name in ("gpu", "", "cpu:99:1", "meta", "xla"):
-        with pytest.raises(TrainingError, match=r"there is no device .* here: choose .*cpu"):
-            pick_device(name)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_a_gpu_that_is_not_there() -> None:
-    with pytest.raises(TrainingError, match="there is no device 'cuda' here: choose "):
-        pick_device("cuda")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")

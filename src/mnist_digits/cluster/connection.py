@@ -136,7 +136,7 @@ def prepare(threads: int, gpus: float) -> torch.device:
     """
     import torch
 
-    from ..training.loop import pick_device
+    from ..training.device import pick_device
 
     torch.set_num_threads(threads)
     return pick_device("cuda" if gpus else "cpu")

@@ -35,7 +35,7 @@ def prepare(options: argparse.Namespace) -> torch.device:
     """Set the number of threads; returns the device to compute on."""
     import torch
 
-    from ..training.loop import pick_device
+    from ..training.device import pick_device
 
     if options.threads:
         torch.set_num_threads(options.threads)

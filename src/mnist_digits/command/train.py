@@ -97,7 +97,7 @@ def _begin(options: argparse.Namespace) -> tuple[Recipe, Run | None]:
     recipe = _recipe(options)
 
     from ..training import checkpoint
-    from ..training.loop import use_deterministic_operations
+    from ..training.device import use_deterministic_operations
     from ..training.state import DEVICES
 
     begun = checkpoint.load_unfinished(options.resume) if options.resume else None

@@ -34,11 +34,11 @@ from torch import Tensor
 from ..data.dataset import Digits
 from ..errors import CheckpointError, RecipeError
 from ..files import remove_leftovers, write_whole
-from . import state
 from .evaluation import Evaluation, evaluate, summary
 from .loop import Epoch, Run
 from .model import network
 from .recipe import FinderRecipe, Recipe
+from .state import expected, group, prefixed
 
 WEIGHTS = "model.safetensors"
 TRAINING = "training.safetensors"
@@ -106,7 +106,8 @@ def save(run: Run, directory: Path) -> None:
     with _writing(directory):
         if run.state and not run.result:
             # The weights, too: whoever is stopped between two files must not mix two epochs.
-            both = _named(weights, {n: value.contiguous() for n, value in run.state.items()})
+            state = {name: value.contiguous() for name, value in run.state.items()}
+            both = prefixed("model.", weights) | prefixed("state.", state)
             write_whole(directory / TRAINING, _content(both, header))
         write_whole(directory / WEIGHTS, _content(weights, header))
         lines = "".join(json.dumps(epoch) + "\n" for epoch in history)
@@ -162,18 +163,13 @@ def load_unfinished(directory: Path) -> Run:
             f"first epoch was saved: remove the folder, and train anew"
         )
     run, tensors = _read(
-        file, lambda run: _named(run.model.state_dict(), state.expected(run.recipe))
+        file,
+        lambda run: (
+            prefixed("model.", run.model.state_dict()) | prefixed("state.", expected(run.recipe))
+        ),
     )
-    run.state = {name[6:]: value for name, value in tensors.items() if name.startswith("state.")}
-    weights = {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
-    return _with_weights(run, weights)
-
-
-def _named(weights: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Both in one, by names of their own."""
-    return {f"model.{n}": t for n, t in weights.items()} | {
-        f"state.{n}": t for n, t in state.items()
-    }
+    run.state = group("state.", tensors)
+    return _with_weights(run, group("model.", tensors))
 
 
 def _read(file: Path, wanted: Callable[[Run], dict[str, Tensor]]) -> tuple[Run, dict[str, Tensor]]:

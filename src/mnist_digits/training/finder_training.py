@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
@@ -26,10 +27,12 @@ from ..data.dataset import Digits
 from ..errors import CheckpointError
 from ..files import write_whole
 from .finder_model import OFFSET_UNIT, SIZE_UNIT, FinderNet
+from .optimization import adamw_one_cycle, optimizer_state, restore_optimizer
 from .recipe import FinderRecipe
 from .scenes.canvas import SIDE
 from .scenes.glyphs import LETTERS, OF_WORDS, Glyphs, letters, load_glyphs
 from .scenes.scene import Scene, scene
+from .state import group, prefixed
 
 # The file of a run.
 STATE = "finder.safetensors"
@@ -138,36 +141,16 @@ def train_finder(
     Args:
         resume: a run by this recipe to go on with.
         model: go on from its weights, in place, instead of random ones.
-        workers: processes that make scenes.
-        on_part: called after every hundred steps, with the run so far.
+        device: the CPU if not given.
+        workers: processes that make scenes; 0 makes them in this one.
+        on_part: called after every `steps_per_part` steps, and the last one, with the run so far.
     """
     device = device or torch.device("cpu")
-    total = recipe.steps
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        model = (
-            (model or FinderNet(recipe.widths))
-            .train()
-            .to(device)
-            .to(memory_format=torch.channels_last)
-        )
-    average = AveragedModel(
-        model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True
-    )
-    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total + 1, pct_start=recipe.warmup, cycle_momentum=False
-    )
-    run = FinderRun(recipe, cast(FinderNet, average.module), 0, [], {})
-    if resume:
-        _restore(resume, model, average, optimizer, schedule)
-        run.steps, run.history = resume.steps, [*resume.history]
+    run, model, average, optimizer, schedule = _begin(recipe, model, resume, device)
     started, losses = time.perf_counter(), []
-    for batch in _batches(recipe, digits, run.steps, workers):
-        batch = quartered(batch) if run.steps % 4 == 3 else batch
-        pixels, *truth = (part.to(device, non_blocking=True) for part in batch)
+    for pixels, *truth in _batches(recipe, digits, run.steps, workers, device):
         with torch.autocast(device.type, torch.bfloat16):
-            ink, votes = model(pixels.contiguous(memory_format=torch.channels_last))
+            ink, votes = model(pixels)
         loss = finder_loss(ink.float(), votes.float(), *truth)
         optimizer.zero_grad()
         loss.sum().backward()
@@ -176,11 +159,8 @@ def train_finder(
         average.update_parameters(model)
         run.steps += 1
         losses.append(loss.detach())
-        if len(losses) == steps_per_part or run.steps == total:
-            mean = torch.stack(losses).mean(dim=0).tolist()
-            pace = len(losses) * recipe.batch_size / (time.perf_counter() - started)
-            values = zip(("ink", "dice", "votes"), mean, strict=True)
-            run.history.append({"step": run.steps, **dict(values), "scenes_per_second": pace})
+        if len(losses) == steps_per_part or run.steps == recipe.steps:
+            run.history.append(_summary(run, losses, time.perf_counter() - started))
             run.state = _state(model, average, optimizer)
             if on_part:
                 on_part(run)
@@ -188,59 +168,69 @@ def train_finder(
     return run
 
 
-def _batches(recipe: FinderRecipe, digits: Digits, start: int, workers: int) -> Iterator[Batch]:
-    """The batches of scenes from the `start`th on."""
+def _begin(
+    recipe: FinderRecipe, model: FinderNet | None, resume: FinderRun | None, device: torch.device
+) -> tuple[FinderRun, FinderNet, AveragedModel, torch.optim.Optimizer, LRScheduler]:
+    """A new run, or a copy of the one to resume; its network, average, optimizer and schedule."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        model = model or FinderNet(recipe.widths)
+    model = model.train().to(device).to(memory_format=torch.channels_last)
+    averaging = get_ema_multi_avg_fn(recipe.ema_decay)
+    average = AveragedModel(model, multi_avg_fn=averaging, use_buffers=True)
+    optimizer, schedule = adamw_one_cycle(model, recipe, recipe.steps, (0.9, 0.999))
+    run = FinderRun(recipe, cast(FinderNet, average.module), 0, [], {})
+    if resume:
+        model.load_state_dict(group("live.", resume.state))
+        average.module.load_state_dict(resume.model.state_dict())
+        average.n_averaged.copy_(resume.state["averaged"])
+        restore_optimizer(resume.state, model, optimizer, schedule)
+        run.steps, run.history = resume.steps, [*resume.history]
+    return run, model, average, optimizer, schedule
+
+
+def _batches(
+    recipe: FinderRecipe, digits: Digits, start: int, workers: int, device: torch.device
+) -> Iterator[Batch]:
+    """The batches of scenes from step `start` on, every fourth in quarters, on the device."""
     # OpenCV's threads do not live on in the processes that make scenes, which would wait for them.
     cv2.setNumThreads(1)
     glyphs = load_glyphs(digits, recipe.synthetic, recipe.seed)
     for alphabet in (LETTERS, OF_WORDS):
         letters(alphabet)  # made once, before the processes part
-    yield from DataLoader(
+    loader = DataLoader(
         SceneSet(glyphs, recipe),
         recipe.batch_size,
         sampler=range(start * recipe.batch_size, recipe.steps * recipe.batch_size),
         num_workers=workers,
         prefetch_factor=8 if workers else None,
     )
+    for step, batch in enumerate(loader, start):
+        parts = quartered(batch) if step % 4 == 3 else batch
+        pixels, ink, votes, counts = (part.to(device, non_blocking=True) for part in parts)
+        yield pixels.contiguous(memory_format=torch.channels_last), ink, votes, counts
+
+
+def _summary(run: FinderRun, losses: list[Tensor], seconds: float) -> dict[str, float]:
+    """Mean losses (3,) of the last steps, and how many scenes were seen a second."""
+    ink, dice, votes = torch.stack(losses).mean(dim=0).tolist()
+    pace = len(losses) * run.recipe.batch_size / seconds
+    return {"step": run.steps, "ink": ink, "dice": dice, "votes": votes, "scenes_per_second": pace}
 
 
 def _state(
     model: FinderNet, average: AveragedModel, optimizer: torch.optim.Optimizer
 ) -> dict[str, Tensor]:
-    state = {f"live.{name}": value for name, value in model.state_dict().items()}
-    state["averaged"] = average.n_averaged
-    for number, parameter in enumerate(model.parameters()):
-        for name, value in optimizer.state[parameter].items():
-            state[f"optimizer.{number}.{name}"] = value
-    return state
-
-
-def _restore(
-    resume: FinderRun,
-    model: FinderNet,
-    average: AveragedModel,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-) -> None:
-    state = resume.state
-    model.load_state_dict({k[5:]: v for k, v in state.items() if k.startswith("live.")})
-    average.module.load_state_dict(resume.model.state_dict())
-    average.n_averaged.copy_(state["averaged"])
-    for number, parameter in enumerate(model.parameters()):
-        names = ("step", "exp_avg", "exp_avg_sq")
-        step, *moments = (state[f"optimizer.{number}.{name}"] for name in names)
-        laid = [torch.empty_like(parameter).detach().copy_(moment) for moment in moments]
-        optimizer.state[parameter] = dict(zip(names, [step.clone(), *laid], strict=True))
-    done = {"last_epoch": resume.steps - 1, "_step_count": resume.steps}
-    schedule.load_state_dict({**schedule.state_dict(), **done})
-    schedule.step()
+    """What a resumed training needs beside the averaged weights; not copied."""
+    state = prefixed("live.", model.state_dict()) | optimizer_state(model, optimizer)
+    return state | {"averaged": average.n_averaged}
 
 
 def save_finder(run: FinderRun, file: Path) -> None:
     """Write a run, finished or not, to one file: weights, state, recipe and history."""
     from safetensors.torch import save
 
-    weights = {f"model.{name}": value for name, value in run.model.state_dict().items()}
+    weights = prefixed("model.", run.model.state_dict())
     about = {"recipe": dataclasses.asdict(run.recipe), "steps": run.steps, "history": run.history}
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in (weights | run.state).items()}
     write_whole(file, save(tensors, {"finder": json.dumps(about)}))
@@ -261,8 +251,7 @@ def load_finder(file: Path) -> FinderRun:
         values = about["recipe"].items()
         recipe = FinderRecipe(**{FinderRecipe.old_names.get(name, name): v for name, v in values})
         model = FinderNet(recipe.widths)
-        weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
-        model.load_state_dict(weights)
+        model.load_state_dict(group("model.", tensors))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{file} is no finder's run: {error}") from error
     state = {k: v for k, v in tensors.items() if not k.startswith("model.")}

@@ -1,15 +1,13 @@
-"""train(recipe, digits) -> Run: the only training loop of the project.
+"""train(recipe, digits) -> Run: the training loop of all networks that classify digits.
 
-The whole data set is one tensor on the device, batches are taken from it by index, and
-the loop waits for the device once an epoch: what each step gave is kept there until then.
+The whole data set is one tensor on the device, and batches are taken from it by index. The
+loop waits for the device only once an epoch: the losses of the steps stay there until then.
 """
 
 from __future__ import annotations
 
-import math
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -21,24 +19,29 @@ from tqdm import tqdm
 from ..data.dataset import Digits
 from ..errors import TrainingError
 from .augmentation import augment
+from .device import uses_bfloat16
 from .evaluation import evaluate
 from .handwriting import draw, with_flags
 from .model import DigitNet, Ensemble
 from .negatives import negatives
+from .optimization import adamw_one_cycle, restore_optimizer
 from .recipe import Recipe
-from .state import capture, restore
+from .state import capture
+
+# They forget sooner than the usual 0.9 and 0.999: one epoch of FAST is 240 steps, too few for
+# an average over 1,000.
+BETAS = (0.7, 0.9)
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training images gave.
+    """The measurements of one pass over the training images.
 
-    `loss` and `train_accuracy` are means over the images as they were trained on:
-    augmented, in training mode, while the weights changed; `loss_curve` and
-    `accuracy_curve` are the same over each twentieth of the epoch. `validation_accuracy`
-    is of the weights that the run would end with here: in an ensemble, of all members so far.
-    `learning_rate` is the highest of the epoch's steps. `seconds` count from the start of
-    the training.
+    `loss` and `train_accuracy` are means over the augmented images, in training mode,
+    while the weights changed; `loss_curve` and `accuracy_curve` are the same over each
+    twentieth of the epoch. `validation_accuracy` is that of the network after the epoch: in an
+    ensemble, of all members so far. `learning_rate` is the highest of the epoch's steps.
+    `seconds` are those of training since its start.
     """
 
     epoch: int
@@ -54,11 +57,11 @@ class Epoch:
 
 @dataclass
 class Run:
-    """A training and what came of it; `result` is there once it has been evaluated.
+    """A training and its outcome; `result` is empty until the run has been evaluated.
 
-    `training_seconds` go from the data in memory to the final weights; validation, and
-    whatever `on_epoch` does, are left out. `state` is what a resumed training needs beside
-    the weights; it holds the training's own tensors, so it is to be saved in `on_epoch`.
+    `training_seconds` go from the data in memory to the final weights, without validation
+    and `on_epoch`. `state` is what a resumed training needs beside the weights; it holds
+    the training's own tensors, which the next step changes, so save it in `on_epoch`.
     `held_out` tells whether the validation slice was kept from the training.
     """
 
@@ -91,8 +94,7 @@ def train(
             ensemble.
         resume: a run by this recipe on these digits that was stopped after an epoch: go on with
             it. The weights become those of a run that was never stopped, bit for bit.
-        on_epoch: called after every epoch with the run so far: its history, and the
-            weights that it would end with if it ended there.
+        on_epoch: called after every epoch with the run so far.
 
     Raises:
         TrainingError: there are not two images, an ensemble was given a model, the run to resume
@@ -102,61 +104,68 @@ def train(
         raise TrainingError("there must be two images at least to train on")
     if resume:
         _check_resumable(resume, recipe, dataset)
-    if recipe.ensemble_size > 1:
-        if model:
-            raise TrainingError("an ensemble cannot go on from one network: leave out the model")
-        return _train_ensemble(recipe, dataset, validation, resume, on_epoch)
-    started = time.perf_counter()
-    device, bfloat16 = dataset.device, uses_bfloat16(recipe.precision, dataset.device)
-    given, steps_per_epoch = len(dataset), _steps_per_epoch(recipe, dataset)
-    others = dataset.images[:0]
-    if recipe.found:
-        from .found import with_found  # with what reads pictures, which others do not need
+    if recipe.ensemble_size == 1:
+        return _train_network(recipe, dataset, validation, model, resume, on_epoch)
+    if model:
+        raise TrainingError("an ensemble cannot go on from one network: leave out the model")
+    return _train_ensemble(recipe, dataset, validation, resume, on_epoch)
 
-        dataset, others = with_found(dataset, recipe.found, recipe.seed)
+
+def _train_network(
+    recipe: Recipe,
+    dataset: Digits,
+    validation: Digits | None,
+    model: DigitNet | None,
+    resume: Run | None,
+    on_epoch: Callable[[Run], None] | None,
+) -> Run:
+    """The training loop of one network; the arguments are those of `train`."""
+    started, image_count = time.perf_counter(), len(dataset)
+    device, bfloat16 = dataset.device, uses_bfloat16(recipe.precision, dataset.device)
+    dataset, others = _with_found(dataset, recipe)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
-        model = (model or DigitNet(recipe)).to(device).to(memory_format=torch.channels_last)
-        optimizer, schedule = _optimization(model, recipe, recipe.epochs * steps_per_epoch)
-        run = Run(recipe, model, held_out=validation is not None)
-        if resume:
-            restore(resume.state, resume.model.state_dict(), model, optimizer, schedule)
-            run.history, run.training_seconds = [*resume.history], resume.training_seconds
-            run.state = capture(model, optimizer, given)
-
-        for number in range(len(run.history) + 1, recipe.epochs + 1):
-            # Every epoch has its own seed, so that it does not matter what came before it.
-            torch.manual_seed(recipe.seed + 1_000_003 * number)
-            # Of nearly the same size: none is tiny, which batch norm would not bear.
-            batches = torch.randperm(len(dataset), device=device).tensor_split(steps_per_epoch)
-            log: list[Tensor] = []
-            rates: list[float] = []
+        run, model, optimizer, schedule = _begin(recipe, dataset, model, resume)
+        run.held_out = validation is not None
+        for epoch in range(len(run.history) + 1, recipe.epochs + 1):
             model.train()
-            title = f"epoch {number} of {recipe.epochs}"
-            for batch in tqdm(batches, title, leave=False, disable=None):
-                digits = dataset[batch]
-                images = augment(_examples(digits, recipe, others), recipe)
+            step_sums: list[Tensor] = []
+            learning_rates: list[float] = []
+            for images, labels in _batches(dataset, others, recipe, epoch):
                 with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                    logits = model(images.contiguous(memory_format=torch.channels_last)).float()
-                loss = _loss(logits, digits.labels, recipe)
+                    logits = model(images).float()
+                loss = _loss(logits, labels, recipe)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                rates.append(float(schedule.get_last_lr()[0]))
+                step_sums.append(_sums(loss, logits, labels))
+                learning_rates.append(float(schedule.get_last_lr()[0]))
                 schedule.step()
-                hits = (logits[: len(batch)].argmax(dim=1) == digits.labels).float().mean()
-                log.append(torch.stack([loss.detach(), hits]) * len(batch))
 
-            steps = torch.stack(log).cpu().double()  # the only wait for the device
+            sums = torch.stack(step_sums).cpu().double()  # the only wait for the device
             run.training_seconds += time.perf_counter() - started
-            accuracy = evaluate(run.model, validation).accuracy if validation else None
-            run.history.append(_epoch(run, steps, len(dataset), rates, accuracy))
-            run.state = capture(model, optimizer, given)
+            run.history.append(_epoch(run, sums, learning_rates, len(dataset), validation))
+            run.state = capture(model, optimizer, image_count)
             if on_epoch:
                 on_epoch(run)
-            # The clock stood still for validation and for whoever looked on.
-            started = time.perf_counter()
+            started = time.perf_counter()  # validation and on_epoch are not training
     return run
+
+
+def _begin(
+    recipe: Recipe, dataset: Digits, model: DigitNet | None, resume: Run | None
+) -> tuple[Run, DigitNet, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """A new run, or a copy of the one to resume, its network, optimizer and schedule."""
+    model = (model or DigitNet(recipe)).to(dataset.device).to(memory_format=torch.channels_last)
+    steps = recipe.epochs * _steps_per_epoch(recipe, len(dataset))
+    optimizer, schedule = adamw_one_cycle(model, recipe, steps, BETAS)
+    run = Run(recipe, model)
+    if resume:
+        model.load_state_dict(resume.model.state_dict())
+        restore_optimizer(resume.state, model, optimizer, schedule)
+        run.history, run.training_seconds = [*resume.history], resume.training_seconds
+        run.state = capture(model, optimizer, int(resume.state["images"]))
+    return run, model, optimizer, schedule
 
 
 def _check_resumable(resume: Run, recipe: Recipe, dataset: Digits) -> None:
@@ -168,13 +177,127 @@ def _check_resumable(resume: Run, recipe: Recipe, dataset: Digits) -> None:
     if images != len(dataset):
         raise TrainingError(f"this run was begun on {images:,} images, not on {len(dataset):,}")
     epochs = (len(resume.history) - 1) % recipe.epochs + 1
-    if float(resume.state["optimizer.0.step"]) != epochs * _steps_per_epoch(recipe, dataset):
+    steps_per_epoch = _steps_per_epoch(recipe, images + round(recipe.found * images))
+    if float(resume.state["optimizer.0.step"]) != epochs * steps_per_epoch:
         raise TrainingError("the state of this run does not fit its history: it is damaged")
 
 
-def _steps_per_epoch(recipe: Recipe, dataset: Digits) -> int:
-    count = len(dataset) + round(recipe.found * len(dataset))
-    return max(1, count // recipe.batch_size)
+def _steps_per_epoch(recipe: Recipe, images: int) -> int:
+    return max(1, images // recipe.batch_size)
+
+
+def _with_found(dataset: Digits, recipe: Recipe) -> tuple[Digits, Tensor]:
+    """The dataset with the recipe's share of digits found in scenes, and images of no digit."""
+    if not recipe.found:
+        return dataset, dataset.images[:0]
+    from .found import with_found  # with what reads pictures, which other recipes do not need
+
+    return with_found(dataset, recipe.found, recipe.seed)
+
+
+def _batches(
+    dataset: Digits, others: Tensor, recipe: Recipe, epoch: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """An epoch's batches, in a new order: augmented images and the labels of the digits.
+
+    Negatives, which have no label, come after the digits: (M, 1, 28, 28) and (N,), N <= M.
+    """
+    # Each epoch has a seed of its own, so that a resumed run need not repeat those before.
+    torch.manual_seed(recipe.seed + 1_000_003 * epoch)
+    order = torch.randperm(len(dataset), device=dataset.device)
+    # Of nearly the same size: none is tiny, which batch norm would not bear.
+    parts = order.tensor_split(_steps_per_epoch(recipe, len(dataset)))
+    for part in tqdm(parts, f"epoch {epoch} of {recipe.epochs}", leave=False, disable=None):
+        digits = dataset[part]
+        images = augment(_examples(digits, recipe, others), recipe)
+        yield images.contiguous(memory_format=torch.channels_last), digits.labels
+
+
+def _examples(digits: Digits, recipe: Recipe, others: Tensor) -> Tensor:
+    """The recipe's mix (M, 1, 28, 28): some of the digits drawn anew, negatives after them.
+
+    A quarter of the negatives is taken from `others` (K, 1, 28, 28), if there are any.
+    """
+    images = digits.images
+    drawn = round(recipe.synthetic_fraction * len(digits))
+    if drawn:
+        images = torch.cat([draw(digits.labels[:drawn]), images[drawn:].float()])
+    if recipe.flagged_ones:
+        images = with_flags(images, digits.labels, recipe.flagged_ones)
+    count = round(recipe.negatives * len(digits))
+    if count:
+        none = negatives(digits.images[:count], digits.labels[:count])
+        if len(others):
+            picks = torch.randint(len(others), (count // 4,), device=others.device)
+            none[: count // 4] = others[picks].float()
+        images = torch.cat([images.float(), none])
+    return images
+
+
+def _loss(logits: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
+    """Cross-entropy of logits (M, 10): with the labels (N,), then with all digits alike.
+
+    The logits after the first N are those of negatives.
+    """
+    digits, others = logits[: len(labels)], logits[len(labels) :]
+    loss = functional.cross_entropy(digits, labels, label_smoothing=recipe.label_smoothing)
+    if len(others):
+        loss = loss - recipe.negatives * others.log_softmax(dim=1).mean()
+    return loss
+
+
+def _sums(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    """A step's loss and its right answers, each summed over the digits, (2,); on the device."""
+    right = (logits[: len(labels)].argmax(dim=1) == labels).float().mean()
+    return torch.stack([loss.detach(), right]) * len(labels)
+
+
+def _epoch(
+    run: Run,
+    sums: Tensor,
+    learning_rates: list[float],
+    images: int,
+    validation: Digits | None,
+) -> Epoch:
+    """What an epoch of `images` images gave; `sums` (S, 2) are those of its S steps.
+
+    Raises:
+        TrainingError: the loss or a weight is infinite or not a number.
+    """
+    _check_finite(run, sums, learning_rates)
+    loss, accuracy = (sums.sum(dim=0) / images).tolist()
+    # Batches differ by an image at most: they count alike.
+    parts = torch.stack([part.mean(dim=0) for part in sums.tensor_split(min(20, len(sums)))])
+    curves = parts * len(sums) / images
+    seconds = run.training_seconds - (run.history[-1].seconds if run.history else 0)
+    return Epoch(
+        epoch=len(run.history) + 1,
+        loss=loss,
+        train_accuracy=accuracy,
+        validation_accuracy=evaluate(run.model, validation).accuracy if validation else None,
+        learning_rate=max(learning_rates),
+        images_per_second=images / seconds,
+        seconds=run.training_seconds,
+        loss_curve=curves[:, 0].tolist(),
+        accuracy_curve=curves[:, 1].tolist(),
+    )
+
+
+def _check_finite(run: Run, sums: Tensor, learning_rates: list[float]) -> None:
+    losses = sums[:, 0]
+    step = len(losses) - 1
+    if not losses.isfinite().all():
+        step = int((~losses.isfinite()).nonzero()[0, 0])
+        what = f"loss became {losses[step].item()}"
+    # The last step's loss is of the weights before it: what became of them shows only here.
+    elif not all(value.isfinite().all() for value in run.model.state_dict().values()):
+        what = "weights became infinite"
+    else:
+        return
+    raise TrainingError(
+        f"the {what} in epoch {len(run.history) + 1}, step {step + 1}, at a learning rate of "
+        f"{learning_rates[step]:.3g}: choose a lower one"
+    )
 
 
 def _train_ensemble(
@@ -201,7 +324,7 @@ def _train_ensemble(
     for number in range(len(members), recipe.ensemble_size):
         alone = _member(recipe, number)
         # Without the validation slice: all members together are measured on it, not each alone.
-        members.append(train(alone, digits, resume=begun, on_epoch=watch))
+        members.append(_train_network(alone, digits, None, None, begun, watch))
         begun = None
     return _merged(recipe, members, validation is not None)
 
@@ -237,143 +360,3 @@ def _split(ensemble: Run) -> list[Run]:
         before += spent
     members[-1].state = ensemble.state
     return members
-
-
-def _examples(digits: Digits, recipe: Recipe, others: Tensor) -> Tensor:
-    """The images (N, 1, 28, 28), some drawn anew, followed by the recipe's share of negatives.
-
-    A quarter of the negatives is of the others (M, 1, 28, 28), if there are any.
-    """
-    images = digits.images
-    drawn = round(recipe.synthetic_fraction * len(digits))
-    if drawn:
-        images = torch.cat([draw(digits.labels[:drawn]), images[drawn:].float()])
-    if recipe.flagged_ones:
-        images = with_flags(images, digits.labels, recipe.flagged_ones)
-    count = round(recipe.negatives * len(digits))
-    if count:
-        none = negatives(digits.images[:count], digits.labels[:count])
-        if len(others):
-            picks = torch.randint(len(others), (count // 4,), device=others.device)
-            none[: count // 4] = others[picks].float()
-        images = torch.cat([images.float(), none])
-    return images
-
-
-def _loss(logits: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
-    """Cross-entropy of the digits' logits; of those after them, with all digits alike."""
-    digits, others = logits[: len(labels)], logits[len(labels) :]
-    loss = functional.cross_entropy(digits, labels, label_smoothing=recipe.label_smoothing)
-    if len(others):
-        loss = loss - recipe.negatives * others.log_softmax(dim=1).mean()
-    return loss
-
-
-def _optimization(
-    model: DigitNet, recipe: Recipe, steps: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """Adam with decoupled weight decay, and a learning rate that rises and falls once.
-
-    Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019. Smith and Topin,
-    "Super-Convergence", 2018. Betas of .7 and .9 forget sooner than the usual ones: one
-    epoch is 240 steps, too few for an average over 1,000.
-    """
-    optimizer = torch.optim.AdamW(
-        model.parameters(), betas=(0.7, 0.9), weight_decay=recipe.weight_decay
-    )
-    # A rise of no step at all would be divided by.
-    warmup = 0.0 if recipe.warmup * (steps + 1) == 1 else recipe.warmup
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        max_lr=recipe.learning_rate,
-        total_steps=steps + 1,
-        pct_start=warmup,
-        cycle_momentum=False,
-    )
-    return optimizer, schedule
-
-
-def _epoch(
-    run: Run,
-    steps: Tensor,
-    images: int,
-    learning_rates: list[float],
-    validation_accuracy: float | None,
-) -> Epoch:
-    """Sum up an epoch of `images` images from `steps` (S, 2): each step's losses and hits.
-
-    Raises:
-        TrainingError: the loss or a weight is infinite or not a number.
-    """
-    number = len(run.history) + 1
-    loss, accuracy = (steps.sum(dim=0) / images).tolist()
-    if not math.isfinite(loss):
-        step = int((~steps[:, 0].isfinite()).nonzero()[0, 0])
-        raise _diverged(f"loss became {steps[step, 0].item()}", number, step, learning_rates)
-    # The last step's loss is of the weights before it: what became of them shows only here.
-    if not all(bool(value.isfinite().all()) for value in run.model.state_dict().values()):
-        raise _diverged("weights became infinite", number, len(steps) - 1, learning_rates)
-    parts = steps.tensor_split(min(20, len(steps)))
-    # Batches differ by an image at most.
-    curve = torch.stack([part.mean(dim=0) for part in parts]) * len(steps) / images
-    seconds = run.training_seconds - (run.history[-1].seconds if run.history else 0)
-    return Epoch(
-        epoch=number,
-        loss=loss,
-        train_accuracy=accuracy,
-        validation_accuracy=validation_accuracy,
-        learning_rate=max(learning_rates),
-        images_per_second=images / seconds,
-        seconds=run.training_seconds,
-        loss_curve=curve[:, 0].tolist(),
-        accuracy_curve=curve[:, 1].tolist(),
-    )
-
-
-def _diverged(what: str, epoch: int, step: int, learning_rates: list[float]) -> TrainingError:
-    return TrainingError(
-        f"the {what} in epoch {epoch}, step {step + 1}, at a learning rate of "
-        f"{learning_rates[step]:.3g}: choose a lower one"
-    )
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """The device of this name; `auto` takes a GPU (CUDA, then MPS) where there is one.
-
-    Raises:
-        TrainingError: there is no such device here.
-    """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    here = [kind for kind, is_here in available.items() if is_here] + ["cpu"]
-    if name == "auto":
-        return torch.device(here[0])
-    try:
-        device = torch.device(name)
-        # Asked for by a real allocation: it also refuses a cuda:7 that is not there.
-        if device.type in here:
-            return torch.empty(0, device=device).device
-    except RuntimeError:
-        pass
-    raise TrainingError(f"there is no device {name!r} here: choose {' or '.join(here)}")
-
-
-def use_deterministic_operations() -> None:
-    """From now on in this process, take operations that give the same bits each time on a GPU, too.
-
-    On a CPU they do anyway. They are slower; where there is none torch warns, and names it.
-    """
-    # Read when cuBLAS starts: it must be told how much memory it may use.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(True, warn_only=True)
-
-
-def uses_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether to multiply in bfloat16: `auto` does on GPUs that have it.
-
-    Not on CPUs, where it has not been measured to pay. The choice depends on nothing but
-    the device, never on a trial: a run must come out the same each time.
-    """
-    if precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return precision == "bfloat16"

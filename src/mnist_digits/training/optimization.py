@@ -1,0 +1,55 @@
+"""AdamW with a learning rate that rises and falls once, and how a stopped training goes on with it.
+
+Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019. Smith and Topin,
+"Super-Convergence", 2018.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from .recipe import FinderRecipe, Recipe
+
+# What AdamW keeps of each parameter; the last two have its shape.
+KEPT = ("step", "exp_avg", "exp_avg_sq")
+
+
+def adamw_one_cycle(
+    model: nn.Module, recipe: Recipe | FinderRecipe, steps: int, betas: tuple[float, float]
+) -> tuple[torch.optim.Optimizer, LRScheduler]:
+    """The optimizer and the schedule of a training of so many steps."""
+    optimizer = torch.optim.AdamW(model.parameters(), betas=betas, weight_decay=recipe.weight_decay)
+    # If the rate rose for exactly one step, OneCycleLR would divide by 0.
+    warmup = 0.0 if recipe.warmup * (steps + 1) == 1 else recipe.warmup
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.learning_rate, steps + 1, pct_start=warmup, cycle_momentum=False
+    )
+    return optimizer, schedule
+
+
+def optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What AdamW keeps, by name: its own tensors, which change when the training goes on."""
+    return {
+        f"optimizer.{number}.{name}": optimizer.state[parameter][name]
+        for number, parameter in enumerate(model.parameters())
+        for name in KEPT
+    }
+
+
+def restore_optimizer(
+    state: dict[str, Tensor],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: LRScheduler,
+) -> None:
+    """Put back what `optimizer_state` took, and set the schedule to the same step."""
+    for number, parameter in enumerate(model.parameters()):
+        step, *moments = (state[f"optimizer.{number}.{name}"] for name in KEPT)
+        # In the parameter's memory layout: the last bits could depend on it.
+        laid = [torch.empty_like(parameter).detach().copy_(moment) for moment in moments]
+        optimizer.state[parameter] = dict(zip(KEPT, [step.clone(), *laid], strict=True))
+    done = int(state["optimizer.0.step"])
+    schedule.load_state_dict({**schedule.state_dict(), "last_epoch": done - 1, "_step_count": done})
+    schedule.step()
