@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..data.dataset import Digits
-from .style import GLOW, SIGNED, WIDTH, caption, card, framed, grid, show_pixels, title
+from .style import GLOW, SIGNED, WIDTH, bordered, card, grid, show_digit, title
 
 
 def saliency(network: nn.Module, digits: Digits) -> Tensor:
     """How much each pixel matters for the answer: float32 (N, 28, 28) on the CPU, 0 or more.
 
-    How fast the logit of the digit that is read changes with the pixel, whichever way: the
-    absolute value of its gradient, as the mean over the pixel and its eight neighbours, for
-    neighbouring pixels differ by chance. Simonyan, Vedaldi and Zisserman, "Deep Inside
+    The absolute gradient of the largest logit, averaged over the pixel and its eight
+    neighbours, which differ by chance. (The page shows occlusion instead, which needs no
+    gradients: `reading.explanation`.) Simonyan, Vedaldi and Zisserman, "Deep Inside
     Convolutional Networks: Visualising Image Classification Models and Saliency Maps", 2013.
 
     Args:
@@ -42,24 +42,23 @@ def filters(weights: Tensor, columns: int = 8) -> Figure:
     strongest = abs(kernels).max()
     for axes, kernel in zip(grid(figure, rows, columns).flat, kernels, strict=False):
         axes.imshow(kernel, cmap=SIGNED, vmin=-strongest, vmax=strongest)
-        framed(axes)
+        bordered(axes)
     return figure
 
 
 def feature_maps(digits: Digits, maps: Mapping[str, Tensor], columns: int = 16) -> Figure:
-    """What the layers make of the first digit: by name, maps (C, height, width), 0 or more."""
+    """The first digit and its feature maps, by the layer's name: (C, height, width), 0 or more."""
     rows = [-(-len(each) // columns) for each in maps.values()]
     figure = card(WIDTH, sum(rows) * 0.56 + len(rows) * 0.5)
     left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[0.12, 0.88]).flat
-    show_pixels(axes := left.subplots(), digits.images[0, 0].cpu().numpy())
-    caption(axes, str(int(digits.labels[0])))
+    show_digit(left.subplots(), digits, 0)
     parts = right.subfigures(len(rows), 1, squeeze=False, height_ratios=rows).flat
     for part, height, (name, stack) in zip(parts, rows, maps.items(), strict=True):
         title(part, f"{name}: {len(stack)} maps of {stack.shape[1]} × {stack.shape[2]}")
         strongest = float(stack.max())
         for axes, pixels in zip(grid(part, height, columns).flat, stack, strict=False):
             axes.imshow(pixels.detach().cpu().numpy(), cmap="gray_r", vmin=0, vmax=strongest)
-            framed(axes)
+            bordered(axes)
     return figure
 
 
@@ -68,8 +67,7 @@ def saliency_overlay(digits: Digits, saliency: Tensor, columns: int = 10) -> Fig
     rows = -(-len(digits) // columns)
     figure = card(WIDTH, rows * 1.09)
     for index, axes in zip(range(len(digits)), grid(figure, rows, columns).flat, strict=False):
-        show_pixels(axes, digits.images[index, 0].cpu().numpy(), faint=0.35)
+        show_digit(axes, digits, index, faint=0.35)
         strongest = float(saliency[index].max())
         axes.imshow(saliency[index].cpu().numpy(), cmap=GLOW, vmin=0, vmax=strongest)
-        caption(axes, str(int(digits.labels[index])))
     return figure

@@ -8,14 +8,14 @@ global state and no window.
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.dataset import Digits
@@ -30,18 +30,18 @@ from .style import (
     BLUE,
     GRID,
     INK,
-    MARKERS,
     MUTED,
     ORANGE,
-    PALETTE,
     WIDTH,
+    bordered,
     caption,
     card,
-    framed,
     grid,
     percent,
     plain,
     plain_number,
+    series,
+    show_digit,
     show_pixels,
     title,
 )
@@ -68,8 +68,7 @@ def sample_digits(digits: Digits, rows: int = 3, columns: int = 10) -> Figure:
     figure = card(WIDTH, rows * 1.09)
     indices = range(len(digits))
     for index, axes in zip(indices, grid(figure, rows, columns).flat, strict=False):
-        show_pixels(axes, _pixels(digits, index))
-        caption(axes, str(int(digits.labels[index])))
+        show_digit(axes, digits, index)
     return figure
 
 
@@ -79,12 +78,11 @@ def class_balance(train: Digits, test: Digits) -> Figure:
     tested = test.labels.bincount(minlength=10).cpu().numpy()
     figure = card(WIDTH, 3.2)
     axes = figure.subplots()
-    bars = axes.bar(range(10), counts / len(train), color=BLUE, width=0.7)
-    bars.set_label(f"{len(train):,} training images")
+    of_training, of_test = f"{len(train):,} training images", f"{len(test):,} test images"
+    axes.bar(range(10), counts / len(train), color=BLUE, width=0.7, label=of_training)
     for digit, count in enumerate(counts):
         axes.text(digit, 0.005, f"{count:,}", color="white", fontsize=9, ha="center")
-    points = axes.plot(tested / len(test), "s", color=ORANGE, markeredgecolor="white")
-    points[0].set_label(f"{len(test):,} test images")
+    axes.plot(tested / len(test), "s", color=ORANGE, markeredgecolor="white", label=of_test)
     axes.axhline(0.1, color=MUTED, linewidth=1, linestyle=":")
     axes.set(title="How many of each digit", xticks=range(10), ylim=(0, 0.15))
     axes.yaxis.set_major_formatter(percent)
@@ -127,15 +125,16 @@ def pixel_values(digits: Digits) -> Figure:
 def augmentation_preview(
     digits: Digits, recipe: Recipe, rows: int = 3, columns: int = 10, seed: int = 0
 ) -> Figure:
-    """A digit a row: as it is, in a frame, and as the recipe's augmentation changes it."""
+    """A digit a row: as it is, with a border, and as the recipe's augmentation changes it."""
+    originals = digits.images[:rows].cpu()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        copies = digits.images[:rows].cpu().repeat_interleave(columns - 1, dim=0)
+        copies = originals.repeat_interleave(columns - 1, dim=0)
         changed = augment(copies, recipe)[:, 0].unflatten(0, (-1, columns - 1)).numpy()
     figure = card(WIDTH, rows * 0.94 + 0.3)
     for index, row in enumerate(grid(figure, rows, columns)):
-        show_pixels(row[0], _pixels(digits, index))
-        framed(row[0], BLUE, 2.5)
+        show_pixels(row[0], originals[index, 0].numpy())
+        bordered(row[0], BLUE, 2.5)
         for axes, pixels in zip(row[1:], changed[index], strict=True):
             show_pixels(axes, pixels)
         if index == 0:
@@ -151,46 +150,39 @@ def sample_predictions(digits: Digits, evaluation: Evaluation, columns: int = 10
     figure = card(WIDTH, (rows + 1) * 1.2 + 1.0)
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[rows, 1.12]).flat
     title(upper, f"The first {len(first)} test digits: what it reads, and how sure it is")
-    _image_grid(upper, digits, evaluation, first, rows, columns)
-    title(
-        lower,
-        f"The first {len(wrong)} that it reads otherwise than the label, of {evaluation.errors}",
-    )
-    _image_grid(lower, digits, evaluation, wrong, 1, columns)
+    _show_answers(grid(upper, rows, columns).flat, digits, evaluation, first)
+    count = f"The first {len(wrong)} that it reads otherwise than the label, of {evaluation.errors}"
+    title(lower, count)
+    _show_answers(grid(lower, 1, columns).flat, digits, evaluation, wrong)
     return figure
 
 
 def worst_mistakes(digits: Digits, evaluation: Evaluation, columns: int = 10) -> Figure:
     """The wrong predictions in which the network had the most confidence."""
-    rows = 3
-    indices = evaluation.mistakes[: rows * columns].tolist()
-    rows = max(1, -(-len(indices) // columns))
-    figure = card(WIDTH, rows * 1.2 + 0.6)
-    title(figure, f"The {len(indices)} mistakes made with most confidence, of {evaluation.errors}")
-    _image_grid(figure, digits, evaluation, indices, rows, columns)
+    indices = evaluation.mistakes[: 3 * columns].tolist()
+    text = f"The {len(indices)} mistakes made with most confidence, of {evaluation.errors}"
+    figure, places = _titled_grid(text, len(indices), columns)
+    _show_answers(places, digits, evaluation, indices)
     return figure
 
 
 def suspected_labels(
     digits: Digits, evaluation: Evaluation, known: Collection[int] = (), columns: int = 10
 ) -> Figure:
-    """The images whose label the network believes least; framed those known to be wrong.
+    """The images whose label the network believes least; those known to be wrong have a border.
 
     Args:
         known: the indices of labels that people agree are wrong.
     """
     indices = evaluation.suspected_labels[: 2 * columns].tolist()
-    rows = max(1, -(-len(indices) // columns))
-    figure = card(WIDTH, rows * 1.2 + 0.6)
     agreed = sum(index in known for index in indices)
-    title(
-        figure, f"The {len(indices)} labels it believes least: people agree that {agreed} are wrong"
-    )
-    for axes, index in zip(grid(figure, rows, columns).flat, indices, strict=False):
+    text = f"The {len(indices)} labels it believes least: people agree that {agreed} are wrong"
+    figure, places = _titled_grid(text, len(indices), columns)
+    for axes, index in zip(places, indices, strict=False):
         label, predicted = int(evaluation.labels[index]), int(evaluation.predictions[index])
         wrong = index in known
-        show_pixels(axes, _pixels(digits, index))
-        framed(axes, *((ORANGE, 2.5) if wrong else (GRID, 1)))
+        show_digit(axes, digits, index)
+        bordered(axes, *((ORANGE, 2.5) if wrong else (GRID, 1)))
         note = f"{index}, agreed" if wrong else str(index)
         caption(axes, f"{predicted}, not {label}", note, ORANGE if wrong else INK)
     return figure
@@ -218,18 +210,18 @@ def loss_curve(losses: Sequence[float], steps: int) -> Figure:
 
 def training_curves(history: Sequence[Epoch]) -> Figure:
     """Loss and error rate while training, in twentieths of an epoch."""
-    loss_curve = np.concatenate([epoch.loss_curve for epoch in history])
-    accuracy_curve = np.concatenate([epoch.accuracy_curve for epoch in history])
+    losses = np.concatenate([epoch.loss_curve for epoch in history])
+    accuracies = np.concatenate([epoch.accuracy_curve for epoch in history])
     parts = [np.arange(len(e.loss_curve)) + 1 for e in history]
     epochs = np.concatenate(
         [e.epoch - 1 + part / len(part) for e, part in zip(history, parts, strict=True)]
     )
     figure = card(WIDTH, 3.6)
     loss, error = figure.subplots(1, 2)
-    loss.plot(epochs, loss_curve, color=BLUE)
+    loss.plot(epochs, losses, color=BLUE)
     loss.set(title="Training loss", xlabel="epoch", ylim=(0, None))
     # No mistake at all has no place on a log scale: such points are left out.
-    errors = np.where(accuracy_curve < 1, 1 - accuracy_curve, np.nan)
+    errors = np.where(accuracies < 1, 1 - accuracies, np.nan)
     error.plot(epochs, errors, color=BLUE, label="training")
     validated = [(e.epoch, 1 - e.validation_accuracy) for e in history if e.validation_accuracy]
     if validated:
@@ -349,7 +341,7 @@ def comparison(experiment: str, runs: Mapping[str, Sequence[Run]]) -> Figure:
     figure = card(WIDTH, 3.6)
     loss, wrong = figure.subplots(1, 2)
     for index, (name, several) in enumerate(runs.items()):
-        style = {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[index % len(MARKERS)]}
+        style = series(index)
         curves = [np.concatenate([epoch.loss_curve for epoch in r.history]) for r in several]
         curve = np.mean(curves, axis=0)
         epochs = np.linspace(0, len(several[0].history), len(curve) + 1)[1:]
@@ -375,26 +367,23 @@ def comparison(experiment: str, runs: Mapping[str, Sequence[Run]]) -> Figure:
     return figure
 
 
-def _image_grid(
-    figure: Figure | SubFigure,
-    digits: Digits,
-    evaluation: Evaluation,
-    indices: Sequence[int],
-    rows: int,
-    columns: int,
+def _titled_grid(text: str, count: int, columns: int) -> tuple[Figure, Iterable[Axes]]:
+    """A figure with a title, and the axes of at least so many digits."""
+    rows = max(1, -(-count // columns))
+    figure = card(WIDTH, rows * 1.2 + 0.6)
+    title(figure, text)
+    return figure, grid(figure, rows, columns).flat
+
+
+def _show_answers(
+    places: Iterable[Axes], digits: Digits, evaluation: Evaluation, indices: Sequence[int]
 ) -> None:
-    """Digits with prediction and confidence; a mistake framed, its label beside."""
-    for axes, index in zip(grid(figure, rows, columns).flat, indices, strict=False):
+    """Digits with prediction and confidence; a mistake with a border, its label beside."""
+    for axes, index in zip(places, indices, strict=False):
         label, predicted = int(evaluation.labels[index]), int(evaluation.predictions[index])
         right = label == predicted
-        show_pixels(axes, _pixels(digits, index))
-        framed(axes, *((GRID, 1) if right else (ORANGE, 2.5)))
+        show_digit(axes, digits, index)
+        bordered(axes, *((GRID, 1) if right else (ORANGE, 2.5)))
         answer = f"{predicted}" if right else f"{predicted}, not {label}"
         confidence = percentage(float(evaluation.confidence[index]))
         caption(axes, answer, confidence, BLUE if right else ORANGE)
-
-
-def _pixels(digits: Digits, index: int) -> NDArray[np.uint8]:
-    """One image, (28, 28)."""
-    pixels: NDArray[np.uint8] = digits.images[index, 0].cpu().numpy()
-    return pixels

@@ -12,7 +12,7 @@ from ..reading.annotation import annotated
 from ..reading.labelled import Outcome
 from ..reading.picture import Source, open_picture
 from ..reading.reader import Reading
-from .style import BLUE, INK, ORANGE, WIDTH, caption, card, framed, grid, show_pixels, title
+from .style import BLUE, INK, ORANGE, WIDTH, bordered, caption, card, grid, show_pixels, title
 
 
 def page_reading(source: Source, reading: Reading, columns: int = 10) -> Figure:
@@ -30,7 +30,7 @@ def page_reading(source: Source, reading: Reading, columns: int = 10) -> Figure:
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).flat
     axes = upper.subplots()
     axes.imshow(copy)
-    framed(axes)
+    bordered(axes)
     for digit, small in zip(reading.digits, grid(lower, rows, columns).flat, strict=False):
         show_pixels(small, digit.frame)
         above = str(digit.digit) if digit.sure else f"{digit.digit}?"

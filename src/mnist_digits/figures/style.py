@@ -7,12 +7,17 @@ vision; right and wrong differ by more than their colour.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ..data.dataset import Digits
 
 # Inches: what a notebook shows without shrinking it, at 100 pixels an inch.
 WIDTH = 9.0
@@ -54,20 +59,31 @@ def grid(figure: Figure | SubFigure, rows: int, columns: int) -> NDArray[np.obje
 
 
 def show_pixels(axes: Axes, pixels: NDArray[np.generic], faint: float = 1.0) -> None:
-    """A digit (H, W), 0 to 255, with a thin frame.
+    """A digit (H, W), 0 to 255, with a thin border.
 
     As on paper rather than on a screen: dark ink on a light ground, as people know
     handwriting.
     """
     axes.imshow(pixels, cmap="gray_r", vmin=0, vmax=255, alpha=faint)
-    framed(axes)
+    bordered(axes)
 
 
-def framed(axes: Axes, colour: str = GRID, width: float = 1) -> None:
-    """A frame around a picture, without ticks."""
+def show_digit(axes: Axes, digits: Digits, index: int, faint: float = 1.0) -> None:
+    """One of the digits, with its label above it."""
+    show_pixels(axes, digits.images[index, 0].cpu().numpy(), faint)
+    caption(axes, str(int(digits.labels[index])))
+
+
+def bordered(axes: Axes, colour: str = GRID, width: float = 1) -> None:
+    """A border around a picture, without ticks."""
     axes.set_axis_on()
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set(color=colour, linewidth=width)
+
+
+def series(index: int) -> dict[str, Any]:
+    """Colour and marker of one of several things side by side."""
+    return {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[index % len(MARKERS)]}
 
 
 def caption(axes: Axes, above: str, below: str = "", colour: str = INK) -> None:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from .style import BLUE, GRID, MARKERS, MUTED, ORANGE, PALETTE, card, percent, plain, plain_number
+from .style import BLUE, GRID, MUTED, ORANGE, card, percent, plain, plain_number, series
 
 if TYPE_CHECKING:
     from ..cluster.study import Study
@@ -69,7 +69,7 @@ def _field(axes: Axes, name: str, trials: Sequence[Trial]) -> None:
     accuracies = np.array([trial.accuracy for trial in trials], float)
     numbers = all(isinstance(value, (int, float)) for value in values)
     if numbers and len(set(values)) > 4:
-        axes.plot(values, accuracies, "o", color=BLUE, markersize=4, alpha=0.7)
+        positions = values
         if min(values) > 0 and max(values) > 8 * min(values):
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
@@ -78,9 +78,9 @@ def _field(axes: Axes, name: str, trials: Sequence[Trial]) -> None:
     else:
         kinds = sorted(set(map(str, values)), key=lambda text: (len(text), text))
         positions = [kinds.index(str(value)) for value in values]
-        axes.plot(positions, accuracies, "o", color=BLUE, markersize=4, alpha=0.7)
         axes.set_xticks(range(len(kinds)), kinds)
         axes.margins(x=0.3)
+    axes.plot(positions, accuracies, "o", color=BLUE, markersize=4, alpha=0.7)
     plain(axes)
 
 
@@ -88,16 +88,17 @@ def distribution(studies: Sequence[Study]) -> Figure:
     """Each run as a point, with the mean of its recipe and the interval in which that lies."""
     figure = card(8, 1.4 + 0.9 * len(studies))
     axes = figure.subplots()
-    for position, study in enumerate(reversed(studies)):
-        colour = PALETTE[(len(studies) - 1 - position) % len(PALETTE)]
-        marker = MARKERS[(len(studies) - 1 - position) % len(MARKERS)]
+    for index, study in enumerate(studies):
+        # The first one stands at the top.
+        position, style = len(studies) - 1 - index, series(index)
         values = np.array(list(study.accuracies.values()))
+        colour, below = style["color"], position - 0.36
         # Spread upwards a little, in the order of the seeds, so that none hides another.
         height = position + np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else [position]
-        axes.plot(values, height, marker, color=colour, markersize=5, alpha=0.6)
+        axes.plot(values, height, linestyle="", markersize=5, alpha=0.6, **style)
         if len(values) > 1:
-            axes.plot(study.interval, [position - 0.36] * 2, color=colour, linewidth=4, alpha=0.4)
-        axes.plot(study.mean, position - 0.36, "|", color=colour, markersize=12, markeredgewidth=2)
+            axes.plot(study.interval, [below] * 2, color=colour, linewidth=4, alpha=0.4)
+        axes.plot(study.mean, below, "|", color=colour, markersize=12, markeredgewidth=2)
     names = [f"{study.recipe.name}\n{study.mean:.2%}" for study in reversed(studies)]
     axes.set_yticks(range(len(studies)), names)
     axes.set_ylim(-0.7, len(studies) - 0.4)
