@@ -1,9 +1,8 @@
 """The MNIST data set as tensors: `load_mnist()` needs no network and no preparation.
 
-The four files ship inside the package (`data/mnist.tar.xz`, 9 MB). The first call
-unpacks them into the user's cache folder; every call checks them against the SHA-256
-sums below (40 ms for the 55 MB on a processor with SHA instructions), so that a
-figure is never reported on damaged data, and lets torchvision read them.
+The four files ship inside the package (`data/mnist.tar.xz`, 9 MB). The first call unpacks
+them into the user's cache folder. Every call checks their SHA-256 sums (40 ms for the 55 MB),
+so that no result comes from damaged data, and has torchvision read them.
 """
 
 from __future__ import annotations
@@ -25,25 +24,19 @@ from ..files import write_whole
 
 CACHE_VARIABLE = "MNIST_DIGITS_DATA"
 
-# name: (bytes, SHA-256) of the files as published
+# Bytes and SHA-256 of the files as published.
+# fmt: off
 MNIST_FILES = {
-    "train-images-idx3-ubyte": (
-        47_040_016,
-        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    ),
-    "train-labels-idx1-ubyte": (
-        60_008,
-        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    ),
-    "t10k-images-idx3-ubyte": (
-        7_840_016,
-        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    ),
-    "t10k-labels-idx1-ubyte": (
-        10_008,
-        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    ),
+    "train-images-idx3-ubyte":
+        (47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+    "train-labels-idx1-ubyte":
+        (60_008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+    "t10k-images-idx3-ubyte":
+        (7_840_016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+    "t10k-labels-idx1-ubyte":
+        (10_008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
 }
+# fmt: on
 
 # Test images whose label people agree is wrong: the 15 of 100 candidates that annotators
 # confirmed (Northcutt, Athalye and Mueller, "Pervasive Label Errors in Test Sets
@@ -145,9 +138,9 @@ def cache_folder() -> Path:
 def split_validation(train: Digits) -> tuple[Digits, Digits]:
     """Cut a validation slice from the training set: (what remains, validation).
 
-    Every sixth image of each digit, in file order, goes to validation. So the split is the
-    same for everyone and for ever, has the training set's class balance, spreads over all
-    of the file's writers, and has, cut from the 60,000, the size of the test set: 9,996.
+    Every sixth image of each digit, in file order, goes to validation. So the split is always
+    the same, has the training set's class balance, and spreads over all of the file's writers.
+    Of the 60,000 it takes 9,996, about as many as the test set has.
     """
     held_out = torch.zeros_like(train.labels, dtype=torch.bool)
     for digit in range(10):
@@ -157,15 +150,15 @@ def split_validation(train: Digits) -> tuple[Digits, Digits]:
 
 
 def _provide_files(folder: Path, download: bool) -> None:
-    """See to it that `folder/MNIST/raw` holds the four files, each with the right sum."""
+    """Put those of the four files that are missing or damaged into `folder/MNIST/raw`."""
     raw = folder / "MNIST" / "raw"
     missing = [name for name in MNIST_FILES if not _is_genuine(raw / name)]
     if not missing:
         return
     raw.mkdir(parents=True, exist_ok=True)
     for name in missing:
-        # Asked now, not when it is written anew: another process that started at the same
-        # time may have put the genuine file there by then.
+        # Before anything is written: later, another process that started at the same time
+        # may have put the genuine file there.
         if (raw / name).exists():
             _put_aside(raw / name)
     if download:
@@ -176,7 +169,7 @@ def _provide_files(folder: Path, download: bool) -> None:
 
 def _is_genuine(path: Path) -> bool:
     size, sha256 = MNIST_FILES[path.name]
-    # The size first: a foreign file may be larger than memory.
+    # The size first: another file may be larger than memory.
     if not path.is_file() or path.stat().st_size != size:
         return False
     return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
@@ -226,7 +219,7 @@ def _download(folder: Path) -> None:
 
 
 def _read(folder: Path, train: bool) -> Digits:
-    # Imported here: torchvision takes about 2 s, and who loads a saved run needs none of it.
+    # Imported here: torchvision takes about 2 s, and loading a saved run does not need it.
     from torchvision.datasets import MNIST
 
     files = MNIST(str(folder), train=train)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,9 +31,9 @@ from .picture import (
 if TYPE_CHECKING:
     from .reader import Reader, Reading
 
-# Of a document; who scans more has them in several files.
+# Of a document; larger scans come in several files.
 MAXIMUM_PAGES = 1000
-# Of pictures. A PDF is no picture: where just one is expected, its other pages would be lost.
+# Of picture files. PDF is not among them: where one picture is expected, other pages would be lost.
 # fmt: off
 SUFFIXES = frozenset({
     ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".tif", ".tiff",
@@ -41,8 +41,6 @@ SUFFIXES = frozenset({
     ".heic", ".heics", ".heif", ".heifs", ".hif",
 })
 # fmt: on
-
-
 # What the command calls it.
 STANDARD_INPUT = Path("-")
 
@@ -66,9 +64,9 @@ class Page:
 def open_pages(source: Source) -> Iterator[Page]:
     """Decode the pages of a document one by one; of anything else than TIFF and PDF just one.
 
-    Nothing is raised: a page that cannot be decoded has its PictureError, which names it, and
-    the others follow. A file that cannot be opened is one such page; so is what comes after
-    the first MAXIMUM_PAGES.
+    Nothing is raised: for a page that cannot be decoded there is a PictureError that names it,
+    and the others follow. A file that cannot be opened counts as one such page, and so do all
+    pages after the first MAXIMUM_PAGES.
 
     Args:
         source: as `open_picture` takes it.
@@ -127,7 +125,7 @@ def _decoded(name: str, pages: int, decode_page: Decoder) -> Iterator[Page]:
 def _document(content: bytes) -> Iterator[tuple[int, Decoder]]:
     """How many pages there are, and what decodes one of them."""
     if is_pdf(content):
-        with Pdf(content) as pdf:
+        with closing(Pdf(content)) as pdf:
             yield pdf.pages, lambda index: decode(pdf.draw(index, WORKING_SIZE))
         return
     places = unwarned(lambda: _page_places(content))

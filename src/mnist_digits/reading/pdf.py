@@ -9,8 +9,8 @@ from PIL import Image
 
 from ..errors import PictureError
 
-# pdfium bears one thread at a time. The same thread may come again: Python's garbage collector
-# closes what was left open whenever it likes.
+# pdfium is not thread-safe. The lock is reentrant, as the garbage collector may close a PDF
+# while the same thread draws another.
 PDFIUM = RLock()
 
 
@@ -20,10 +20,10 @@ def is_pdf(content: bytes) -> bool:
 
 
 class Pdf:
-    """An open PDF; close it, or use it in a `with`.
+    """An open PDF, to be closed.
 
     Attributes:
-        pages: how many it says that it has.
+        pages: their number, as the file says it.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -48,7 +48,7 @@ class Pdf:
         """A page, counted from 0, in RGB on white; its longer side has `side` pixels.
 
         Raises:
-            Exception: of pdfium, if the page is damaged.
+            Exception: pdfium's, if the page is damaged.
         """
         with PDFIUM:
             page = self._document[index]
@@ -65,12 +65,6 @@ class Pdf:
     def close(self) -> None:
         with PDFIUM:
             self._document.close()
-
-    def __enter__(self) -> Pdf:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _reason(error: Any) -> str:

@@ -2,7 +2,7 @@
 
 Transparency is laid over a colour that its ink stands out from, 16 bits become 8, a photo
 is turned as its EXIF data says, and large JPEGs are decoded at the size that is needed.
-Finding the digits in it is the next room's job (`finder`).
+`finder` finds the digits in it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import io
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,13 +31,13 @@ T = TypeVar("T")
 # The longer side, in pixels, that pictures are reduced to: a digit a hundredth as high as
 # the page still has 16.
 WORKING_SIZE = 1600
-# Beyond it a picture is refused by its header: decoding takes up to 14 bytes a pixel, 700 MB.
+# Larger pictures are refused by their header: decoding takes up to 14 bytes a pixel, 700 MB.
 MAXIMUM_PIXELS = 50_000_000
-# Of a JPEG that is decoded at a half of its size or less: phones take photos of 200 million.
+# The same for JPEGs that are decoded at half their size or less: phones take 200 million pixels.
 MAXIMUM_REDUCED = 250_000_000
-# Of a file; 50 million pixels of three bytes have 150,000,000 where nothing is compressed.
+# Of a file: 50 million pixels of three bytes, not compressed, have 150,000,000.
 MAXIMUM_BYTES = 200_000_000
-# What may be tried on a file: Pillow knows more, and would run another program for some (EPS).
+# The formats that Pillow may try. It knows more, but runs another program for some (EPS).
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF", "HEIF")
 
 
@@ -83,22 +83,21 @@ def open_picture(source: Source) -> Picture:
         with explained("the array"):
             return decode(Image.fromarray(values))
     if isinstance(source, Image.Image):
-        image = source
         with explained("the picture"):
-            return unwarned(lambda: decode(image.copy()))
+            return unwarned(lambda: decode(source.copy()))
     content, name = content_of(source)
     with explained(name):
         return unwarned(lambda: decode_file(content))
 
 
-# Python's warning filters are those of all threads.
+# All threads share Python's warning filters.
 FILTERS = Lock()
 
 
 def unwarned(attempt: Callable[[], T]) -> T:
-    """Whatever is odd about a file is either no matter or an exception.
+    """What `attempt` gives, even where warnings are errors: then it is tried again without them.
 
-    Warnings are left to the program; but one that raises them still gets its picture.
+    Otherwise warnings reach the program as usual.
     """
     try:
         return attempt()
@@ -147,7 +146,7 @@ def content_of(source: object) -> tuple[bytes, str]:
 def decode_file(content: bytes) -> Picture:
     """The picture, or the first page of a document."""
     if is_pdf(content):
-        with Pdf(content) as pdf:
+        with closing(Pdf(content)) as pdf:
             return decode(pdf.draw(0, WORKING_SIZE))
     with opened(content) as image:
         return decode(image)
@@ -186,13 +185,13 @@ def _file_content(path: Path) -> bytes:
 
 
 def read_bounded(file: BinaryIO) -> bytes:
-    """The content, or so much of it as shows that it is too large; some have no end."""
+    """The content, or its first MAXIMUM_BYTES + 1: some files, such as devices, have no end."""
     return file.read(MAXIMUM_BYTES + 1)
 
 
 @cache
 def _formats() -> list[str]:
-    """Those of FORMATS that can be read here: HEIC, of phones, where `pillow-heif` is installed."""
+    """Those of FORMATS that can be read here; HEIC, of phones, only if pillow-heif is installed."""
     Image.init()
     with suppress(ImportError):
         from pillow_heif import register_heif_opener
@@ -236,7 +235,7 @@ def _is_kept_whole(image: JpegImageFile) -> bool:
     """Whether libjpeg keeps all of a JPEG in memory: it is progressive, or in several scans."""
     colours = len(image.getbands())
     size = 6 + 2 * colours
-    # What was read last is the head of the first scan: its length, and of how many colours it is.
+    # The header of the first scan was read last: it has its own length and the number of colours.
     assert image.fp  # open, as nothing is decoded yet
     image.fp.seek(-size, os.SEEK_CUR)
     head = image.fp.read(size)
