@@ -14,7 +14,10 @@ from .glyphs import Floats, Glyphs, Pen
 
 # Pixels along a side. The finder looks at pictures, and at parts of them, of about this size.
 SIDE = 256
+# OpenCV takes coordinates with so many bits after the point.
 FRACTION = 4
+# Where digits are to stand: x, y and height of each in pixels, row by row.
+Rows = list[list[tuple[float, float, float]]]
 
 
 @dataclass
@@ -33,11 +36,12 @@ class Canvas:
     """A square of 256 pixels with what is written on it, in layers.
 
     Attributes:
-        owner: int16 (256, 256), the number of the digit whose ink a pixel is, or -1.
+        owner: int16 (256, 256), the index of the digit whose ink a pixel is; -1 and -2 as in
+            `Scene`.
         ink: float32 (256, 256), 0 to 1, of the digits.
-        same, other: uint8 (256, 256), 0 to 255, what is no digit, of the digits' pen and of
-            another.
-        digits: by number.
+        same, other: uint8 (256, 256), 0 to 255, ink of no digit: of the digits' pen, and of
+            another one.
+        digits: in the order in which they were written.
     """
 
     def __init__(
@@ -45,9 +49,9 @@ class Canvas:
     ) -> None:
         self.random, self.glyphs, self.features = random, glyphs, features
         self.owner = np.full((SIDE, SIDE), -1, np.int16)
-        self.ink = np.zeros((SIDE, SIDE), np.float32)  # of digits
-        self.same = np.zeros((SIDE, SIDE), np.uint8)  # of the same pen, but no digit
-        self.other = np.zeros((SIDE, SIDE), np.uint8)  # of another
+        self.ink = np.zeros((SIDE, SIDE), np.float32)
+        self.same = np.zeros((SIDE, SIDE), np.uint8)
+        self.other = np.zeros((SIDE, SIDE), np.uint8)
         self.digits: list[Placed] = []
         self.pen = self.some_pen()
 
@@ -69,8 +73,12 @@ class Canvas:
         uneven, bend = random.choice([0, 0.3]), random.choice([0, 0.8, 1.8])
         return Pen(radius, uneven, bend, matrix, radius > 0.04 and chance(random, 0.16))
 
+    def near_digits(self, pixels: int) -> NDArray[np.bool_]:
+        """Where there is ink of digits within a square of so many pixels, (256, 256)."""
+        return cv2.dilate((self.ink > 0.2).astype(np.uint8), np.ones((pixels, pixels))) > 0
+
     def thickness(self, size: float, low: float, high: float) -> int:
-        """Of a line, in pixels; from `low` to `high` of a digit's size."""
+        """A line's thickness in pixels, from `low` to `high` times a digit's size."""
         return max(1, round(size * self.random.uniform(low, high)))
 
     def line(
@@ -81,7 +89,7 @@ class Canvas:
         layer: NDArray[np.uint8] | None = None,
         ruler: bool = False,
     ) -> None:
-        """Draw a line on a layer (that of the same pen), by hand or with a ruler."""
+        """Draw a line on a layer, by default `same`, by hand or with a ruler."""
         ends = np.array([[*start], [*end]], np.float32)
         layer = self.same if layer is None else layer
         if not ruler and chance(self.random, 0.6):
@@ -89,8 +97,9 @@ class Canvas:
         cv2.polylines(layer, [fixed(ends)], False, 255, thickness, cv2.LINE_AA, FRACTION)
 
     def _unsteady(self, ends: Floats) -> Floats:
-        """A line as a hand draws it, (2, 2) to (20, 2): otherwise the straight ones would be lines,
-        and the others digits.
+        """A line as a hand draws it, (2, 2) to (20, 2).
+
+        If all lines were straight, the finder would take what is not straight for digits.
         """
         along = ends[1] - ends[0]
         knots = self.random.normal(0, self.random.uniform(0, 0.03), (5, 1)).astype(np.float32)
@@ -113,7 +122,7 @@ def chance(random: np.random.Generator, share: float) -> bool:
 
 
 def fixed(points: NDArray[np.floating[Any]]) -> NDArray[np.int32]:
-    """Places in sixteenths of a pixel, as OpenCV takes them with so many bits of FRACTION."""
+    """Coordinates in sixteenths of a pixel, as OpenCV takes them with `shift=FRACTION`."""
     return np.round(points * (1 << FRACTION)).astype(np.int32)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from .canvas import SIDE, Canvas, Placed, chance, fixed, log_uniform, paste
+from .canvas import FRACTION, SIDE, Canvas, Placed, chance, fixed, log_uniform, paste
 from .glyphs import OF_WORDS, draw_glyph, letters
 
 
@@ -43,16 +43,9 @@ def decorate(canvas: Canvas) -> None:
 
 
 def _box(canvas: Canvas, digit: Placed) -> None:
-    x0, y0, x1, y1 = digit.box
     room = digit.size * canvas.random.uniform(0.03, 0.9, 4)
-    corners = np.array(
-        [
-            [x0 - room[0], y0 - room[1]],
-            [x1 + room[2], y0 - room[1]],
-            [x1 + room[2], y1 + room[3]],
-            [x0 - room[0], y1 + room[3]],
-        ]
-    )
+    x0, y0, x1, y1 = np.array(digit.box) + room * [-1, -1, 1, 1]
+    corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
     corners += canvas.random.normal(0, 0.02 * digit.size, (4, 2))
     thickness = canvas.thickness(digit.size, 0.01, 0.07)
     for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
@@ -61,9 +54,8 @@ def _box(canvas: Canvas, digit: Placed) -> None:
 
 def _circle(canvas: Canvas, digit: Placed) -> None:
     x0, y0, x1, y1 = digit.box
-    angle = np.linspace(
-        0, 2 * np.pi * canvas.random.uniform(0.93, 1.08), 40
-    ) + canvas.random.uniform(0, 7)
+    angle = np.linspace(0, 2 * np.pi * canvas.random.uniform(0.93, 1.08), 40)
+    angle = angle + canvas.random.uniform(0, 7)
     half = 0.5 * np.hypot(x1 - x0, y1 - y0) * canvas.random.uniform(0.95, 2.2, 2)
     wobble = 1 + canvas.random.normal(0, 0.04) * np.cos(2 * angle + 1) + 0.03 * np.cos(3 * angle)
     ring = np.column_stack(
@@ -73,87 +65,61 @@ def _circle(canvas: Canvas, digit: Placed) -> None:
 
 
 def _underline(canvas: Canvas, row: list[Placed]) -> None:
-    size = row[0].size
-    x0, x1 = min(d.box[0] for d in row), max(d.box[2] for d in row)
-    low = max(d.box[3] for d in row)
-    for place in [low + size * canvas.random.uniform(0.05, 0.35)] * (
-        2 if chance(canvas.random, 0.2) else 1
-    ):
-        start = (
-            x0 - size * canvas.random.uniform(0, 0.8),
-            place + canvas.random.normal(0, 0.05) * size,
-        )
-        end = (
-            x1 + size * canvas.random.uniform(0, 0.8),
-            place + canvas.random.normal(0, 0.05) * size,
-        )
+    """A line or two below the row, and at times one above, as in a column of a sum."""
+    random, size = canvas.random, row[0].size
+    boxes = np.array([digit.box for digit in row])
+    (x0, top), (x1, low) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    low = low + size * random.uniform(0.05, 0.35)
+    for _ in range(2 if chance(random, 0.2) else 1):
+        start = x0 - size * random.uniform(0, 0.8), low + random.normal(0, 0.05) * size
+        end = x1 + size * random.uniform(0, 0.8), low + random.normal(0, 0.05) * size
         canvas.line(start, end, canvas.thickness(size, 0.01, 0.07))
-    if chance(canvas.random, 0.15):  # and one above: a column of a sum
-        top = min(d.box[1] for d in row) - size * canvas.random.uniform(0.1, 0.4)
-        canvas.line(
-            (x0 - size * 0.3, top), (x1 + size * 0.3, top), canvas.thickness(size, 0.01, 0.06)
-        )
+    if chance(random, 0.15):
+        top = top - size * random.uniform(0.1, 0.4)
+        start, end = (x0 - size * 0.3, top), (x1 + size * 0.3, top)
+        canvas.line(start, end, canvas.thickness(size, 0.01, 0.06))
 
 
 def _cross(canvas: Canvas, row: list[Placed]) -> None:
     """A line through the row at any height and angle: the digits are still to be read."""
-    size = row[0].size
-    x0, x1 = (
-        row[0].box[0] - size * canvas.random.uniform(0.1, 0.8),
-        row[-1].box[2] + size * canvas.random.uniform(0.1, 0.8),
-    )
-    y0, y1 = (
-        np.array([row[0].y, row[-1].y])
-        + size * canvas.random.uniform(-0.5, 0.5)
-        + canvas.random.normal(0, 0.1 * size, 2)
-    )
+    random, first, last, size = canvas.random, row[0], row[-1], row[0].size
+    x0 = first.box[0] - size * random.uniform(0.1, 0.8)
+    x1 = last.box[2] + size * random.uniform(0.1, 0.8)
+    y0, y1 = np.array([first.y, last.y]) + size * random.uniform(-0.5, 0.5)
+    rise = random.normal(0, 0.1 * size, 2)
+    y0, y1 = y0 + rise[0], y1 + rise[1]
     thickness = canvas.thickness(size, 0.006, 0.05)
-    if len(row) == 1 and chance(canvas.random, 0.3):
-        lean = canvas.random.uniform(-0.6, 0.6) * size
-        x0, x1, y0, y1 = (
-            row[0].x - lean,
-            row[0].x + lean,
-            row[0].y - size * 0.8,
-            row[0].y + size * 0.8,
-        )
-    canvas.line(
-        (x0, y0), (x1, y1), thickness, canvas.same if chance(canvas.random, 0.5) else canvas.other
-    )
+    if len(row) == 1 and chance(random, 0.3):
+        lean = random.uniform(-0.6, 0.6) * size
+        x0, x1 = first.x - lean, first.x + lean
+        y0, y1 = first.y - size * 0.8, first.y + size * 0.8
+    layer = canvas.same if chance(random, 0.5) else canvas.other
+    canvas.line((x0, y0), (x1, y1), thickness, layer)
 
 
 def _marks(canvas: Canvas, row: list[Placed]) -> None:
-    """Signs of arithmetic, points, commas and brackets at the ends of a row, or within."""
+    """A sign of arithmetic or a colon at an end of a row, or points and commas within."""
     random, size = canvas.random, row[0].size
     thickness = max(1, round(2 * canvas.pen.radius * size))
-    x = (
-        (row[0].box[0] - size * random.uniform(0.4, 0.7))
-        if chance(random, 0.5)
-        else (row[-1].box[2] + size * random.uniform(0.4, 0.7))
-    )
-    y, r = row[0].y, size * random.uniform(0.18, 0.32)
+    before = chance(random, 0.5)
+    room = size * random.uniform(0.4, 0.7)
+    x, y = row[0].box[0] - room if before else row[-1].box[2] + room, row[0].y
+    r = size * random.uniform(0.18, 0.32)
+    signs: list[list[tuple[float, float, float, float]]] = [
+        [(-r, 0, r, 0), (0, -r, 0, r)],  # +
+        [(-r, 0, r, 0)],  # -
+        [(-r, -r / 3, r, -r / 3), (-r, r / 3, r, r / 3)],  # =
+        [(-r, -r, r, r), (r, -r, -r, r)],  # ×
+    ]
     kind = random.integers(6)
-    if kind == 0:
-        canvas.line((x - r, y), (x + r, y), thickness)
-        canvas.line((x, y - r), (x, y + r), thickness)
-    elif kind == 1:
-        canvas.line((x - r, y), (x + r, y), thickness)
-    elif kind == 2:
-        canvas.line((x - r, y - r / 3), (x + r, y - r / 3), thickness)
-        canvas.line((x - r, y + r / 3), (x + r, y + r / 3), thickness)
-    elif kind == 3:
-        canvas.line((x - r, y - r), (x + r, y + r), thickness)
-        canvas.line((x + r, y - r), (x - r, y + r), thickness)
-    elif kind == 4:
+    if kind < len(signs):
+        for x0, y0, x1, y1 in signs[kind]:
+            canvas.line((x + x0, y + y0), (x + x1, y + y1), thickness)
+    elif kind == 4:  # a colon
         for side in (-1, 1):
-            cv2.circle(
-                canvas.same,
-                (int(x), int(y + side * r * 0.8)),
-                max(1, thickness // 2 + 1),
-                255,
-                -1,
-                cv2.LINE_AA,
-            )
-    else:
+            centre = int(x), int(y + side * r * 0.8)
+            cv2.circle(canvas.same, centre, thickness // 2 + 1, 255, -1, cv2.LINE_AA)
+    else:  # points and commas between the digits
         for digit in row[:-1]:
             if chance(random, 0.5):
                 spot = np.array([digit.box[2] + 0.1 * size, digit.box[3]])
@@ -165,7 +131,7 @@ def _beside(canvas: Canvas, draw: Callable[[Canvas], None]) -> None:
     same, other = canvas.same, canvas.other
     canvas.same, canvas.other = np.zeros_like(same), np.zeros_like(other)
     draw(canvas)
-    near = cv2.dilate((canvas.ink > 0.2).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    near = canvas.near_digits(9)
     drawn = np.maximum(canvas.same, canvas.other)
     if (drawn[near] > 0).sum() <= 0.02 * (drawn > 0).sum():
         same, other = np.maximum(same, canvas.same), np.maximum(other, canvas.other)
@@ -183,33 +149,20 @@ def _letters(canvas: Canvas) -> None:
     count = 1 if height > 60 else int(random.integers(1, 9))
     for _ in range(count):
         bank = letters(OF_WORDS) if count > 3 and chance(random, 0.3) else letters()
-        ink, _mask = draw_glyph(
-            random,
-            bank,
-            int(random.integers(len(bank))),
-            height * random.uniform(0.8, 1.1),
-            pen,
-        )
+        number = int(random.integers(len(bank)))
+        ink, _mask = draw_glyph(random, bank, number, height * random.uniform(0.8, 1.1), pen)
         paste(layer, ink, x, y)
         x += step
 
 
 def _scribbles(canvas: Canvas) -> None:
+    """A random walk, drawn with straight lines or as a curve."""
     random = canvas.random
-    points = np.cumsum(
-        random.normal(size=(random.integers(4, 14), 2)) * log_uniform(random, 5, 45), axis=0
-    )
-    points += random.uniform(20, 236, 2)
-    if chance(random, 0.5):  # round instead of angular
-        points = cv2.resize(
-            points.astype(np.float32), (2, 8 * len(points)), interpolation=cv2.INTER_CUBIC
-        ).astype(np.float64)
-    cv2.polylines(
-        canvas.other if chance(random, 0.4) else canvas.same,
-        [fixed(points)],
-        False,
-        255,
-        int(random.integers(1, 8)),
-        cv2.LINE_AA,
-        4,
-    )
+    steps = random.normal(size=(random.integers(4, 14), 2)) * log_uniform(random, 5, 45)
+    points = np.cumsum(steps, axis=0) + random.uniform(20, 236, 2)
+    if chance(random, 0.5):
+        size = 2, 8 * len(points)
+        points = cv2.resize(points.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
+    layer = canvas.other if chance(random, 0.4) else canvas.same
+    thickness = int(random.integers(1, 8))
+    cv2.polylines(layer, [fixed(points)], False, 255, thickness, cv2.LINE_AA, FRACTION)

@@ -1,4 +1,4 @@
-"""A page as a camera sees it: paper, inks, things that lie about, light, grain."""
+"""A page as a camera sees it: paper, inks, objects, light, grain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEAST_CONTRAST = 14
 
 
 def photographed(canvas: Canvas) -> NDArray[np.uint8]:
-    """The picture, (256, 256, 3), and what of the digits is not seen in it is taken note of."""
+    """The picture, uint8 (256, 256, 3); digits that are not legible in it become -2 in `owner`."""
     random = canvas.random
     paper = _paper_colour(canvas)
     page = np.broadcast_to(paper, (SIDE, SIDE, 3)).astype(np.float32).copy()
@@ -24,12 +24,11 @@ def photographed(canvas: Canvas) -> NDArray[np.uint8]:
         strong = 0.12 if canvas.has("grain") else 0.02
         page *= 1 + _noise(random, log_uniform(random, 0.002, strong))[:, :, None]
         if canvas.has("grain") and chance(random, 0.5):  # colour, too
-            page *= 1 + _noise(random, 0.06)[:, :, None] * random.normal(0, 0.6, 3).astype(
-                np.float32
-            )
+            noise = _noise(random, 0.06)[:, :, None]
+            page *= 1 + noise * random.normal(0, 0.6, 3).astype(np.float32)
     _stain(canvas, page)
     _rule(canvas, page, paper)
-    _thing(canvas, page)
+    _things(canvas, page)
     _ink(canvas, page, paper)
     if canvas.has("sheet"):
         page = _on_table(canvas, page)
@@ -63,16 +62,14 @@ def _legible(canvas: Canvas, picture: NDArray[np.uint8], number: int) -> bool:
 def _paper_colour(canvas: Canvas) -> Floats:
     random = canvas.random
     tint = 1 - np.abs(random.normal(size=3)) * random.choice([0, 0.04, 0.15, 0.35])
-    bright = (
-        random.uniform(0.35, 1)
-        if not canvas.has("plain")
-        else random.choice([1.0, 0.96, random.uniform(0.3, 1)])
-    )
+    bright = random.uniform(0.3 if canvas.has("plain") else 0.35, 1)
+    if canvas.has("plain"):
+        bright = random.choice([1.0, 0.96, bright])
     return np.clip(bright * tint, 0.08, 1).astype(np.float32)
 
 
 def _contrasting(canvas: Canvas, paper: Floats, low: float, high: float) -> Floats:
-    """The colour of an ink, so much darker than the paper, as a fraction of it; or any other."""
+    """An ink's colour: darker than the paper by a fraction from `low` to `high`; or any other."""
     random = canvas.random
     if chance(random, 0.15):
         for _ in range(5):
@@ -80,37 +77,34 @@ def _contrasting(canvas: Canvas, paper: Floats, low: float, high: float) -> Floa
             if np.abs(shade - paper).max() > low + 0.2:
                 return shade.astype(np.float32)
     colour = np.ones(3) if chance(random, 0.5) else random.uniform(0.4, 1.2, 3)
-    return np.clip(paper * (1 - random.uniform(low, high) * np.clip(colour, 0, 1)), 0, 1).astype(
-        np.float32
-    )
+    darker = paper * (1 - random.uniform(low, high) * np.clip(colour, 0, 1))
+    return np.clip(darker, 0, 1).astype(np.float32)
+
+
+def _lay(page: Floats, alpha: Floats, colours: Floats) -> None:
+    """Cover the page with colours (3,) or (256, 256, 3), as opaque as `alpha` (256, 256)."""
+    page += alpha[:, :, None] * (colours - page)
 
 
 def _ink(canvas: Canvas, page: Floats, paper: Floats) -> None:
-    random = canvas.random
+    """Lay the layers of ink on the page, that of the digits on top."""
+    random, faint = canvas.random, canvas.has("faint")
     # What is fine, or lies on grain, must be darker to be seen at all.
-    sizes = [digit.size for digit in canvas.digits]
-    cover = min(1.0, 2 * canvas.pen.radius * min(sizes, default=100))
-    least = min(
-        0.8, (0.1 if canvas.has("faint") else 0.25) * (1.5 if canvas.has("grain") else 1) / cover
-    )
-    colour = _contrasting(canvas, paper, least, min(1.0, 2 * least) if canvas.has("faint") else 1.0)
-    layers = [
-        (
-            canvas.other.astype(np.float32) / 255 * np.float32(random.uniform(0.4, 1)),
-            _contrasting(canvas, paper, 0.08, 0.95),
-        ),
-        (
-            canvas.same.astype(np.float32) / 255,
-            colour if chance(random, 0.7) else _contrasting(canvas, paper, 0.15, 1),
-        ),
-        (canvas.ink, colour),
-    ]
+    size = min((digit.size for digit in canvas.digits), default=100)
+    cover = min(1.0, 2 * canvas.pen.radius * size)
+    least = (0.1 if faint else 0.25) * (1.5 if canvas.has("grain") else 1) / cover
+    least = min(0.8, least)
+    colour = _contrasting(canvas, paper, least, min(1.0, 2 * least) if faint else 1.0)
+    other = canvas.other.astype(np.float32) / 255 * np.float32(random.uniform(0.4, 1))
+    layers = [(other, _contrasting(canvas, paper, 0.08, 0.95))]
+    shade = colour if chance(random, 0.7) else _contrasting(canvas, paper, 0.15, 1)
+    layers += [(canvas.same.astype(np.float32) / 255, shade), (canvas.ink, colour)]
     if chance(random, 0.25):  # chalk, pencil, a brush running dry
         rough = np.clip(1 + _noise(random, random.uniform(0.05, 0.3)), 0.3, 1.1)
         layers = [(alpha * rough, shade) for alpha, shade in layers]
     for alpha, shade in layers:
         if alpha.any():
-            page += alpha[:, :, None] * (shade - page)
+            _lay(page, alpha, shade)
 
 
 def _rule(canvas: Canvas, page: Floats, paper: Floats) -> None:
@@ -121,24 +115,25 @@ def _rule(canvas: Canvas, page: Floats, paper: Floats) -> None:
     pitch, tilt = log_uniform(random, 9, 80), random.normal(0, 8)
     thickness = 1 if chance(random, 0.6) else int(random.integers(1, 4))
     start = random.uniform(-pitch, 0)
-    for place in np.arange(start - 40, SIDE + 40, pitch):
-        canvas.line((0, place), (SIDE, place + tilt), thickness, lines, ruler=True)
+    for offset in np.arange(start - 40, SIDE + 40, pitch):
+        canvas.line((0, offset), (SIDE, offset + tilt), thickness, lines, ruler=True)
         if canvas.has("squared"):
-            canvas.line((place, 0), (place - tilt, SIDE), thickness, lines, ruler=True)
+            canvas.line((offset, 0), (offset - tilt, SIDE), thickness, lines, ruler=True)
     if chance(random, 0.2):  # the margin
-        place = random.uniform(10, 80)
-        canvas.line((place, 0), (place - tilt, SIDE), 2, lines, ruler=True)
-    alpha = lines.astype(np.float32)[:, :, None] / 255 * np.float32(random.uniform(0.4, 1))
-    page += alpha * (_contrasting(canvas, paper, 0.05, 0.6) - page)
+        x = random.uniform(10, 80)
+        canvas.line((x, 0), (x - tilt, SIDE), 2, lines, ruler=True)
+    alpha = lines.astype(np.float32) / 255 * np.float32(random.uniform(0.4, 1))
+    _lay(page, alpha, _contrasting(canvas, paper, 0.05, 0.6))
 
 
 def _stain(canvas: Canvas, page: Floats) -> None:
+    """Spots that darken the paper."""
     if not canvas.has("stains"):
         return
     random = canvas.random
     for _ in range(random.integers(1, 5)):
         alpha = np.zeros((SIDE, SIDE), np.float32)
-        _blob(canvas, alpha, random.uniform(0, SIDE, 2), log_uniform(random, 2, 90))
+        _blob(random, alpha, random.uniform(0, SIDE, 2), log_uniform(random, 2, 90))
         if chance(random, 0.6):
             alpha = cv2.GaussianBlur(alpha, (0, 0), log_uniform(random, 0.5, 12))
         page *= 1 - alpha[:, :, None] * random.uniform(0, 0.5, 3).astype(np.float32)
@@ -152,83 +147,89 @@ def _dust(canvas: Canvas, page: Floats) -> None:
     for x, y in random.uniform(0, SIDE, (random.integers(2, 40), 2)):
         end = np.array([x, y]) + random.normal(0, 2.5, 2) * chance(random, 0.5)
         canvas.line((x, y), end, int(random.integers(1, 4)), dust)
-    clear = cv2.dilate((canvas.ink > 0.2).astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
-    alpha = (dust * clear).astype(np.float32)[:, :, None] / 255
+    alpha = (dust * ~canvas.near_digits(9)).astype(np.float32)[:, :, None] / 255
     page *= 1 - alpha * np.float32(random.uniform(0.1, 0.9))
 
 
 def _blob(
-    canvas: Canvas, layer: Floats, middle: NDArray[np.float64], size: float, symmetric: bool = False
+    random: np.random.Generator,
+    layer: Floats,
+    middle: NDArray[np.float64],
+    size: float,
+    symmetric: bool = False,
 ) -> None:
     """A filled shape of any outline."""
-    random = canvas.random
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     radius = np.ones(48)
     for wave in range(1, 6):
-        radius += random.normal(0, 0.3 / wave) * np.cos(
-            wave * angle + (0 if symmetric else random.uniform(0, 7))
-        )
+        amplitude = random.normal(0, 0.3 / wave)
+        radius += amplitude * np.cos(wave * angle + (0 if symmetric else random.uniform(0, 7)))
     reach = size * np.maximum(radius, 0.1)
     stretch = random.uniform(0.5, 1.5)
     outline = np.column_stack([np.sin(angle) * reach, -np.cos(angle) * reach * stretch]) + middle
     cv2.fillPoly(layer, [np.round(outline).astype(np.int32)], 1.0, cv2.LINE_AA)
 
 
-def _thing(canvas: Canvas, page: Floats) -> None:
+def _polygon(layer: Floats, corners: NDArray[np.float64], value: float, line: int) -> None:
+    """Fill the convex hull of the corners (N, 2)."""
+    cv2.fillConvexPoly(layer, cv2.convexHull(corners.astype(np.int32)), value, line)
+
+
+def _things(canvas: Canvas, page: Floats) -> None:
     """Things: fingers and edges that reach in, clothes, tools, and pictures of them."""
     if not canvas.has("things"):
         return
-    random = canvas.random
-    clear = cv2.dilate((canvas.ink > 0.2).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-    alone = not canvas.digits
-    for _ in range(random.integers(1, 4)):
-        alpha = np.zeros((SIDE, SIDE), np.float32)
-        kind = 1 if alone and chance(random, 0.4) else random.integers(4)
-        if kind == 0:  # a finger, a pen, a ruler from outside
-            edge = SIDE * np.array([random.choice([-0.05, 1.05]), random.uniform(0, 1)])
-            edge = edge if chance(random, 0.5) else edge[::-1]
-            tip = edge + (SIDE / 2 - edge) * random.uniform(0.1, 0.8) + random.normal(0, 30, 2)
-            ends = np.array([edge, tip]).astype(np.int32)
-            cv2.line(alpha, ends[0], ends[1], 1.0, int(log_uniform(random, 4, 70)))
-        elif kind == 1 and alone:
-            middle = SIDE / 2 + random.normal(0, 10, 2)
-            for _part in range(random.integers(1, 4)):
-                spot = middle + random.normal(0, 25, 2)
-                _blob(
-                    canvas, alpha, spot, log_uniform(random, 25, 100), symmetric=chance(random, 0.7)
-                )
-        elif kind == 2:
-            corners = random.uniform(-0.2, 1.2, 2) * SIDE + random.uniform(
-                -1, 1, (random.integers(3, 6), 2)
-            ) * log_uniform(random, 15, 150)
-            cv2.fillConvexPoly(alpha, cv2.convexHull(corners.astype(np.int32)), 1.0, cv2.LINE_AA)
-        else:
-            _blob(canvas, alpha, random.uniform(0, SIDE, 2), log_uniform(random, 8, 60))
-        if (alpha[clear] > 0).sum() > 0.01 * clear.sum():
-            continue
-        shade = (
-            random.uniform(0, 1, 3).astype(np.float32)
-            if chance(random, 0.6)
-            else np.full(3, random.uniform(0, 1), np.float32)
-        )
-        looks = shade * (1 + _noise(random, random.uniform(0.01, 0.25)))[:, :, None]
-        if chance(random, 0.3):  # a pattern
-            y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32) * log_uniform(random, 0.05, 1.2)
-            looks *= (1 + random.uniform(0.1, 0.6) * np.sin(x * random.uniform(-1, 1) + y))[
-                :, :, None
-            ]
-        page += alpha[:, :, None] * (looks - page)
+    near = canvas.near_digits(7)
+    for _ in range(canvas.random.integers(1, 4)):
+        alpha = _outline(canvas.random, alone=not canvas.digits)
+        if (alpha[near] > 0).sum() <= 0.01 * near.sum():
+            _lay(page, alpha, _surface(canvas.random))
+
+
+def _outline(random: np.random.Generator, alone: bool) -> Floats:
+    """Where a thing is, (256, 256); one that is alone in the picture may be large and symmetric."""
+    alpha = np.zeros((SIDE, SIDE), np.float32)
+    kind = 1 if alone and chance(random, 0.4) else random.integers(4)
+    if kind == 0:  # a finger, a pen, a ruler from outside
+        edge = SIDE * np.array([random.choice([-0.05, 1.05]), random.uniform(0, 1)])
+        edge = edge if chance(random, 0.5) else edge[::-1]
+        tip = edge + (SIDE / 2 - edge) * random.uniform(0.1, 0.8) + random.normal(0, 30, 2)
+        ends = np.array([edge, tip]).astype(np.int32)
+        cv2.line(alpha, ends[0], ends[1], 1.0, int(log_uniform(random, 4, 70)))
+    elif kind == 1 and alone:  # of several parts
+        middle = SIDE / 2 + random.normal(0, 10, 2)
+        for _ in range(random.integers(1, 4)):
+            spot = middle + random.normal(0, 25, 2)
+            _blob(random, alpha, spot, log_uniform(random, 25, 100), chance(random, 0.7))
+    elif kind == 2:  # with straight edges
+        middle = random.uniform(-0.2, 1.2, 2) * SIDE
+        corners = random.uniform(-1, 1, (random.integers(3, 6), 2)) * log_uniform(random, 15, 150)
+        _polygon(alpha, middle + corners, 1.0, cv2.LINE_AA)
+    else:
+        _blob(random, alpha, random.uniform(0, SIDE, 2), log_uniform(random, 8, 60))
+    return alpha
+
+
+def _surface(random: np.random.Generator) -> Floats:
+    """The colours of a thing, (256, 256, 3): coloured or grey, grained, at times patterned."""
+    coloured = chance(random, 0.6)
+    shade = random.uniform(0, 1, 3 if coloured else 1).astype(np.float32)
+    colours = shade * (1 + _noise(random, random.uniform(0.01, 0.25)))[:, :, None]
+    if chance(random, 0.3):
+        y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32) * log_uniform(random, 0.05, 1.2)
+        strength = random.uniform(0.1, 0.6)
+        colours *= (1 + strength * np.sin(x * random.uniform(-1, 1) + y))[:, :, None]
+    return colours
 
 
 def _on_table(canvas: Canvas, page: Floats) -> Floats:
     """The page as a sheet that does not fill the picture."""
     random, mask = canvas.random, np.zeros((SIDE, SIDE), np.float32)
-    written = (
-        np.maximum(canvas.ink, np.maximum(canvas.same, canvas.other).astype(np.float32) / 255) > 0.2
-    )
-    x, y, wide, high = (
-        cv2.boundingRect(written.astype(np.uint8)) if written.any() else (100, 100, 50, 50)
-    )
+    marks = np.maximum(canvas.same, canvas.other).astype(np.float32) / 255
+    written = np.maximum(canvas.ink, marks) > 0.2
+    x, y, wide, high = 100, 100, 50, 50
+    if written.any():
+        x, y, wide, high = cv2.boundingRect(written.astype(np.uint8))
     share = random.uniform(0.1, 0.97, 4) * random.choice([0, 1], 4, p=[0.2, 0.8])
     left, top = x * share[0], y * share[1]
     right, bottom = SIDE - (SIDE - x - wide) * share[2], SIDE - (SIDE - y - high) * share[3]
@@ -248,26 +249,23 @@ def _on_table(canvas: Canvas, page: Floats) -> Floats:
 
 
 def _light(canvas: Canvas, page: Floats) -> None:
+    """Light that falls off to the sides, and a shadow."""
     random = canvas.random
-    y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j].astype(np.float32)
     if canvas.has("uneven"):
-        slopes, bulge = (
-            random.uniform(-0.4, 0.4, 2).astype(np.float32),
-            np.float32(random.uniform(0, 0.3)),
-        )
-        page *= np.clip(1 + slopes[0] * x + slopes[1] * y - bulge * (x * x + y * y), 0.15, 1.5)[
-            :, :, None
-        ]
+        y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j].astype(np.float32)
+        slope_x, slope_y = random.uniform(-0.4, 0.4, 2).astype(np.float32)
+        bulge = np.float32(random.uniform(0, 0.3))
+        light = 1 + slope_x * x + slope_y * y - bulge * (x * x + y * y)
+        page *= np.clip(light, 0.15, 1.5)[:, :, None]
     if canvas.has("shadow"):
         shade = np.ones((SIDE, SIDE), np.float32)
         corners = random.uniform(-0.4, 1.4, (random.integers(3, 6), 2)) * SIDE
-        cv2.fillConvexPoly(
-            shade, cv2.convexHull(corners.astype(np.int32)), float(random.uniform(0.35, 0.85))
-        )
+        _polygon(shade, corners, float(random.uniform(0.35, 0.85)), cv2.LINE_8)
         page *= cv2.GaussianBlur(shade, (0, 0), log_uniform(random, 0.7, 25))[:, :, None]
 
 
 def _camera(canvas: Canvas, page: Floats) -> NDArray[np.uint8]:
+    """The page, 0 to 1, as uint8: blurred, with grain, from few pixels, as a JPEG."""
     random = canvas.random
     if canvas.has("blurred"):
         page = cv2.GaussianBlur(page, (0, 0), log_uniform(random, 0.4, 1.8))
@@ -275,22 +273,24 @@ def _camera(canvas: Canvas, page: Floats) -> NDArray[np.uint8]:
         deviation = np.float32(log_uniform(random, 0.003, 0.08 if canvas.has("grain") else 0.03))
         page = page + _static(random)[:, :, None] * deviation
     picture = (np.clip(page, 0, 1) * 255).astype(np.uint8)
-    sizes = [digit.size for digit in canvas.digits]
-    if canvas.has("enlarged") and min(sizes, default=100) > 20:
-        picture = _from_few_pixels(canvas, picture, min(sizes, default=100))
+    size = min((digit.size for digit in canvas.digits), default=100)
+    if canvas.has("enlarged") and size > 20:
+        picture = _from_few_pixels(canvas.random, picture, size)
     if chance(random, 0.3):
         picture = _jpeg(picture, int(random.integers(25, 92)))
     return picture
 
 
-def _from_few_pixels(canvas: Canvas, picture: NDArray[np.uint8], size: float) -> NDArray[np.uint8]:
+def _from_few_pixels(
+    random: np.random.Generator, picture: NDArray[np.uint8], size: float
+) -> NDArray[np.uint8]:
     """As if the picture had had so few pixels that a digit was 11 or more of them high."""
-    side = int(log_uniform(canvas.random, max(24, SIDE * 11 / size), 160))
+    side = int(log_uniform(random, max(24, SIDE * 11 / size), 160))
     small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
-    if chance(canvas.random, 0.4):
-        small = _jpeg(small, int(canvas.random.integers(40, 95)))
+    if chance(random, 0.4):
+        small = _jpeg(small, int(random.integers(40, 95)))
     ways = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
-    return cv2.resize(small, (SIDE, SIDE), interpolation=int(canvas.random.choice(ways)))
+    return cv2.resize(small, (SIDE, SIDE), interpolation=int(random.choice(ways)))
 
 
 def _static(random: np.random.Generator) -> Floats:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RecipeError
-from .canvas import SIDE, Canvas, Placed, chance, log_uniform
+from .canvas import SIDE, Canvas, Placed, Rows, chance, log_uniform
 from .decoration import decorate
 from .glyphs import Glyphs
 from .photography import photographed
@@ -54,8 +54,7 @@ FEATURES = {
     "cut": 0.12,  # close around the digits
 }
 
-
-# Of the digits' ink where the truth is shown: one after the other.
+# The colours of the digits' ink where the truth is shown, in turn.
 COLOURS = np.array(
     [[213, 94, 0], [0, 114, 178], [0, 158, 115], [204, 121, 167], [230, 159, 0]], np.uint8
 )
@@ -67,9 +66,9 @@ class Scene:
 
     Attributes:
         pixels: uint8 (256, 256, 3).
-        owner: int16 (256, 256), the number of the digit whose ink a pixel is; -1 for none, -2
-            where so little of a digit is seen that it does not count.
-        digits: by number.
+        owner: int16 (256, 256), the index in `digits` of the digit whose ink a pixel is; -1
+            for none, -2 for a digit of which too little is seen to count.
+        digits: all, also those of which nothing is seen.
         features: what was drawn, and the layout.
     """
 
@@ -122,7 +121,7 @@ def scene(
     layout: str | None = None,
     features: Iterable[str] | None = None,
 ) -> Scene:
-    """A scene of the layout and with the features, or of what chance brings.
+    """A scene of this layout with these features; what is not given is drawn at random.
 
     The same state of `random` gives the same scene.
     """
@@ -132,21 +131,17 @@ def scene(
     if layout == "none" and features is None and random.random() < 0.8:
         chosen |= {str(random.choice(["things", "letters", "scribbles", "marks"]))}
     canvas = Canvas(random, glyphs, chosen | {layout})
-    write(canvas, _places(random, layout, chosen))
+    write(canvas, _positions(random, layout, chosen))
     decorate(canvas)
     pixels = photographed(canvas)
     if "cut" in chosen and canvas.digits:
-        _cut(random, pixels, canvas.owner, canvas.digits)
+        _cut(canvas, pixels)
     return Scene(pixels, canvas.owner, canvas.digits, canvas.features)
 
 
-def _cut(
-    random: np.random.Generator,
-    pixels: NDArray[np.uint8],
-    owner: NDArray[np.int16],
-    digits: list[Placed],
-) -> None:
-    """Cut the picture close around its digits; below and at the right its rim is repeated."""
+def _cut(canvas: Canvas, pixels: NDArray[np.uint8]) -> None:
+    """Cut the picture close around its digits; below and at the right its edge is repeated."""
+    random, owner = canvas.random, canvas.owner
     ys, xs = np.nonzero(owner != -1)
     if not len(ys):
         return
@@ -157,16 +152,14 @@ def _cut(
     fill = ((0, SIDE - bottom + top), (0, SIDE - right + left))
     pixels[:] = np.pad(pixels[top:bottom, left:right], (*fill, (0, 0)), "edge")
     owner[:] = np.pad(owner[top:bottom, left:right], fill, constant_values=-1)
-    for digit in digits:
+    for digit in canvas.digits:
         digit.x, digit.y = digit.x - left, digit.y - top
         x0, y0, x1, y1 = digit.box
         digit.box = (x0 - left, y0 - top, x1 - left, y1 - top)
 
 
-def _places(
-    random: np.random.Generator, layout: str, features: frozenset[str]
-) -> list[list[tuple[float, float, float]]]:
-    """Where digits are to stand: x, y and height of each, row by row."""
+def _positions(random: np.random.Generator, layout: str, features: frozenset[str]) -> Rows:
+    """Where digits are to stand."""
     if layout == "none":
         return []
     if layout == "one":
@@ -183,33 +176,16 @@ def _places(
     return _rows(random, layout, features)
 
 
-def _rows(
-    random: np.random.Generator, layout: str, features: frozenset[str]
-) -> list[list[tuple[float, float, float]]]:
+def _rows(random: np.random.Generator, layout: str, features: frozenset[str]) -> Rows:
     """Rows of digits, close or in columns; those of a window reach beyond the picture."""
-    window = layout == "window"
-    height = (
-        log_uniform(random, 11, 17)
-        if "tiny" in features
-        else log_uniform(random, 13, 150 if window else 90)
-    )
-    if window and "tiny" not in features:
-        height = max(height, 24)  # as when a digit is looked at in a part of the picture
-    if "touching" in features:
-        gap = random.uniform(0.4, 0.75) * height
-    else:
-        gap = (
-            random.uniform(2, 4) * height
-            if layout == "table"
-            else log_uniform(random, 0.65, 1.9) * height
-        )
+    height, gap = _spacing(random, layout, features)
     lead = random.uniform(1.25, 2.4) * height
-    width, depth = (2 * SIDE, 2 * SIDE) if window else (SIDE - 1.2 * height, SIDE - 1.2 * height)
-    columns = int(np.clip(random.integers(1, 11), 1, width // gap + 1))
-    rows = int(np.clip(random.integers(1, 6), 1, depth // lead + 1))
+    room = 2 * SIDE if layout == "window" else SIDE - 1.2 * height
+    columns = int(np.clip(random.integers(1, 11), 1, room // gap + 1))
+    rows = int(np.clip(random.integers(1, 6), 1, room // lead + 1))
     slope = random.normal(0, 0.05)
     wide, high = (columns - 1) * gap, (rows - 1) * lead
-    if window:
+    if layout == "window":
         left, top = random.uniform(-0.3 * wide, SIDE - 0.7 * wide), random.uniform(-height, SIDE)
         top -= high * random.random()
     else:
@@ -220,14 +196,29 @@ def _rows(
     result = []
     for row in range(rows):
         ragged = int(random.integers(0, columns)) if chance(random, 0.3) else 0
-        result.append(
-            [
-                (
-                    left + column * gap + random.normal(0, shake),
-                    top + row * lead + slope * (column * gap - wide / 2) + random.normal(0, shake),
-                    height * random.uniform(0.85, 1.15),
-                )
-                for column in range(columns - ragged)
-            ]
-        )
+        line = []
+        for along in [column * gap for column in range(columns - ragged)]:
+            x = left + along + random.normal(0, shake)
+            y = top + row * lead + slope * (along - wide / 2) + random.normal(0, shake)
+            line.append((x, y, height * random.uniform(0.85, 1.15)))
+        result.append(line)
     return result
+
+
+def _spacing(
+    random: np.random.Generator, layout: str, features: frozenset[str]
+) -> tuple[float, float]:
+    """The height of the digits in rows, and the distance from one to the next, in pixels."""
+    if "tiny" in features:
+        height = log_uniform(random, 11, 17)
+    elif layout == "window":  # a digit that is looked at in a part of the picture is not small
+        height = max(24, log_uniform(random, 13, 150))
+    else:
+        height = log_uniform(random, 13, 90)
+    if "touching" in features:
+        gap = random.uniform(0.4, 0.75)
+    elif layout == "table":
+        gap = random.uniform(2, 4)
+    else:
+        gap = log_uniform(random, 0.65, 1.9)
+    return height, gap * height

@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .canvas import SIDE, Canvas, Placed, chance
+from .canvas import SIDE, Canvas, Placed, Rows, chance
 from .glyphs import Floats, draw_glyph
 
 
-def write(canvas: Canvas, places: list[list[tuple[float, float, float]]]) -> None:
-    """Write a digit at each place, x, y and height, row by row."""
+def write(canvas: Canvas, positions: Rows) -> None:
+    """Write a digit at each position."""
     broken = canvas.has("broken")
-    for row, line in enumerate(places):
+    for row, line in enumerate(positions):
         for x, y, height in line:
             _write_digit(canvas, x, y, height, row, broken and chance(canvas.random, 0.7))
     if canvas.has("deleted"):
@@ -37,18 +37,14 @@ def _write_digit(canvas: Canvas, x: float, y: float, height: float, row: int, br
     ink, mask = ink[y0:y1, x0:x1], mask[y0:y1, x0:x1]
     high, wide = mask.shape
     left, top = round(x - wide / 2), round(y - high / 2)
-    if "window" not in canvas.features:  # all of it is to be seen
-        left, top = (
-            int(np.clip(left, 0, max(0, SIDE - wide))),
-            int(np.clip(top, 0, max(0, SIDE - high))),
-        )
+    if not canvas.has("window"):  # all of it is to be seen
+        left = min(max(left, 0), max(0, SIDE - wide))
+        top = min(max(top, 0), max(0, SIDE - high))
     u0, v0, u1, v1 = max(0, left), max(0, top), min(SIDE, left + wide), min(SIDE, top + high)
     if u0 >= u1 or v0 >= v1:
         return
-    ink, mask = (
-        ink[v0 - top : v1 - top, u0 - left : u1 - left],
-        mask[v0 - top : v1 - top, u0 - left : u1 - left],
-    )
+    part = slice(v0 - top, v1 - top), slice(u0 - left, u1 - left)
+    ink, mask = ink[part], mask[part]
     under, owner = canvas.ink[v0:v1, u0:u1], canvas.owner[v0:v1, u0:u1]
     limit = 0.15 if canvas.has("touching") else 0.0
     if ((owner >= 0) & mask).sum() > limit * mask.sum():
@@ -68,11 +64,9 @@ def _as_it_is(canvas: Canvas, number: int, height: float) -> tuple[Floats, NDArr
     turn = canvas.pen.matrix * scale
     matrix = np.column_stack([turn, side / 2 - turn @ [13.5, 13.5]])
     image = canvas.glyphs.images[number]
-    grey = (
-        cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_CUBIC).astype(np.float32) / 255
-    )
+    grey = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_CUBIC).astype(np.float32)
     steep = max(1.0, scale * canvas.random.uniform(0.5, 1.5))
-    ink = np.clip((grey - canvas.random.uniform(0.35, 0.55)) * steep + 0.5, 0, 1)
+    ink = np.clip((grey / 255 - canvas.random.uniform(0.35, 0.55)) * steep + 0.5, 0, 1)
     return ink, ink > 0.4
 
 
@@ -98,15 +92,14 @@ def _delete(canvas: Canvas) -> None:
         x0, y0, x1, y1 = digit.box
         count = int(canvas.random.integers(7, 16))
         xs = np.linspace(x0 - 3, x1 + 3, count)
-        ys = np.where(np.arange(count) % 2, y0, y1) + canvas.random.normal(
-            0, 0.06 * digit.size, count
-        )
+        ys = np.where(np.arange(count) % 2, y0, y1)
+        ys = ys + canvas.random.normal(0, 0.06 * digit.size, count)
         canvas.polyline(np.column_stack([xs, ys]), canvas.thickness(digit.size, 0.03, 0.09))
         canvas.owner[canvas.owner == number] = -1
 
 
 def _forget_hidden(canvas: Canvas, number: int) -> None:
-    """What reaches out of the picture by more than a half is no digit to be found."""
+    """A digit of which less than 55% lies in the picture need not be found."""
     x0, y0, x1, y1 = canvas.digits[number].box
     seen = max(0, min(x1, SIDE) - max(x0, 0)) * max(0, min(y1, SIDE) - max(y0, 0))
     if seen < 0.55 * (x1 - x0) * (y1 - y0):
