@@ -1,14 +1,16 @@
-"""What was answered for a picture, beside the truth: counted and compared."""
+"""Answers compared with the truth: counts, shares, edit distance and Markdown tables."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -16,10 +18,10 @@ class Answer:
     """What was read in one picture.
 
     Attributes:
-        kind: of the picture.
-        truth, text: what it says and what was read, with `/` between rows.
-        sure: whether the answer is called sure.
-        show: gives the picture, (H, W, 3), for a figure of the mistakes.
+        kind: the kind of picture.
+        truth, text: its digits, and those that were read, with `/` between rows.
+        sure: whether the reader is sure of the answer.
+        show: returns the picture, (H, W, 3), for a figure of the mistakes.
     """
 
     kind: str
@@ -43,10 +45,10 @@ def digits(text: str) -> str:
 
 
 def distance(one: str, other: str) -> int:
-    """The least number of letters to put in, take out or replace to make one of the other."""
+    """Edit distance (Levenshtein): the fewest letters to insert, delete or replace."""
     row = list(range(len(other) + 1))
-    for place, letter in enumerate(one, 1):
-        above, row = row, [place]
+    for index, letter in enumerate(one, 1):
+        above, row = row, [index]
         for column, their in enumerate(other, 1):
             cost = above[column - 1] + (letter != their)
             row.append(min(cost, above[column] + 1, row[-1] + 1))
@@ -54,7 +56,7 @@ def distance(one: str, other: str) -> int:
 
 
 def digits_right(answers: Iterable[Answer]) -> str:
-    """The share of digits that were read right; one too many counts as one wrong."""
+    """The share of digits read right; a digit too many counts as one wrong."""
     wrong = total = 0
     for answer in answers:
         truth = digits(answer.truth)
@@ -64,17 +66,22 @@ def digits_right(answers: Iterable[Answer]) -> str:
 
 
 def share(right: Iterable[bool]) -> str:
-    """How many of them, in percent."""
+    """The share that is true, in per cent."""
     values = list(right)
     return f"{sum(values) / len(values):.2%}" if values else "–"
 
 
-def by_kind(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
-    """The answers of each kind, in the order in which the kinds come."""
-    groups: dict[str, list[Answer]] = {}
-    for answer in answers:
-        groups.setdefault(answer.kind, []).append(answer)
+def grouped(values: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
+    """The values by their keys, in the order in which the keys first appear."""
+    groups: dict[str, list[T]] = {}
+    for value in values:
+        groups.setdefault(key(value), []).append(value)
     return groups
+
+
+def by_kind(answers: Iterable[Answer]) -> dict[str, list[Answer]]:
+    """The answers of each kind, in the order in which the kinds first appear."""
+    return grouped(answers, lambda answer: answer.kind)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

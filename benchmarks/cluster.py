@@ -3,14 +3,13 @@
     python benchmarks/cluster.py          # five minutes; writes CLUSTER.md
 
 Whole commands are timed, with the start of Python, torch and Ray, as whoever waits for them does.
-Memory is that of the command and of all of Ray's processes, sampled twice a second: what only one
-of them has (USS).
+Memory is that of the command and all of Ray's processes (USS, without what they share), sampled
+twice a second.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import platform
 import subprocess
 import sys
@@ -19,8 +18,10 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import date
+from itertools import cycle, islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 import psutil
 import pyarrow
@@ -37,7 +38,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Timing:
-    """Of a command: seconds in all, and until its first line; the most MiB of all its processes."""
+    """A command: its seconds, those until its first line, and its peak memory in MiB."""
 
     seconds: float
     first: float
@@ -63,7 +64,7 @@ def run(*arguments: str, folder: Path) -> Timing:
 
 
 def watch(pid: int, peak: list[float]) -> None:
-    """Keep the most memory that the process and all below it had at a time, in bytes."""
+    """Keep in `peak` the most memory of the process and all below it, in bytes."""
     while psutil.pid_exists(pid):
         total = 0
         try:
@@ -80,19 +81,12 @@ def watch(pid: int, peak: list[float]) -> None:
         time.sleep(0.5)
 
 
-def png(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
-    """The bytes of a file."""
-    content = io.BytesIO()
-    Image.fromarray(pixels).save(content, "PNG")
-    return content.getvalue()
-
-
 def write_sources(folder: Path, counts: tuple[int, ...], files: int) -> None:
     """Parquet files of so many frames, and a folder of so many pictures of 120 × 120 pixels."""
     images = np.concatenate([part.images[:, 0].numpy() for part in load_mnist()])
-    frames = [png(image) for image in images]
+    frames = [cv2.imencode(".png", image)[1].tobytes() for image in images]
     for count in counts:
-        rows = [frames[place % len(frames)] for place in range(count)]
+        rows = list(islice(cycle(frames), count))
         parquet.write_table(pyarrow.table({"image": rows}), folder / f"{count}.parquet")
     (folder / "pictures").mkdir()
     for number in range(files):
@@ -116,40 +110,45 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=200_000)
     parser.add_argument("--files", type=int, default=5_000)
     options = parser.parse_args()
-    few, many = options.frames // 4, options.frames
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_sources(folder, (few, many), options.files)
-        loops = measure_loops(folder, few)
-        train = ("train", "fast", "--threads", "1", "--no-figures")
-        alone = sum(
-            run(*train, f"--seed={seed}", folder=folder).seconds for seed in range(options.seeds)
-        )
-        together = run("study", "fast", "--seeds", f"0-{options.seeds - 1}", folder=folder).seconds
-        sources = (f"{few}.parquet", f"{many}.parquet", "pictures")
-        reads = {
-            source: run("read", source, "--out", f"out-{source}", folder=folder)
-            for source in sources
-        }
-    lines = [
-        f"| {options.seeds} runs of `fast`, `train --threads 1` in turn | {alone:.0f} s |",
-        f"| the same, `study --seeds 0-{options.seeds - 1}` | {together:.0f} s: "
+        rows = study_rows(folder, options.seeds)
+        rows += read_rows(folder, options.frames // 4, options.frames, options.files)
+    write_report(rows)
+
+
+def study_rows(folder: Path, seeds: int) -> list[str]:
+    """Runs one after the other, and in a study."""
+    train = ("train", "fast", "--threads", "1", "--no-figures")
+    alone = sum(run(*train, f"--seed={seed}", folder=folder).seconds for seed in range(seeds))
+    together = run("study", "fast", "--seeds", f"0-{seeds - 1}", folder=folder).seconds
+    return [
+        f"| {seeds} runs of `fast`, `train --threads 1` in turn | {alone:.0f} s |",
+        f"| the same, `study --seeds 0-{seeds - 1}` | {together:.0f} s: "
         f"{alone / together:.2f} times the runs a minute |",
     ]
-    for source, count in zip(sources, (few, many, options.files), strict=True):
-        timing, files = reads[source], source == "pictures"
-        loop = loops["pictures" if files else "frames"]
-        pace = count / timing.seconds
-        # When the first part is told of, those beside it are as good as done.
-        done = (FILES if files else ROWS) * (psutil.cpu_count() or 1)
+
+
+def read_rows(folder: Path, few: int, many: int, files: int) -> list[str]:
+    """Frames and picture files read by `read`, and by a plain loop."""
+    write_sources(folder, (few, many), files)
+    loops = measure_loops(folder, few)
+    rows = []
+    for source, count in ((f"{few}.parquet", few), (f"{many}.parquet", many), ("pictures", files)):
+        timing = run("read", source, "--out", f"out-{source}", folder=folder)
+        kind = "pictures" if source == "pictures" else "frames"
+        what = "picture files" if kind == "pictures" else "frames in Parquet"
+        loop, pace = loops[kind], count / timing.seconds
+        # By the first line, the parts that are read beside the first are nearly done, too.
+        done = (FILES if kind == "pictures" else ROWS) * (psutil.cpu_count() or 1)
         later = (count - done) / (timing.seconds - timing.first)
-        lines.append(
-            f"| {count:,} {'picture files' if files else 'frames in Parquet'}, `read` "
+        rows.append(
+            f"| {count:,} {what}, `read` "
             f"| {timing.seconds:.0f} s, {pace:,.0f} a second: {pace / loop:.2f} times a plain loop "
             f"({loop:,.0f}); from the first part to the end {later:,.0f} a second, "
             f"{later / loop:.2f} times; at most {timing.memory:,.0f} MiB |"
         )
-    write_report(lines)
+    return rows
 
 
 def measure_loops(folder: Path, few: int) -> dict[str, float]:

@@ -78,10 +78,7 @@ def train_peer(
     network = peer.network()
     optimizer = peer.optimizer(network)
     schedule = peer.schedule(optimizer)
-    average = None
-    if peer.average_decay:
-        rule = get_ema_multi_avg_fn(peer.average_decay)
-        average = AveragedModel(network, multi_avg_fn=rule, use_buffers=True)
+    average = averaged(network, peer.average_decay) if peer.average_decay else None
     result = average.module if average else network
     for _ in range(peer.epochs):
         network.train()
@@ -102,6 +99,12 @@ def train_peer(
         on_epoch(Normalized(result), seconds)
         started = time.perf_counter()
     return seconds, steps
+
+
+def averaged(network: nn.Module, decay: float) -> AveragedModel:
+    """An exponential moving average of the network's weights."""
+    rule = get_ema_multi_avg_fn(decay)
+    return AveragedModel(network, multi_avg_fn=rule, use_buffers=True)
 
 
 def scaled(images: Tensor) -> Tensor:

@@ -47,12 +47,12 @@ def photographed(test: Digits) -> Frames:
     """Test digits as if written on squared paper and photographed badly, (600, 900, 3)."""
     random = np.random.default_rng(7)
     ink = np.zeros((600, 900), np.float32)
-    for place in range(18):
-        frame = test.images[place, 0].numpy().astype(np.float32) / 255
+    for index in range(18):
+        frame = test.images[index, 0].numpy().astype(np.float32) / 255
         size = int(random.integers(90, 130))
         big = cv2.resize(frame, (size, size), interpolation=cv2.INTER_CUBIC).clip(0, 1)
-        left = 60 + 130 * (place % 6) + int(random.integers(-8, 8))
-        top = 60 + 170 * (place // 6) + int(random.integers(-12, 12))
+        left = 60 + 130 * (index % 6) + int(random.integers(-8, 8))
+        top = 60 + 170 * (index // 6) + int(random.integers(-12, 12))
         spot = ink[top : top + size, left : left + size]
         np.maximum(spot, big, out=spot)
     paper = np.full((600, 900, 3), (238, 236, 226), np.float32)

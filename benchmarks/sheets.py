@@ -29,8 +29,8 @@ def sheet(tiles: list[tuple[Pixels, list[str]]], columns: int, side: int) -> Ima
     wide, high = side + 8, highest + 8 + LINE * lines
     result = Image.new("RGB", (columns * wide, -(-len(tiles) // columns) * high), "white")
     draw, font = ImageDraw.Draw(result), ImageFont.load_default(11)
-    for place, (pixels, words) in enumerate(tiles):
-        left, top = place % columns * wide + 4, place // columns * high + 4
+    for index, (pixels, words) in enumerate(tiles):
+        left, top = index % columns * wide + 4, index // columns * high + 4
         for number, line in enumerate(words):
             draw.text((left, top + LINE * number), line[: side // 6], fill="black", font=font)
         picture = Image.fromarray(pixels)

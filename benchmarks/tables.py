@@ -1,4 +1,4 @@
-"""RESULTS.md, from what run.py measured."""
+"""The text of RESULTS.md, from what run.py measured."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from answers import grouped
 from peers import PEERS
 
 REFERENCE = "train_mnist_fast"
@@ -78,10 +79,7 @@ def results(
 
 def by_name(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
     """The trainings of each contender."""
-    groups: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        groups.setdefault(outcome["name"], []).append(outcome)
-    return groups
+    return grouped(outcomes, lambda outcome: str(outcome["name"]))
 
 
 def training_row(outcomes: list[Outcome], reference: float) -> str:

@@ -16,14 +16,14 @@ from mnist_digits import Digits, Reader
 RUNS = 9
 
 
-def inked(test: Digits, height: int, width: int, side: int, places: list[list[int]]) -> Pixels:
+def inked(test: Digits, height: int, width: int, side: int, corners: list[list[int]]) -> Pixels:
     """Test digits on white paper, (height, width), each `side` pixels high.
 
     Args:
-        places: left and top of each.
+        corners: left and top of each digit, in pixels.
     """
     page = np.full((height, width), 255, np.uint8)
-    for number, (left, top) in enumerate(places):
+    for number, (left, top) in enumerate(corners):
         image = test.images[number, 0].numpy()
         big = cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC)
         spot = page[top : top + side, left : left + side]

@@ -27,6 +27,7 @@ import damaged_pictures
 import failing_disk
 import kills
 import numpy as np
+from answers import table
 from damage import Task, each
 from failing_disk import ERRORS, Disk, raising, remount, small_disk
 from tables import machine
@@ -78,16 +79,16 @@ class Amount:
 
 def killed(amount: Amount) -> list[Row]:
     """SIGKILL at random moments of a training that is resumed until it is finished."""
-    with tempfile.TemporaryDirectory() as scratch:
-        place, random = Path(scratch), np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as directory:
+        scratch, random = Path(directory), np.random.default_rng(0)
         whole = {
-            name: kills.undisturbed(place / str(n), name) for n, name in enumerate(kills.RECIPES)
+            name: kills.undisturbed(scratch / str(n), name) for n, name in enumerate(kills.RECIPES)
         }
         done, held, killings, anew = 0, 0, 0, list(kills.RECIPES)
         for number in amount.numbers(100, "kills"):
             name = anew[number % len(anew)]
             expected, seconds = whole[name]
-            folder = place / f"run-{number}"
+            folder = scratch / f"run-{number}"
             killings += kills.killed_until_finished(folder, name, random, seconds, most=6)
             done += 1
             held += kills.identical(folder, expected) and not list(folder.glob(".*"))
@@ -101,39 +102,39 @@ def killed(amount: Amount) -> list[Row]:
 
 def disks(amount: Amount) -> list[Row]:
     """Disks that fail at each operation of a run, and one that is too small at each size."""
-    with tempfile.TemporaryDirectory() as scratch:
-        place = Path(scratch)
+    with tempfile.TemporaryDirectory() as directory:
+        scratch = Path(directory)
         data = failing_disk.few()
-        expected, operations = failing_disk.operations(data, place / "whole")
+        expected, operations = failing_disk.operations(data, scratch / "whole")
         cases = list(product(range(1, operations + 1), ERRORS))
         wrongs = []
         for number in amount.numbers(len(cases), "failing disks"):
             operation, error = cases[number]
             disk = Disk(operation, raising(error))
-            wrongs.append(failing_disk.survives(data, place / str(number), disk, expected))
+            wrongs.append(failing_disk.survives(data, scratch / str(number), disk, expected))
         rows = [_disk_row("disks that fail (full, broken, read-only) at an operation", wrongs)]
         wrongs = []
         for number in amount.numbers(operations, "killed at an operation"):
-            folder = place / f"killed-{number}"
+            folder = scratch / f"killed-{number}"
             failing_disk.killed_at(folder, number + 1)
             wrongs.append(failing_disk.goes_on(data, folder, expected))
         what = "processes killed (SIGKILL) at an operation on the disk"
         rows.append(_disk_row(what, wrongs, "what was saved loads and is resumed, identical"))
-        return [*rows, *_small_disks(amount, data, place, expected, operations)]
+        return [*rows, *_small_disks(amount, data, scratch, expected, operations)]
 
 
 def _small_disks(
-    amount: Amount, data: Data, place: Path, expected: Run, operations: int
+    amount: Amount, data: Data, scratch: Path, expected: Run, operations: int
 ) -> list[Row]:
     """A real file system that is too small, then has room; and one that becomes read-only."""
     full, fixed = [], []
     try:
         for number in amount.numbers(40, "small disks"):
             # From 4 kB, less than the first file, up to more than a whole run.
-            with small_disk(place / "small", 4 + 4 * number) as disk:
+            with small_disk(scratch / "small", 4 + 4 * number) as disk:
                 full.append(_full(data, disk, expected))
         for number in amount.numbers(operations, "read-only disks"):
-            with small_disk(place / "small", 1000) as disk:
+            with small_disk(scratch / "small", 1000) as disk:
                 fixed.append(_read_only(data, disk, number + 1, expected))
     except OSError as error:
         print(f"no file system can be mounted here ({error}): these were left out", file=sys.stderr)
@@ -272,13 +273,14 @@ PARTS: dict[str, Callable[[Amount], list[Row]]] = {
 }
 
 
-def table(rows: list[Row]) -> str:
+def fault_table(rows: list[Row]) -> str:
     """The rows as a table in Markdown."""
-    lines = ["| fault | done | held | what came of it | time |", "|---|---|---|---|---|"]
-    for row in rows:
-        cells = (row.what, f"{row.done:,}", f"{row.held:,}", row.details, f"{row.seconds:,.0f} s")
-        lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
-    return "\n".join(lines)
+    head = ("fault", "done", "held", "what came of it", "time")
+    cells = [
+        (row.what, f"{row.done:,}", f"{row.held:,}", row.details, f"{row.seconds:,.0f} s")
+        for row in rows
+    ]
+    return table(head, [[cell.replace("|", "/") for cell in row] for row in cells])
 
 
 def main() -> int:
@@ -294,11 +296,11 @@ def main() -> int:
         done = PARTS[name](Amount(options.share, options.minutes))
         # A part's time stands in its first row.
         rows += [Row(**{**vars(done[0]), "seconds": time.monotonic() - started}), *done[1:]]
-        print(table(rows[-len(done) :]), flush=True)
+        print(fault_table(rows[-len(done) :]), flush=True)
     if not options.parts:
         share = f"{options.share:.0%} of its cases, {options.minutes:g} minutes a loop at most"
         text = HEAD.format(share=share, date=date.today(), machine=machine())
-        (HERE / "RELIABILITY.md").write_text(f"{text}\n{table(rows)}\n")
+        (HERE / "RELIABILITY.md").write_text(f"{text}\n{fault_table(rows)}\n")
     return int(any(row.held < row.target * row.done for row in rows))
 
 
