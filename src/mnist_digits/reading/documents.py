@@ -41,7 +41,7 @@ SUFFIXES = frozenset({
     ".heic", ".heics", ".heif", ".heifs", ".hif",
 })
 # fmt: on
-# What the command calls it.
+# The command's name for standard input.
 STANDARD_INPUT = Path("-")
 
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from .finder import Glyph
 
-# The ground differs by no more than this from one colour, along nearly all of the picture's rim;
-# ink differs from it by more than twice as much.
+# The ground is even if this fraction of the picture's rim differs by no more than EVEN from one
+# colour; ink differs from it by more than twice as much.
 EVEN, OF_RIM = 8, 0.9
 
 
@@ -19,7 +19,7 @@ def only_piece(pixels: NDArray[np.uint8]) -> Glyph | None:
     ground = np.median(rim, axis=0)
     if (np.abs(rim - ground).max(axis=1) <= EVEN).mean() < OF_RIM:
         return None
-    # Of the three colours the one that differs most. OpenCV takes a tenth of NumPy's time.
+    # The largest difference of the three colours. OpenCV takes a tenth of NumPy's time.
     planes = cv2.split(cv2.absdiff(pixels, (*ground.round().tolist(), 0)))
     differs = cv2.max(planes[0], cv2.max(planes[1], planes[2]))
     darkest = float(differs.max())
@@ -27,7 +27,7 @@ def only_piece(pixels: NDArray[np.uint8]) -> Glyph | None:
     if darkest <= 2 * EVEN or cv2.connectedComponents(ink)[0] != 2:
         return None
     x, y, wide, high = cv2.boundingRect(ink)
-    # JPEG spreads ink over its blocks of 8 pixels; what is farther off is something else, fainter.
+    # JPEG spreads ink over its blocks of 8 pixels; faint ink farther off is a second piece.
     faint = differs > 2 * EVEN
     room = 8 + max(wide, high) // 10
     faint[max(0, y - room) : y + high + room, max(0, x - room) : x + wide + room] = False

@@ -30,6 +30,7 @@ from .votes import (
     Groups,
     Votes,
     adopted,
+    distances,
     grouped,
     is_new,
     missed_ink,
@@ -48,9 +49,10 @@ FORMAT = "mnist-digits finder 1"
 LOOK, LEAST_LOOK, CLOSER = 256, 192, 128
 # The network halves its input five times.
 STRIDE = 32
-# A second look shows so many times the size of the digit: some of what is around it.
+# A second look shows so many times the size of the digit, to have some of what is around it.
 AROUND = 1.7
-# Where they are smaller in its own pixels, a picture is enlarged to twice them, or up to this side.
+# A picture whose digits are too small in its own pixels is enlarged to twice its size, but to no
+# more than this side.
 ENLARGED = 1024
 
 
@@ -61,7 +63,7 @@ class Glyph:
     Attributes:
         ink: float32 (h, w), 0 to 1.
         box: x0, y0, x1, y1 in pixels of what was searched.
-        surely: from 0.5 to 1, how much ink its places are, for all but the faintest quarter.
+        surely: how surely it is ink, 0.5 to 1: the 25th percentile over its places.
     """
 
     ink: Floats
@@ -75,12 +77,12 @@ class Found:
 
     Attributes:
         glyphs: in no order.
-        missed: ink of digits that belongs to none of them, in digits.
+        missed: ink outside of all digits, in units of a digit's ink.
         size: width and height of the picture.
         ink: float32 (h, w), 0 to 1, of the whole picture in the first look, at a half of its
             resolution.
         middles: float32 (N, 2), x and y of the digits' middles, in the picture.
-        reaches: float32 (N,), how far from there votes may lie that are for the digit.
+        reaches: float32 (N,), the distance from there within which votes count for the digit.
         places, votes: float32 (V, 2), x and y of what is ink in the first look, and of the
             middle that it points to.
     """
@@ -95,7 +97,7 @@ class Found:
     votes: Floats
 
     def scaled(self, reduction: float) -> Found:
-        """In pixels of a picture that was reduced so much to be searched."""
+        """In pixels of the picture before it was reduced by this factor to be searched."""
         factor = np.float32(reduction)
         return replace(
             self,
@@ -107,7 +109,7 @@ class Found:
         )
 
     def turned_back(self, turns: int, shape: tuple[int, ...]) -> Found:
-        """As it lies in a picture (H, W) that was turned by quarters against the clock."""
+        """In pixels of a picture (H, W) as it was before it was turned; see `turned_back`."""
         return replace(
             self,
             size=(shape[1], shape[0]),
@@ -123,8 +125,7 @@ class Found:
         if len(self.middles):
             # A carpet has thousands of both.
             for part in np.array_split(np.arange(len(numbers)), len(numbers) // 500 + 1):
-                offsets = self.votes[part, None] - self.middles
-                far = np.hypot(offsets[:, :, 0], offsets[:, :, 1]) / self.reaches
+                far = distances(self.votes[part], self.middles) / self.reaches
                 numbers[part] = np.where(far.min(axis=1) < 1, far.argmin(axis=1), -1)
         return numbers
 
@@ -195,7 +196,7 @@ class Finder:
         return _glyph(inks[0], seen, np.ones(len(seen.sizes), bool), view)
 
     def certainty(self, surely: float) -> float:
-        """The probability that ink of which the network is so sure is a digit's, and all of it."""
+        """The probability that a glyph with this `surely` is one whole digit: a fitted logistic."""
         odds = np.log(max(surely, 1e-4) / max(1 - surely, 1e-4))
         return float(1 / (1 + np.exp(-self._slope * odds - self._offset)))
 
@@ -214,7 +215,7 @@ class Finder:
         return ink, votes
 
     def _second_looks(self, pixels: Pixels, groups: Groups) -> list[Glyph | None]:
-        """The digits of a first look, each seen alone."""
+        """The digits of a first look, each looked at alone; None where hardly any ink is left."""
         views = [_view(pixels, *group) for group in zip(groups.boxes, groups.sizes, strict=True)]
         glyphs: list[Glyph | None] = []
         for start in range(0, len(views), 32):
@@ -299,8 +300,7 @@ def _own(seen: Votes, view: _View, groups: Groups, number: int) -> NDArray[np.bo
     middles = seen.middles / np.float32(view.scale) + np.array(view.corner, np.float32)
     far = np.hypot(*(groups.middles - groups.middles[number]).T)
     near = np.flatnonzero(far < 3 * np.maximum(groups.sizes, groups.sizes[number]))
-    offsets = middles[:, None] - groups.middles[near]
-    distance = np.hypot(offsets[:, :, 0], offsets[:, :, 1]) / groups.sizes[near]
+    distance = distances(middles, groups.middles[near]) / groups.sizes[near]
     closest = distance.argmin(axis=1)
     far = distance[np.arange(len(closest)), closest] >= 1.5 * REACH
     numbers = adopted(seen, np.where(far, -1, near[closest]))

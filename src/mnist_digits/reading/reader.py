@@ -27,22 +27,22 @@ MODEL = "model.onnx"
 # The run that the package brings along.
 SHIPPED = Path(__file__).parent / "models" / "digits"
 FORMAT = "mnist-digits model 1"
-# Frames that go through the network at once: more gain no speed, but take memory.
+# Frames that go through the network at once: more are not faster, and take more memory.
 BATCH = 500
-# With less confidence ink is taken for something else than a digit: ten guesses have 0.1 each.
+# Ink that is read with less confidence is taken for no digit; a pure guess has 0.1.
 NO_DIGIT = 0.3
-# An ensemble of a hundred networks like the shipped one has a fifth of it.
+# Of a model file: an ensemble of a hundred networks like the shipped one has a fifth of this.
 MAXIMUM_BYTES = 1_000_000_000
-# More than this are not digits on a page but the weave of a carpet.
+# More than this are not digits on a page but a texture, such as the weave of a carpet.
 MAXIMUM_DIGITS = 1000
-# One digit may be found in so many pieces.
+# In a picture of one digit so many finds may be pieces of it.
 MAXIMUM_PIECES = 4
-# Ink that belongs to no digit makes a reading incomplete if it is as much as this part of one's.
+# A reading is incomplete if the ink outside of all digits is at least this fraction of a digit's.
 MISSED = 0.25
-# A drawing's ink is all of it ink of a digit if its box is the one that the finder sees, but for
-# this part of its size; otherwise it may be one, but so surely at most.
+# The finder confirms a drawing if its box for it differs by no more than SAME_BOX of the drawing's
+# size; a drawing that it does not confirm is a digit as surely as UNCONFIRMED says.
 SAME_BOX, UNCONFIRMED = 0.1, 0.8
-# Fewer digits that are not sure are not turned: a 6 is a 9 then.
+# A page with fewer digits is not turned: a lone 6 would become a 9.
 LEAST_TURNED = 2
 
 
@@ -87,7 +87,7 @@ class Reading:
         complete: whether nothing of a digit's size was passed over.
         found: what the finder saw; None where nothing had to be searched: in a frame of MNIST, and
             in a drawing of one digit.
-        turns: by how many quarters, against the clock, the picture was turned to be read.
+        turns: quarter turns, anticlockwise, by which the picture was turned to be read.
     """
 
     rows: list[list[Digit]]
@@ -122,7 +122,7 @@ class Reading:
         return replace(self, rows=rows, found=found)
 
     def turned_back(self, turns: int, shape: tuple[int, ...]) -> Reading:
-        """What was read in a picture (H, W) that was turned, with its places in the picture."""
+        """With its places in the picture (H, W) as it was before it was turned to be read."""
         rows = [
             [replace(d, box=_box_turned_back(d.box, turns, shape)) for d in row]
             for row in self.rows
@@ -223,7 +223,7 @@ class Reader:
         return Reading([[self._digit(image, self.classify(image[None])[0], box)]])
 
     def _drawn(self, pixels: Pixels) -> Digit | None:
-        """A drawing's only piece of ink, as surely a digit as the finder says."""
+        """The only piece of ink in a drawing, read as a digit; None if there are several."""
         piece = only_piece(pixels)
         if not piece:
             return None
@@ -235,7 +235,7 @@ class Reader:
         return self.answers([replace(piece, surely=surely)])[0]
 
     def _read_one(self, pixels: Pixels, drawn: Digit | None) -> Reading:
-        """The digit that stands out most among those that are found; or all of them as one."""
+        """The most prominent of the digits that are found, all of them as one digit included."""
         found = self.finder.find(pixels)
         glyphs = found.glyphs
         if not drawn and 1 < len(glyphs) <= MAXIMUM_PIECES:
@@ -252,12 +252,12 @@ class Reader:
         return Reading([[best]], complete, found)
 
     def _read_any_way_up(self, pixels: Pixels, drawn: Digit | None) -> Reading:
-        """As the picture is; if several digits are not sure, turned if they are clearer then."""
+        """As the picture is; or turned, if several digits are not sure and are clearer then."""
         reading = self._read_rows(pixels, drawn)
         if reading.sure or len(reading.digits) < LEAST_TURNED:
             return reading
         frames = np.stack([digit.frame for digit in reading.digits])
-        # One turn is tried: that in which what was found looks most like digits.
+        # Only the turn in which the frames look most like digits is tried.
         ways = [self.classify(np.rot90(frames, turns, axes=(1, 2))) for turns in range(4)]
         turns = int(np.argmax([answers.max(axis=1).sum() for answers in ways]))
         if not turns:
@@ -308,7 +308,7 @@ class Reader:
         return list(self._session.run(stages, {"frames": batch})) if stages else []
 
     def answers(self, glyphs: list[Glyph]) -> list[Digit]:
-        """Each glyph as one digit; boxes are still those of what was searched."""
+        """Each glyph as one digit; boxes are in pixels of what was searched."""
         if not glyphs:
             return []
         frames = np.stack([frame(glyph.ink) for glyph in glyphs])
@@ -326,7 +326,7 @@ class Reader:
         certainty: float = 1.0,
     ) -> Digit:
         confidence = float(probabilities.max()) * certainty
-        # Of MNIST's 70,000 digits five are wider; digits that a line joins are.
+        # Digits joined by a line are wider than this; of MNIST's 70,000 five are.
         possible = box[2] - box[0] <= 2 * (box[3] - box[1])
         sure = confidence >= self.sure_above and possible
         return Digit(int(probabilities.argmax()), confidence, probabilities, box, image, sure)
@@ -341,7 +341,7 @@ def _checked(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _box_turned_back(box: Box, turns: int, shape: tuple[int, ...]) -> Box:
-    """A box of a picture (H, W) that was turned by quarters against the clock, in the picture."""
+    """A box of a picture (H, W) that was turned, in the picture as it was."""
     corners = turned_back(np.reshape(box, (2, 2)), turns, shape)
     return (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
 
@@ -357,10 +357,10 @@ def _height(digit: Digit) -> float:
 
 
 def _prominence(digit: Digit) -> float:
-    """How much a digit looks like the one that is meant: large, and clearly one."""
+    """How prominent a digit is: by its height and its confidence."""
     return _height(digit) * (0.2 + digit.confidence)
 
 
 def _clarity(reading: Reading) -> float:
-    """How many digits are read, each as far as it is believed; 0 for a guess."""
+    """The sum of the digits' confidence above 0.5."""
     return sum(digit.confidence - 0.5 for digit in reading.digits)

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-# Of the network's votes there is one for so many pixels along a side.
+# The network gives one vote for so many pixels along a side.
 QUARTER = 4
-# In a first look digits should be so large, in pixels: otherwise the picture is reduced less.
+# Digits that are smaller in a first look, in pixels, are looked at again with less reduction.
 LEGIBLE = 28.0
-# The smallest that it was trained on; and what is smaller beside digits is dust, as a fraction of
-# their size.
+# The smallest size that the network was trained on, in pixels. Beside digits, what is smaller than
+# this fraction of their median size is dust.
 LEAST_SIZE, DUST = 9.0, 0.2
-# Votes belong to a middle that is not farther off than so many times the digit's size.
+# A vote belongs to a middle within this distance, in units of the digit's size.
 REACH = 0.5
 # The ink of a digit covers a hundredth of its square at least, even that of a thin 1.
 LEAST_INK = 0.01
@@ -180,12 +180,17 @@ def _apart(means: NDArray[np.float64], mass: NDArray[np.float64]) -> list[int]:
     return kept
 
 
+def distances(points: Floats, others: Floats) -> Floats:
+    """From each of (N, 2) points to each of (M, 2) others: (N, M)."""
+    offsets = points[:, None] - others
+    return np.hypot(offsets[:, :, 0], offsets[:, :, 1])
+
+
 def is_new(groups: Groups, kept: Groups, scale: float) -> NDArray[np.bool_]:
     """Which groups of a look are digits that are not known yet, nor a part of one, nor dust."""
     new = groups.sizes >= LEAST_SIZE
     if len(kept.sizes):
-        offsets = groups.middles[:, None] / scale - kept.middles
-        distance = np.hypot(offsets[:, :, 0], offsets[:, :, 1])
+        distance = distances(groups.middles / scale, kept.middles)
         new &= (distance > REACH * kept.sizes).all(axis=1)
         # What is large in this look was legible in the one before.
         new &= groups.sizes < 3 * LEGIBLE

@@ -45,7 +45,7 @@ def choose(reader: Reader, test: Digits) -> list[int]:
 
 
 def _read_as(reader: Reader, image: NDArray[np.uint8]) -> int | None:
-    """The digit that the page would show: few frames of MNIST are not recognised as such."""
+    """The digit that the page shows: MNIST images that do not pass for frames are framed anew."""
     digits = reader.read_digit(image).digits
     return digits[0].digit if digits else None
 
