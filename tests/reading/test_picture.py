@@ -90,6 +90,27 @@ def test_a_photo_is_turned_as_it_says(orientation: int, kind: str) -> None:
             assert np.abs(picture.pixels[:, :, 0] - EXPECTED).max() <= (kind == "JPEG") * 60
 
 
+def test_a_picture_of_16_bits_is_turned_too() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = drawing().transpose(Image.Transpose.ROTATE_90)
+    picture = open_picture(
+        encoded(Image.fromarray(np.asarray(stored, np.uint16) * 257), "PNG", exif=exif)
+    )
+    assert (picture.width, picture.height) == (60, 40)
+    assert np.abs(grey(picture) - EXPECTED).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_damaged_exif_data_turns_nothing(kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = exif.tobytes()[6:]
+    content = encoded(drawing().convert("RGB"), kind, exif=exif).replace(data, b"??" + data[2:])
+    picture = open_picture(content)
+    assert (picture.width, picture.height) == (60, 40)
+
+
 def odd(image: Image.Image, kind: str) -> bytes:
     """A picture, lying on its head, of which Pillow warns: that is noted in two numbers."""
     exif = Image.Exif()

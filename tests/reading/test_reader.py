@@ -135,6 +135,7 @@ def test_one_digit_in_a_picture(reader: Reader, images: Pixels) -> None:
     reading = reader.read_digit(pixels)
     assert reading.text == "7"
     assert len(reading.digits) == 1
+    assert reader.read(pixels, single=True).to_dict() == reading.to_dict()
     # A broken digit is one digit.
     pixels[130:134] = (250, 250, 245)
     assert reader.read_digit(pixels).text == "7"
