@@ -1,4 +1,4 @@
-"""What turns the networks' answers into a confidence that can be relied on.
+"""Calibrated confidences: temperature, the threshold of `sure`, and the finder's certainty.
 
 Everything is fitted on digits and scenes that no network was trained on; never on the test set.
 """
@@ -18,28 +18,29 @@ from torch.nn import functional
 from ..data.dataset import Digits
 from ..reading.reader import Reader
 from .augmentation import augment
+from .evaluation import logits_of
 from .found import matched
 from .negatives import negatives
 from .recipe import Recipe
 from .scenes.glyphs import load_glyphs
 from .scenes.scene import scene
 
-# Of the answers marked sure at most one in a thousand may be wrong. Chosen at that very limit, a
-# threshold would miss it on new digits every other time: a quarter is left to chance.
+# Of the answers marked sure at most one in a thousand may be wrong. A threshold fitted to exactly
+# that would exceed it on every other set of new digits: a quarter less leaves room for chance.
 SURE_ERRORS = 0.00075
-# The share of the recipe's negatives that are not to be sure. Any answer to them is wrong, but
+# The fraction of the recipe's negatives that must not be sure. Any answer to them is wrong, but
 # there are as many of them as digits here; in use there are few.
 DOUBTED_NEGATIVES = 0.99
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What turns logits into probabilities that can be relied on.
+    """How logits become calibrated probabilities, and which of them count as sure.
 
     Attributes:
         temperature: divides the logits (Guo, Pleiss, Sun and Weinberger, "On Calibration of
             Modern Neural Networks", 2017).
-        sure_above: the confidence from which on an answer is called sure.
+        sure_above: the least confidence of an answer that is marked sure.
     """
 
     temperature: float = 1.0
@@ -49,11 +50,11 @@ class Calibration:
 def calibrate(model: nn.Module, recipe: Recipe, held_out: Digits) -> Calibration:
     """Fit temperature and threshold on digits that the network was not trained on.
 
-    The temperature is the one of the least cross-entropy. The threshold is the lowest at which
+    The temperature minimizes the cross-entropy. The threshold is the lowest at which
     at most SURE_ERRORS of the sure answers to the digits are wrong, and at most one in a hundred
     of the recipe's negatives is sure; but never higher than 0.9999.
     """
-    logits = _logits(model, held_out.images)
+    logits = logits_of(model, held_out.images)
     temperatures = torch.logspace(-1.5, 1, 400)
     losses = [functional.cross_entropy(logits / t, held_out.labels).item() for t in temperatures]
     temperature = float(temperatures[losses.index(min(losses))])
@@ -64,42 +65,39 @@ def calibrate(model: nn.Module, recipe: Recipe, held_out: Digits) -> Calibration
     with torch.random.fork_rng():
         torch.manual_seed(0)
         other = augment(negatives(held_out.images, held_out.labels), moved)
-    doubtful = (_logits(model, other) / temperature).softmax(dim=1).amax(dim=1)
+    doubtful = (logits_of(model, other) / temperature).softmax(dim=1).amax(dim=1)
     at_digits = _threshold(confidence, wrong)
     at_negatives = float(doubtful.quantile(DOUBTED_NEGATIVES))
     return Calibration(temperature, _rounded_up(max(at_digits, at_negatives)))
 
 
 def _threshold(confidence: Tensor, wrong: Tensor, most: float = SURE_ERRORS) -> float:
-    """The lowest confidence above which at most a share of the answers is wrong."""
+    """The lowest confidence from which on at most the fraction `most` of the answers is wrong."""
     order = confidence.argsort(descending=True)
     errors = wrong[order].cumsum(0)
     allowed = errors <= most * torch.arange(1, len(order) + 1)
     return float(confidence[order][allowed.nonzero()[-1, 0]]) if allowed.any() else 1.0
 
 
-def _logits(model: nn.Module, images: Tensor) -> Tensor:
-    model.eval()
-    with torch.inference_mode():
-        return torch.cat([model(part).float() for part in images.split(1000)])
-
-
 @dataclass(frozen=True)
 class Certainty:
-    """How the finder's view of a digit becomes a probability: a logistic function of its logit."""
+    """Platt scaling of the finder's probability p: sigmoid(slope * logit(p) + offset).
+
+    Platt, "Probabilistic Outputs for Support Vector Machines", 1999.
+    """
 
     slope: float
     offset: float
 
 
 CERTAIN = Certainty(0.0, 10.0)
-"""That of a finder that is believed as it is."""
+"""Takes every digit of the finder for certain: its probability is ignored."""
 
-# Scenes to calibrate on: other ones than the finder, and the network that reads, learned from.
+# How many scenes to calibrate on, and a seed of their own: neither network has learned from them.
 SCENES, STREAM = 4000, 2
-# But not with these: a letter l or O, a scribbled ring are digits for all that one can see.
+# Scenes with these are left out: a letter l or O, or a scribbled ring, looks just like a digit.
 MISTAKEN = frozenset({"letters", "scribbles", "marks", "things", "none"})
-# What has so much in common with a digit is that one, well or badly found.
+# The least intersection over union of boxes at which what was found counts as the scene's digit.
 SAME_DIGIT = 0.45
 # Of the sure answers in scenes. More may be wrong than of SURE_ERRORS: many scenes are worse than
 # what people would photograph, and some of their digits hardly legible.
@@ -111,9 +109,13 @@ def calibrate_reading(
 ) -> tuple[Certainty, Calibration]:
     """Fit the finder's certainty, and the threshold again, on scenes with these digits.
 
-    The certainty is the one of the greatest likelihood, where an answer is right if the ink is
-    one digit's and the network reads it right. The threshold becomes the least one at which at
-    most SURE_SCENE_ERRORS of the sure answers are wrong, but no less than it was.
+    An answer is right if its ink is that of one digit, and the network reads it right; its
+    confidence is the product of the network's and the finder's. The certainty maximizes the
+    likelihood of right and wrong answers. The threshold becomes the lowest at which at most
+    SURE_SCENE_ERRORS of the sure answers are wrong, but never lower than it was.
+
+    Args:
+        model: the ONNX file of the network that reads.
     """
     answers = scene_answers(Reader.load(model, threads=1), held_out)
     reads, finds, right = torch.from_numpy(answers).T
@@ -137,15 +139,15 @@ def calibrate_reading(
 
 
 def _rounded_up(threshold: float) -> float:
-    """With four digits after the point, but never to 1, which nothing would reach."""
+    """Rounded up to four decimals, but at most 0.9999: no confidence reaches 1."""
     return min(math.ceil(10_000 * threshold) / 10_000, 0.9999)
 
 
 def scene_answers(reader: Reader, digits: Digits) -> NDArray[np.float64]:
-    """What is found in scenes with these digits: (N, 3).
+    """The answers to what is found in scenes with these digits, (N, 3).
 
-    Of each the greatest of the ten probabilities, the finder's view, and whether it was read
-    right, 1 or 0.
+    Columns: the greatest of the ten probabilities, the finder's probability that it is a digit,
+    and 1 if it was read right, else 0.
     """
     glyphs = load_glyphs(digits, 0)
     rows = []

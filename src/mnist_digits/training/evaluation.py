@@ -1,4 +1,4 @@
-"""evaluate(model, digits) -> Evaluation: counts first, everything else follows from them."""
+"""evaluate(model, digits) -> Evaluation: probabilities and labels, and the metrics of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVALUATION_BATCH = 1000
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network made of labelled digits.
+    """A network's answers to labelled digits.
 
     Attributes:
         probabilities: float32 (N, 10) on the CPU, each row summing to 1.
@@ -46,17 +46,17 @@ class Evaluation:
 
     @cached_property
     def suspected_labels(self) -> Tensor:
-        """int64: the indices of labels that may be wrong, the least believed label first.
+        """int64: the indices of labels that may be wrong, the least probable label first.
 
-        Of the images that are read otherwise than their label, by the probability of the
-        label: the simplest of the methods in Northcutt, Jiang and Chuang, "Confident
+        They are the images whose prediction is not their label, ranked by the probability of
+        the label: the simplest of the methods in Northcutt, Jiang and Chuang, "Confident
         Learning: Estimating Uncertainty in Dataset Labels", 2021. Their thresholds by class
         leave a good network just one suspect in MNIST's test set. The network must not have
         learned from these labels.
         """
-        belief = self.probabilities.gather(1, self.labels[:, None])[:, 0]
+        of_label = self.probabilities.gather(1, self.labels[:, None])[:, 0]
         wrong = (self.predictions != self.labels).nonzero()[:, 0]
-        return wrong[belief[wrong].argsort(stable=True)]
+        return wrong[of_label[wrong].argsort(stable=True)]
 
     @property
     def count(self) -> int:
@@ -83,25 +83,27 @@ class Evaluation:
 
     @property
     def precision(self) -> Tensor:
-        """float64 (10,): of the images read as this digit, how many are; 0 of none is NaN."""
+        """float64 (10,): the fraction of right answers among those of this digit; NaN of none."""
         return self.confusion.diagonal() / self.confusion.sum(dim=0).double()
 
     @property
     def recall(self) -> Tensor:
-        """float64 (10,): of the images of this digit, how many are read as it."""
+        """float64 (10,): the fraction of right answers to images of this digit; NaN of none."""
         return self.confusion.diagonal() / self.confusion.sum(dim=1).double()
 
     def without(self, indices: tuple[int, ...]) -> Evaluation:
-        """The same, with the images with these indices left out."""
+        """The evaluation without the images of these indices."""
         kept = torch.ones(self.count, dtype=torch.bool)
         kept[list(indices)] = False
         return Evaluation(self.probabilities[kept], self.labels[kept])
 
     def calibration(self, bins: int = 10) -> list[CalibrationBin]:
-        """Does 90% sure mean right 9 times of 10? Bins of as many predictions each.
+        """Confidence against accuracy, in bins of equally many predictions, by confidence.
 
-        Nearly all confidences of a good network are close to 1: of bins of equal width most would
-        be empty (Nixon et al., "Measuring Calibration in Deep Learning", 2019).
+        Nearly all confidences of a good network are close to 1, so that most bins of equal width
+        would be nearly empty. Bins of equal count are the adaptive ones of Nixon et al.,
+        "Measuring Calibration in Deep Learning", 2019, who apply them to the probabilities of
+        all classes; here it is only that of the prediction.
         """
         order = self.confidence.argsort(stable=True)
         right = (self.predictions == self.labels).double()
@@ -116,16 +118,18 @@ class Evaluation:
 
     @property
     def calibration_error(self) -> float:
-        """Mean distance of confidence and accuracy over the ten bins, by their numbers."""
-        return (
-            sum(abs(part.confidence * part.count - part.right) for part in self.calibration())
-            / self.count
-        )
+        """Expected calibration error: mean |confidence - accuracy| of the bins of `calibration`.
+
+        Weighted by count. Naeini, Cooper and Hauskrecht, "Obtaining Well Calibrated Probabilities
+        Using Bayesian Binning", 2015, but with bins of equal count instead of equal width.
+        """
+        gaps = [abs(part.confidence * part.count - part.right) for part in self.calibration()]
+        return sum(gaps) / self.count
 
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """Predictions of about the same confidence: their mean confidence, how many are right."""
+    """Predictions of similar confidence: their mean confidence, how many are right, the count."""
 
     confidence: float
     right: int
@@ -133,24 +137,29 @@ class CalibrationBin:
 
 
 def evaluate(model: nn.Module, digits: Digits) -> Evaluation:
-    """Run the network over all the digits, on the device where they lie.
+    """Run the network in evaluation mode over all the digits, on the device where they lie.
 
     Raises:
         ValueError: there are no digits.
     """
     if not len(digits):
         raise ValueError("there are no digits to evaluate on")
+    probabilities = logits_of(model, digits.images).softmax(dim=1)
+    return Evaluation(probabilities.cpu(), digits.labels.cpu())
+
+
+def logits_of(model: nn.Module, images: Tensor) -> Tensor:
+    """The logits, float32 (N, 10), of images (N, 1, 28, 28) in evaluation mode."""
     model.eval()
     with torch.inference_mode():
-        probabilities = [
-            model(images.contiguous(memory_format=torch.channels_last)).float().softmax(dim=1).cpu()
-            for images in digits.images.split(EVALUATION_BATCH)
-        ]
-    return Evaluation(torch.cat(probabilities), digits.labels.cpu())
+        batches = images.split(EVALUATION_BATCH)
+        return torch.cat(
+            [model(part.contiguous(memory_format=torch.channels_last)).float() for part in batches]
+        )
 
 
 def summary(on_train: Evaluation, on_test: Evaluation) -> dict[str, Any]:
-    """The figures of a network, as `result.json` has them: accuracies as fractions of 1."""
+    """The metrics in `result.json`: accuracies and the calibration error as fractions of 1."""
     return {
         "train_accuracy": on_train.accuracy,
         "train_errors": on_train.errors,
@@ -165,7 +174,7 @@ def summary(on_train: Evaluation, on_test: Evaluation) -> dict[str, Any]:
 
 
 def details(evaluation: Evaluation) -> dict[str, Any]:
-    """Precision and recall of each digit, None of no images, and the confusion matrix, for JSON."""
+    """For JSON: precision and recall of each digit, None instead of NaN; the confusion matrix."""
     return {
         "precision": [None if math.isnan(p) else p for p in evaluation.precision.tolist()],
         "recall": [None if math.isnan(r) else r for r in evaluation.recall.tolist()],
@@ -174,7 +183,7 @@ def details(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def wilson_interval(hits: int, count: int) -> tuple[float, float]:
-    """95% confidence interval of a proportion, right also close to 0 and 1.
+    """95% confidence interval of a proportion; it also holds close to 0 and 1.
 
     Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
     """

@@ -1,7 +1,8 @@
-"""A run as an ONNX model: raw frames in, calibrated probabilities out.
+"""Runs as ONNX files: of the classifier and of the finder.
 
-The graph normalises, divides by the temperature and ends in a softmax, so that whoever runs
-it needs to know nothing. The recipe, the result and the threshold of `sure` are metadata.
+The classifier's graph takes raw uint8 frames and gives calibrated probabilities: normalization,
+temperature and softmax are part of it, so that no other code is needed to use it. The recipe, the
+result and the threshold of `sure` are metadata.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from .model import DigitNet, Ensemble
 
 
 class _Exported(nn.Module):
-    """uint8 frames (N, 1, 28, 28) to probabilities (N, 10) and, where there are any, features.
+    """uint8 frames (N, 1, 28, 28) to probabilities (N, 10) and, of a single network, feature maps.
 
-    The features are what the two stages of a single network give: they show how it sees.
+    These are the outputs of its two convolutional stages, kept to show how it sees.
     """
 
     def __init__(self, model: DigitNet | Ensemble, temperature: float) -> None:
@@ -53,7 +54,7 @@ class _Exported(nn.Module):
 
 
 class _ExportedFinder(nn.Module):
-    """uint8 pixels (N, 3, H, W) to ink from 0 to 1 and votes in pixels."""
+    """uint8 pixels (N, 3, H, W) to ink (N, H/2, W/2), 0 to 1, and votes (N, 3, H/4, W/4)."""
 
     outputs = ("ink", "votes")
 
@@ -63,7 +64,7 @@ class _ExportedFinder(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         ink, votes = self.model(pixels)
-        # Sizes from 3 to 500 pixels: a vote far out of what was trained is no size.
+        # Offsets and sizes in pixels. The digits of all scenes lie well within 3 to 500 pixels.
         sizes = SIZE_UNIT * votes[:, 2:].clamp(-2.5, 2.5).exp()
         return ink.sigmoid()[:, 0], torch.cat([OFFSET_UNIT * votes[:, :2], sizes], dim=1)
 
@@ -76,7 +77,7 @@ def export_run(
     Raises:
         CheckpointError: the packages for it are missing, or the file cannot be written.
     """
-    # A copy: the run stays on its device, with its weights as they lie.
+    # A copy: the run's own network stays on its device, in its memory format.
     model = copy.deepcopy(run.model).cpu().to(memory_format=torch.contiguous_format)
     network = _Exported(model, calibration.temperature).eval()
     about = {
@@ -96,7 +97,7 @@ def export_run(
 
 
 def export_finder(run: FinderRun, path: Path, certainty: Certainty = CERTAIN) -> None:
-    """Write a finder as an ONNX file, its weights with half the bits: they are rounded to 0.1%.
+    """Write a finder as an ONNX file, with weights in float16, which rounds them by up to 0.05%.
 
     Raises:
         CheckpointError: the packages for it are missing, or the file cannot be written.
@@ -120,7 +121,7 @@ def export_finder(run: FinderRun, path: Path, certainty: Certainty = CERTAIN) ->
 def _graph(
     network: nn.Module, example: dict[str, Tensor], outputs: list[str], dynamic: dict[int, Any]
 ) -> Any:
-    """The network as an ONNX graph, with one input of any size along the `dynamic` sides."""
+    """The network as an ONNX graph with one input, of any size in the `dynamic` dimensions."""
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401, what torch exports with
@@ -145,7 +146,7 @@ def _graph(
 
 
 def _halve(graph: Any) -> None:
-    """Keep the larger weights of a graph as float16; the runtime widens them when it loads."""
+    """Store the larger weights of a graph as float16; a Cast widens them when it is loaded."""
     import onnx
 
     kept = list(graph.graph.initializer)
@@ -162,12 +163,12 @@ def _halve(graph: Any) -> None:
 
 
 def _write(graph: Any, values: dict[str, str], path: Path) -> None:
-    """Write an ONNX graph whole, with these values and a checksum as its metadata."""
+    """Write an ONNX graph, with these values and a checksum as its metadata."""
     import onnx
 
     onnx.helper.set_model_props(graph, values | {"sha256": "0" * 64})
     for node in graph.graph.node:
-        # Where in this machine's folders each operation was written down.
+        # Stack traces with paths of this machine.
         del node.metadata_props[:]
     onnx.checker.check_model(graph)
     try:
