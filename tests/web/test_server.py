@@ -151,7 +151,7 @@ def test_the_page_and_what_belongs_to_it(client: httpx.Client) -> None:
     assert "https://" not in text
 
 
-def test_every_answer_has_the_headers_that_protect(client: httpx.Client) -> None:
+def test_every_answer_has_the_headers_that_protect(port: int, client: httpx.Client) -> None:
     for path in ("/", "/healthz", "/none"):
         headers = client.get(path).headers
         assert headers["content-security-policy"].startswith("default-src 'self'")
@@ -159,6 +159,10 @@ def test_every_answer_has_the_headers_that_protect(client: httpx.Client) -> None
         assert headers["referrer-policy"] == "no-referrer"
         assert "access-control-allow-origin" not in headers
         assert "server" not in headers
+    # What the parser refuses never comes to the application.
+    refused = exchange(port, b"nonsense\r\n\r\n")
+    assert refused.startswith(b"HTTP/1.1 400")
+    assert b"x-content-type-options: nosniff" in refused
 
 
 def test_what_is_refused_and_how(client: httpx.Client) -> None:

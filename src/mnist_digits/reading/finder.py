@@ -30,10 +30,10 @@ from .votes import (
     Groups,
     Votes,
     adopted,
-    distances,
     grouped,
     is_new,
     missed_ink,
+    nearest,
     votes_of,
 )
 
@@ -125,8 +125,7 @@ class Found:
         if len(self.middles):
             # A carpet has thousands of both.
             for part in np.array_split(np.arange(len(numbers)), len(numbers) // 500 + 1):
-                far = distances(self.votes[part], self.middles) / self.reaches
-                numbers[part] = np.where(far.min(axis=1) < 1, far.argmin(axis=1), -1)
+                numbers[part] = nearest(self.votes[part], self.middles, self.reaches, 1)
         return numbers
 
 
@@ -298,13 +297,10 @@ def _view(pixels: Pixels, box: NDArray[Any], size: float) -> _View:
 def _own(seen: Votes, view: _View, groups: Groups, number: int) -> NDArray[np.bool_]:
     """Which votes of a second look are for the digit of this number, not for its neighbours."""
     middles = seen.middles / np.float32(view.scale) + np.array(view.corner, np.float32)
-    far = np.hypot(*(groups.middles - groups.middles[number]).T)
-    near = np.flatnonzero(far < 3 * np.maximum(groups.sizes, groups.sizes[number]))
-    distance = distances(middles, groups.middles[near]) / groups.sizes[near]
-    closest = distance.argmin(axis=1)
-    far = distance[np.arange(len(closest)), closest] >= 1.5 * REACH
-    numbers = adopted(seen, np.where(far, -1, near[closest]))
-    return numbers == number
+    away = np.hypot(*(groups.middles - groups.middles[number]).T)
+    near = np.flatnonzero(away < 3 * np.maximum(groups.sizes, groups.sizes[number]))
+    closest = nearest(middles, groups.middles[near], groups.sizes[near], 1.5 * REACH)
+    return adopted(seen, np.where(closest < 0, -1, near[closest])) == number
 
 
 def _glyph(ink: Floats, seen: Votes, own: NDArray[np.bool_], view: _View) -> Glyph | None:

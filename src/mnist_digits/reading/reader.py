@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -65,11 +66,6 @@ class Digit:
     frame: NDArray[np.uint8]
     sure: bool
 
-    def scaled(self, reduction: float) -> Digit:
-        """With its box in pixels of the picture as displayed."""
-        x0, y0, x1, y1 = (round(side * reduction) for side in self.box)
-        return replace(self, box=(x0, y0, x1, y1))
-
     def to_dict(self) -> dict[str, Any]:
         """What JSON has of it."""
         return {
@@ -116,19 +112,27 @@ class Reading:
         return f"{self.text}  ({'sure' if self.sure else 'not sure'}, {percentage(least)})"
 
     def scaled(self, reduction: float) -> Reading:
-        """With its boxes in pixels of the picture as displayed."""
-        rows = [[digit.scaled(reduction) for digit in row] for row in self.rows]
-        found = self.found and self.found.scaled(reduction)
-        return replace(self, rows=rows, found=found)
+        """With its places in pixels of the picture before it was reduced by this factor."""
+
+        def back(box: Box) -> Box:
+            x0, y0, x1, y1 = (round(side * reduction) for side in box)
+            return x0, y0, x1, y1
+
+        return self._moved(back, self.found and self.found.scaled(reduction))
 
     def turned_back(self, turns: int, shape: tuple[int, ...]) -> Reading:
         """With its places in the picture (H, W) as it was before it was turned to be read."""
-        rows = [
-            [replace(d, box=_box_turned_back(d.box, turns, shape)) for d in row]
-            for row in self.rows
-        ]
+
+        def back(box: Box) -> Box:
+            corners = turned_back(np.reshape(box, (2, 2)), turns, shape)
+            return (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
+
         found = self.found and self.found.turned_back(turns, shape)
-        return replace(self, rows=rows, found=found, turns=turns)
+        return replace(self._moved(back, found), turns=turns)
+
+    def _moved(self, move: Callable[[Box], Box], found: Found | None) -> Reading:
+        rows = [[replace(digit, box=move(digit.box)) for digit in row] for row in self.rows]
+        return replace(self, rows=rows, found=found)
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON has of it: text, sure, digits."""
@@ -338,12 +342,6 @@ def _checked(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if frames.dtype != np.uint8 or frames.shape[1:] not in ((FRAME, FRAME), (1, FRAME, FRAME)):
         raise PictureError(f"frames must be uint8 (N, 28, 28), not {frames.dtype} {frames.shape}")
     return frames.reshape(-1, 1, FRAME, FRAME)
-
-
-def _box_turned_back(box: Box, turns: int, shape: tuple[int, ...]) -> Box:
-    """A box of a picture (H, W) that was turned, in the picture as it was."""
-    corners = turned_back(np.reshape(box, (2, 2)), turns, shape)
-    return (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
 
 
 def _within(box: tuple[float, ...], other: tuple[float, ...]) -> bool:

@@ -105,12 +105,12 @@ def grouped(votes: Votes) -> Groups:
     density = np.bincount(flat, mass, shape[0] * shape[1]).reshape(shape).astype(np.float32)
     density = cv2.GaussianBlur(density, (0, 0), 0.8)
     peaks = (density >= cv2.dilate(density, np.ones((3, 3), np.uint8))) & (density > 1e-4)
-    means, masses = _means(votes, mass, _nearest(peaks, flat))
+    means, masses = _means(votes, mass, _nearest_peak(peaks, flat))
     means = means[_apart(means, masses)]
     grid = np.zeros(shape, bool)
     spots = np.maximum(means[:, :2] / cell, 0).astype(np.int64) + 1
     grid[np.minimum(spots[:, 1], shape[0] - 1), np.minimum(spots[:, 0], shape[1] - 1)] = True
-    numbers = _nearest(grid, flat)
+    numbers = _nearest_peak(grid, flat)
     means, masses = _means(votes, mass, numbers)
     offsets = votes.middles - means[numbers, :2]
     numbers[np.hypot(*offsets.T) >= REACH * means[numbers, 2]] = -1
@@ -161,7 +161,7 @@ def _means(
     return np.stack(sums, axis=1), total
 
 
-def _nearest(peaks: NDArray[np.bool_], flat: NDArray[np.int64]) -> NDArray[np.int64]:
+def _nearest_peak(peaks: NDArray[np.bool_], flat: NDArray[np.int64]) -> NDArray[np.int64]:
     """For each of the cells, counted row by row, the number of the peak that is nearest."""
     empty = (~peaks).astype(np.uint8)
     kind = cv2.DIST_LABEL_PIXEL
@@ -184,6 +184,17 @@ def distances(points: Floats, others: Floats) -> Floats:
     """From each of (N, 2) points to each of (M, 2) others: (N, M)."""
     offsets = points[:, None] - others
     return np.hypot(offsets[:, :, 0], offsets[:, :, 1])
+
+
+def nearest(points: Floats, middles: Floats, units: Floats, limit: float) -> NDArray[np.int64]:
+    """For each of (V, 2) points the number of the nearest of (M, 2) middles; -1 if it is too far.
+
+    Args:
+        units: float32 (M,), the length that distances from each middle are measured in.
+        limit: points at this distance, or more, are too far.
+    """
+    away = distances(points, middles) / units
+    return np.where(away.min(axis=1) < limit, away.argmin(axis=1), -1)
 
 
 def is_new(groups: Groups, kept: Groups, scale: float) -> NDArray[np.bool_]:
