@@ -187,8 +187,15 @@ def stroke_to_answer(port: int, strokes: int) -> list[float] | None:
       for (let n = 1; n <= count; n++) {
         await idle();
         const shown = new Promise((done) => {
-          const observer = new MutationObserver(() => { observer.disconnect(); done(); });
+          const observer = new MutationObserver((changes) => {
+            // Where no digit was and none is found, the boxes do not change.
+            const drawn = changes.some((one) => one.type === "childList");
+            if (!drawn && busy.ariaBusy === "true") return;
+            observer.disconnect();
+            done();
+          });
           observer.observe(boxes, { childList: true });
+          observer.observe(busy, { attributeFilter: ["aria-busy"] });
         });
         const start = performance.now();
         move("pointermove", n);
