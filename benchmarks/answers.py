@@ -40,7 +40,7 @@ class Answer:
 
 
 def digits(text: str) -> str:
-    """The digits of a text, without what stands between rows."""
+    """The digits of a text, without the `/` between rows."""
     return "".join(letter for letter in text if letter in "0123456789")
 
 

@@ -1,4 +1,4 @@
-"""How much of the way from a picture to its digits is fixed by hand: lines and numbers."""
+"""How much of reading is decided by hand: lines of code and numeric constants."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 # From the file of a picture to what was read.
 MODULES = ("picture", "drawing", "finder", "votes", "framing", "layout", "reader")
-# Counts, colours and the range of a pixel: they decide nothing.
+# Not counted: numbers of things, and the range of a pixel, which decide nothing.
 PLAIN = (0, 1, 2, 3, 255)
 
 
 def constants(source: str) -> list[int | float]:
-    """The numbers that are written in a module, but for PLAIN and those within an index."""
+    """The numeric constants in a module's source, without PLAIN and those inside an index."""
     tree = ast.parse(source)
     indices = {
         id(inside)
@@ -28,7 +28,7 @@ def constants(source: str) -> list[int | float]:
 
 
 def size_text(folder: Path, modules: Iterable[str] = MODULES) -> str:
-    """One sentence on the modules of a package."""
+    """A sentence: the lines and constants of these modules in a folder."""
     sources = {name: (folder / f"{name}.py").read_text(encoding="utf-8") for name in modules}
     lines = sum(len(source.splitlines()) for source in sources.values())
     numbers = sum(len(constants(source)) for source in sources.values())

@@ -1,4 +1,4 @@
-"""What may happen to the frame of a digit, and how well it is still read."""
+"""Accuracy on MNIST's test digits after fixed corruptions of their frames."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Frames = NDArray[np.uint8]
 
 
 def moved(frames: Frames, matrix: list[list[float]]) -> Frames:
-    """Each frame through an affine map about its middle."""
+    """Each frame (N, 28, 28), transformed by a 2 × 3 affine matrix about its middle."""
     linear = np.array(matrix, np.float64)
     shift = 13.5 - linear[:, :2] @ [13.5, 13.5] + linear[:, 2]
     maps = np.column_stack([linear[:, :2], shift])
@@ -25,20 +25,20 @@ def moved(frames: Frames, matrix: list[list[float]]) -> Frames:
 
 
 def turned(frames: Frames, degrees: float) -> Frames:
-    """Each frame turned about its middle, against the clock."""
+    """Each frame, rotated counterclockwise about its middle."""
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return moved(frames, [[c, s, 0], [-s, c, 0]])
 
 
 def mixed(frames: NDArray[Any], other: NDArray[Any]) -> Frames:
-    """The sum of the two, in the range of pixels."""
+    """The sum, clipped to 0 to 255."""
     return np.clip(frames + other, 0, 255).astype(np.uint8)
 
 
 def corruptions(frames: Frames) -> dict[str, Callable[[], Frames]]:
-    """What may happen to a frame, each with a fixed strength.
+    """The corruptions of frames (N, 28, 28) by name, each at a fixed strength.
 
-    The training has changes of most of these kinds, by other functions and of other strengths.
+    Most kinds are also in the training's augmentation, by other functions at other strengths.
     """
     random = np.random.default_rng(0)
     shape = frames.shape

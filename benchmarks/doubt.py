@@ -1,4 +1,4 @@
-"""Which answers are called sure and are wrong; and pictures of no digit that are called one."""
+"""How often the reader is sure of a wrong answer, and of pictures without a digit."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from mnist_digits import Digits, Reader
 from mnist_digits.reading.framing import frame
 
 Frames = NDArray[np.uint8]
-# Some people write these like digits: the networks learn no others as such that are none.
+# Some people write these like digits: the networks are not trained to doubt them.
 LIKE_DIGITS = "BGIOSZbgijloqsz"
 
 
 @dataclass(frozen=True)
 class Row:
-    """How often an answer is called sure, and how often wrongly.
+    """How often the reader was sure, and how often of a wrong answer.
 
     Attributes:
-        what: was read.
-        number: of pictures or frames.
-        sure: of them.
-        wrong: of those that are called sure; for what is no digit, all.
+        what: the kind of pictures or frames.
+        number: how many there are.
+        sure: of how many the reader is sure.
+        wrong: how many of these are wrong; all, if they are not digits.
     """
 
     what: str
@@ -50,14 +50,14 @@ def letters() -> list[Pixels]:
 
 
 def framed(page: Pixels) -> Frames:
-    """What is on a page (H, W), light on dark, framed as MNIST's digits are."""
+    """The ink on a page (H, W), light on dark, framed as MNIST's digits are: (28, 28)."""
     ys, xs = np.nonzero(page)
     box = page[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
     return frame(box.astype(np.float32) / 255)
 
 
 def clothes() -> Frames | None:
-    """Fashion-MNIST's test images, where Debian's package of it is installed."""
+    """Fashion-MNIST's test images (N, 28, 28), if Debian's package of it is installed."""
     for file in Path("/usr/share/datasets").rglob("*t10k-images*"):
         opener = gzip.open if file.suffix == ".gz" else open
         with opener(file, "rb") as content:
@@ -87,7 +87,7 @@ def textures(count: int) -> Iterator[Pixels]:
 
 
 def of_frames(reader: Reader, what: str, frames: Frames, labels: NDArray[np.int64] | None) -> Row:
-    """Frames that go straight to the network; without labels they are of no digits."""
+    """Frames classified without a search; without labels none is a digit, so sure is wrong."""
     probabilities = reader.classify(frames)
     sure = probabilities.max(axis=1) >= reader.sure_above
     wrong = sure if labels is None else sure & (probabilities.argmax(axis=1) != labels)
@@ -95,19 +95,19 @@ def of_frames(reader: Reader, what: str, frames: Frames, labels: NDArray[np.int6
 
 
 def of_strange(reader: Reader, what: str, pictures: Iterable[Pixels]) -> Row:
-    """Pictures without a digit, read as any picture is."""
+    """Pictures without a digit: any answer that the reader is sure of is wrong."""
     sure = [reader.read(picture).sure for picture in pictures]
     return Row(what, len(sure), sum(sure), sum(sure))
 
 
 def of_answers(what: str, answers: list[Answer]) -> Row:
-    """Pictures that have been read."""
+    """The row of pictures that were read before."""
     sure = [answer for answer in answers if answer.sure]
     return Row(what, len(answers), len(sure), sum(not answer.right for answer in sure))
 
 
 def strange(reader: Reader) -> list[Row]:
-    """What is no digit: as frames, and as pictures in which to find one."""
+    """Images that are not digits, as frames and as whole pictures."""
     pages, images = letters(), clothes()
     fonts = "letters in Hershey fonts"
     rows = [
@@ -121,7 +121,7 @@ def strange(reader: Reader) -> list[Row]:
 
 
 def doubt_table(reader: Reader, test: Digits, groups: dict[str, list[Answer]]) -> str:
-    """All that was read, in groups, and what is no digit."""
+    """A row for each group of answers, and for each kind of image that is not a digit."""
     frames, labels = test.images[:, 0].numpy(), test.labels.numpy()
     rows = [of_frames(reader, "MNIST's test digits, as frames", frames, labels)]
     blank = []
@@ -138,7 +138,7 @@ def doubt_table(reader: Reader, test: Digits, groups: dict[str, list[Answer]]) -
 
 
 def summed(what: str, rows: list[Row]) -> Row:
-    """Several rows as one."""
+    """The sum of several rows."""
     numbers = zip(*((row.number, row.sure, row.wrong) for row in rows), strict=True)
     return Row(what, *map(sum, numbers))
 

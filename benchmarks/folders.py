@@ -1,8 +1,7 @@
-"""Folders of labelled pictures: read by this package, by the usual way, and by RapidOCR.
+"""Folders of labelled pictures, read by this package, in the usual way, and by RapidOCR.
 
 A folder has a `labels.csv` with file,label,kind, or one folder for each label. The usual way is
-what most demos do: turn grey, resize to 28×28, invert if bright. It knows no pictures of several
-digits.
+what most demos do: turn grey, resize to 28×28, invert if bright. It cannot read several digits.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ Frames = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder's pictures, and what was read in them.
+    """The pictures of a folder, and what was read in them.
 
     Attributes:
         pictures: all of them.
         answers: to each, in the same order.
-        told: whether a picture of one digit is read right by what knows that it has one.
+        told: whether each picture of one digit is read right when the reader knows it has one.
     """
 
     pictures: list[Labelled]
@@ -41,14 +40,14 @@ class Folder:
 
 
 def usual_way(path: Path) -> Frames:
-    """A picture as most demos prepare it: (28, 28)."""
+    """A picture as most demos prepare it for a network: (28, 28)."""
     image = Image.open(path).convert("L").resize((28, 28))
     frame = np.asarray(image)
     return 255 - frame if frame.mean() > 127 else frame
 
 
 def read_folder(reader: Reader, path: Path) -> Folder:
-    """All pictures of a folder, read."""
+    """Read all pictures of a folder."""
     pictures = find_labelled(path)
     answers = []
     for outcome in read_labelled(reader, pictures):
@@ -69,7 +68,7 @@ def _pixels(path: Path) -> NDArray[np.uint8]:
 def folder_table(
     reader: Reader, folder: Folder, plain: Callable[[Frames], Frames], rapid: Rapid | None
 ) -> str:
-    """How well each kind of picture is read."""
+    """A table with a row for each kind of picture."""
     paired = list(zip(folder.answers, folder.pictures, strict=True))
     groups = {"all": folder.answers, **by_kind(folder.answers)}
     rows = []
@@ -108,7 +107,7 @@ def _usual_cells(
 
 
 def _rapid_cells(rapid: Rapid, pictures: list[Labelled]) -> list[str]:
-    """RapidOCR, which is not asked for rows: only the digits must be right, in their order."""
+    """RapidOCR: right if the digits are, in their order, wherever it breaks lines."""
     return [
         share(texts[p.path] == digits(p.label) for p in pictures if p.path in texts)
         for texts in (rapid.found, rapid.line)

@@ -1,4 +1,4 @@
-"""Digits that look unlike MNIST's: by other writers, and in any place, size and colour."""
+"""Digits unlike MNIST's: by other writers, or at any position, size and colour."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mnist_digits.reading.picture import open_picture
 
 @dataclass(frozen=True)
 class Placed:
-    """Test digits in pictures of any place, size, colour and format, read.
+    """What was read in test digits placed at any position, size, colour and format.
 
     Attributes:
         answers: what was read.
@@ -39,7 +39,7 @@ class Placed:
 
 
 def frames_text(reader: Reader, file: Path) -> str:
-    """How many small images of digits, framed, are read right.
+    """A sentence: how many small images of digits are read right once they are framed.
 
     Args:
         file: an .npz with `images` (N, h, w), 0 and 1, light on dark, and `labels` (N,).
@@ -56,7 +56,7 @@ def frames_text(reader: Reader, file: Path) -> str:
 
 
 def read_placed(reader: Reader, test: Digits, count: int) -> Placed:
-    """The first so many of the test digits."""
+    """Place the first `count` test digits in pictures, and read them."""
     images = test.images[:count, 0].numpy()
     answers = []
     for number, image in enumerate(images):
@@ -68,7 +68,7 @@ def read_placed(reader: Reader, test: Digits, count: int) -> Placed:
 
 
 def placed(image: Pixels, number: int) -> bytes:
-    """A picture file of a digit (28, 28), made by what the tests of faults use."""
+    """A picture file of a digit (28, 28), as the tests of faults make it."""
     faults = str(Path(__file__).parents[1] / "tests" / "faults")
     if faults not in sys.path:
         sys.path.append(faults)
@@ -78,5 +78,5 @@ def placed(image: Pixels, number: int) -> bytes:
 
 
 def shown(image: Pixels, number: int) -> Pixels:
-    """The pixels of that file."""
+    """The pixels of that file, (H, W, 3)."""
     return open_picture(placed(image, number)).pixels

@@ -67,7 +67,7 @@ def photographed(test: Digits) -> Frames:
 
 
 class Bench:
-    """What is measured, part by part; what was read is kept for the parts that sum it up."""
+    """The sections of READING.md; answers are kept for the table that sums them up."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -92,7 +92,7 @@ class Bench:
         yield time_table(self.reader, self.test)
 
     def _command(self) -> str:
-        """As it was called, without where things are on this machine."""
+        """The command line, without the folders' locations on this machine."""
         names = [folder.name for folder in self.options.folders]
         rapid = ["--rapidocr PYTHON"] if self.options.rapidocr else []
         return " ".join(["python benchmarks/pictures.py", *names, *rapid])
@@ -128,7 +128,7 @@ class Bench:
         return train(FAST, self.digits).model
 
     def _fast(self, frames: Frames) -> Frames:
-        """What the recipe `fast` reads in frames."""
+        """The predictions of a network of the recipe `fast` for frames (N, 28, 28)."""
         images = self.test.images.new_tensor(frames)[:, None]
         part = Digits(images, self.test.labels.new_zeros(len(frames)))
         return evaluate(self._model, part).predictions.numpy()

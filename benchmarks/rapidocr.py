@@ -21,7 +21,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Rapid:
-    """What it read; of what it had no time for there is nothing.
+    """What RapidOCR read; pictures that it had no time for are missing.
 
     Attributes:
         version: of the package.
@@ -35,7 +35,7 @@ class Rapid:
 
 
 def read_by(python: Path, files: Sequence[Path], seconds: float) -> Rapid:
-    """Have files read by a Python that has RapidOCR, within some time."""
+    """Read files with RapidOCR, run by its own Python, for so many seconds at most."""
     names = "\n".join(str(file.resolve()) for file in files)
     command = [str(python), str(Path(__file__).resolve())]
     try:
@@ -56,7 +56,7 @@ def read_by(python: Path, files: Sequence[Path], seconds: float) -> Rapid:
 
 
 def digits_of(engine: Any, name: str, **options: bool) -> str:
-    """The digits of the texts in reading order; none where it cannot read the picture."""
+    """The digits of the texts in reading order; empty if it cannot read the picture."""
     try:
         texts, _ = engine(name, **options)
     except Exception:  # whatever it meets in a picture that it cannot open
@@ -67,7 +67,7 @@ def digits_of(engine: Any, name: str, **options: bool) -> str:
 
 
 def main() -> None:
-    """Read the pictures whose names come in."""
+    """Read the pictures named on standard input."""
     from rapidocr_onnxruntime import RapidOCR  # type: ignore[import-not-found, unused-ignore]
 
     engine = RapidOCR(intra_op_num_threads=1, inter_op_num_threads=1)

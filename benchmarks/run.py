@@ -117,7 +117,7 @@ def report(outcome: dict[str, Any]) -> None:
 
 
 def draw_ensembles(outcomes: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
-    """Ensembles of the runs of `accurate` in `folder`, no two with a member in common.
+    """Ensembles of the runs of `accurate` in `folder`; no two share a member.
 
     Their training time is the sum of their members'.
     """
@@ -175,7 +175,7 @@ def measure_inference(repetitions: int = 15) -> list[tuple[str, float, float]]:
 
 
 def seconds_of(network: Callable[[torch.Tensor], object], images: torch.Tensor) -> float:
-    """How long it takes, the second time."""
+    """The time of a second call."""
     network(images)
     started = time.perf_counter()
     network(images)

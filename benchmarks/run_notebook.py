@@ -1,9 +1,8 @@
-"""Execute MNIST.ipynb from top to bottom, in place, and tell its time and peak memory.
+"""Execute MNIST.ipynb from top to bottom, in place, and print its time and peak memory.
 
     python benchmarks/run_notebook.py
 
-All outputs are kept. What differs from one machine to the next without a reason is not: when
-a cell ran, and which Python ran it.
+Outputs are kept; execution times and the Python version, which differ on every machine, are not.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ NOTEBOOK = Path(__file__).parent.parent / "MNIST.ipynb"
 
 
 def execute(notebook: Any) -> None:
-    """Run all cells in order; their outputs are then in the notebook.
+    """Run all cells in order, and store their outputs in the notebook.
 
     Raises:
         CellExecutionError: a cell failed.
@@ -36,7 +35,7 @@ def execute(notebook: Any) -> None:
 
 
 def tidy(notebook: Any) -> None:
-    """Leave out which Python it was, and store the figures in fewer bytes."""
+    """Remove the Python version, and store the figures in fewer bytes."""
     notebook.metadata.language_info = {"name": "python"}
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
@@ -46,7 +45,7 @@ def tidy(notebook: Any) -> None:
 
 
 def smaller(png: str) -> str:
-    """A figure, in base64, with 256 colours: half the bytes, and nobody sees a difference."""
+    """A PNG in base64, reduced to 256 colours: half the bytes, no visible difference."""
     with Image.open(io.BytesIO(base64.b64decode(png))) as image:
         figure = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     content = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Scenes made by a program, of kinds of their own, from digits that no training has seen.
+"""Generated scenes that each show one difficulty, with MNIST's test digits.
 
 The finder learns from such scenes too, but from others: there the digits are MNIST's for training
 and chance mixes what is drawn. Here they are MNIST's test digits, and each kind shows one thing.
@@ -80,7 +80,7 @@ KINDS = {
 
 
 def example(glyphs: Glyphs, name: str, number: int) -> Scene:
-    """The scene of a kind that has this number: always the same."""
+    """Scene `number` of a kind: always the same."""
     kind = KINDS[name]
     layout = kind.layouts[number % len(kind.layouts)]
     random = np.random.default_rng((list(KINDS).index(name), number, STREAM))
@@ -91,7 +91,7 @@ def example(glyphs: Glyphs, name: str, number: int) -> Scene:
 
 
 def _is_of(kind: Kind, made: Scene) -> bool:
-    """Whether chance has left in the scene what its kind is about, and that can be made out."""
+    """Whether a random scene shows what its kind is about, and all its digits are visible."""
     if kind.layouts == NONE:
         return True
     if (made.owner == -2).any() or len(made.digits) > MOST_DIGITS:
@@ -105,7 +105,7 @@ def _is_of(kind: Kind, made: Scene) -> bool:
 
 
 def _any_touch(made: Scene) -> bool:
-    """Whether two digits of a row are side by side with no room between them."""
+    """Whether two neighbouring digits of a row touch."""
     ordered = sorted(made.digits, key=lambda digit: (digit.row, digit.x))
     return any(
         one.row == other.row and other.box[0] <= one.box[2] for one, other in pairwise(ordered)
@@ -113,12 +113,12 @@ def _any_touch(made: Scene) -> bool:
 
 
 def pixels_of(glyphs: Glyphs, name: str, number: int) -> Pixels:
-    """Only the picture of a scene."""
+    """The pixels of a scene."""
     return example(glyphs, name, number).pixels
 
 
 def read_scenes(reader: Reader, glyphs: Glyphs, count: int) -> list[Answer]:
-    """So many scenes of each kind, read."""
+    """Read so many scenes of each kind."""
     answers = []
     for name in KINDS:
         for number in range(count):
@@ -130,7 +130,7 @@ def read_scenes(reader: Reader, glyphs: Glyphs, count: int) -> list[Answer]:
 
 
 def scene_table(answers: list[Answer]) -> str:
-    """How well the scenes of each kind are read, and in all."""
+    """A table with rows for all scenes and for each kind."""
     groups = {
         "all with digits": [answer for answer in answers if answer.truth],
         "all without": [answer for answer in answers if not answer.truth],

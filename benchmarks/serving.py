@@ -107,7 +107,7 @@ def drawings() -> list[bytes]:
 
 
 def request(body: bytes, path: str = "/api/read", kind: str = "image/png") -> bytes:
-    """A whole POST request."""
+    """A POST request: head and body."""
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
@@ -133,7 +133,7 @@ async def ask(port: int, requests: Iterator[bytes], until: float, outcome: Outco
 
 
 async def answer(reader: asyncio.StreamReader) -> int:
-    """Receive one answer; its status."""
+    """Receive one answer; returns its status."""
     head = await reader.readuntil(b"\r\n\r\n")
     length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
     await reader.readexactly(int(length))
@@ -218,7 +218,7 @@ def stroke_to_answer(port: int, strokes: int) -> list[float] | None:
 
 
 def png(width: int, height: int, pixels: bytes) -> bytes:
-    """A PNG that says it has so many pixels in three colours, whatever it really holds."""
+    """A PNG whose header claims so many RGB pixels, whatever it really holds."""
     size = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\0\0\0"
     chunks = ((b"IHDR", size), (b"IDAT", zlib.compress(pixels)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -228,7 +228,7 @@ def png(width: int, height: int, pixels: bytes) -> bytes:
 
 
 def mutated(count: int) -> Iterator[bytes]:
-    """Drawings in four formats, with a few bytes changed, cut off or put in."""
+    """Requests with drawings in four formats, a few bytes changed, cut off or inserted."""
     random = np.random.default_rng(0)
     whole = []
     for drawing in drawings():
@@ -249,7 +249,7 @@ def mutated(count: int) -> Iterator[bytes]:
 
 
 def send(port: int, *pieces: bytes, close: bool = False) -> int:
-    """Send the pieces as they are, with `close` the end of sending, too; the status that comes."""
+    """Send raw bytes, and with `close` end sending; returns the status of the answer, or 0."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         with suppress(OSError):
             for piece in pieces:
@@ -267,7 +267,7 @@ def several(port: int, requests: Iterable[bytes], clients: int) -> Counter[int]:
 
 
 def stalled(port: int, contents: list[bytes]) -> Counter[int]:
-    """Connections that send this and then no more, all at once; what comes before they are cut."""
+    """Connect once for each content, send it and wait; counts the statuses, 0 if cut off."""
 
     async def one(content: bytes) -> int:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -286,7 +286,7 @@ def stalled(port: int, contents: list[bytes]) -> Counter[int]:
 
 
 def abuse(port: int, amount: Amount) -> dict[str, Callable[[], Counter[int]]]:
-    """What is done to the server, by what it is called."""
+    """Each kind of abuse by name: a function that does it and counts the statuses."""
     head = b"POST /api/read HTTP/1.1\r\nHost: localhost\r\n"
     chunked = head + b"Transfer-Encoding: chunked\r\n\r\n"
     chunk = b"100000\r\n" + bytes(0x100000) + b"\r\n"
@@ -317,7 +317,7 @@ def abuse(port: int, amount: Amount) -> dict[str, Callable[[], Counter[int]]]:
 
 
 def endure(port: int, process: psutil.Process, amount: Amount) -> list[str]:
-    """A row for each kind of abuse: what was answered, memory after it, and an honest request."""
+    """A table row for each kind of abuse; after each an ordinary request must be answered."""
     rows = []
     for name, action in abuse(port, amount).items():
         start = time.perf_counter()
@@ -336,7 +336,7 @@ def endure(port: int, process: psutil.Process, amount: Amount) -> list[str]:
 
 
 def one_client(amount: Amount) -> Iterator[tuple[str, str]]:
-    """How soon the server answers who is alone."""
+    """How fast the server starts, and answers a single client."""
     starts = [seconds_to_start() for _ in range(amount.starts)]
     yield "start of the server to its first answer, median", f"{statistics.median(starts):.2f} s"
     bodies = drawings()
@@ -350,7 +350,7 @@ def one_client(amount: Amount) -> Iterator[tuple[str, str]]:
 
 
 def many_clients(amount: Amount) -> Iterator[tuple[str, str]]:
-    """How many requests it answers at once, and what memory they take."""
+    """Throughput, latency and memory with many clients at once."""
     bodies = drawings()
     with serving() as (port, process):
         load(port, bodies, amount.connections, 1000, 120)

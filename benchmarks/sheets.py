@@ -1,4 +1,4 @@
-"""Figures of many small pictures: what the kinds of scenes look like, and what was read wrong."""
+"""Contact sheets: an example of each kind of scene, and the pictures read wrong."""
 
 from __future__ import annotations
 
