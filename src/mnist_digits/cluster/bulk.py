@@ -216,13 +216,13 @@ def schema() -> pa.Schema:
 
 
 def _row(reader: Reader, name: str, content: Source) -> dict[str, Any]:
+    """A picture's row; columns that it lacks become null."""
     # Parquet holds valid text only: other bytes of a file name are written like \xff.
     name = os.fsencode(name).decode(errors="backslashreplace")
     try:
-        return {"file": name, **reader.read(content).to_dict(), "error": None}
+        return {"file": name, **reader.read(content).to_dict()}
     except PictureError as error:
-        message = " ".join(str(error).split())
-        return {"file": name, "text": None, "sure": None, "digits": None, "error": message}
+        return {"file": name, "error": " ".join(str(error).split())}
 
 
 def pictures_of(part: Part) -> Iterator[tuple[str, Source]]:

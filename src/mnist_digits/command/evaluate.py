@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from .options import Parser, add_common_flags
-from .steps import load_data, prepare, trained_on, write_figures
+from .steps import folder_of, load_data, prepare, trained_on, write_figures
 
 
 def add_flags(command: Parser) -> None:
@@ -65,7 +65,7 @@ def _evaluate_run(options: argparse.Namespace) -> None:
         ]
         print("\n\n".join(tables))
     if options.figures:
-        directory = options.output or (options.run if options.run.is_dir() else options.run.parent)
+        directory = options.output or folder_of(options.run)
         write_figures(run, test, on_test, directory)
         if not options.json:
             print(f"\nFigures are in {directory}")

@@ -6,14 +6,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from .options import RUN_HELP, Parser
-from .steps import finished
+from .options import DATA_HELP, RUN_HELP, Parser
+from .steps import finished, folder_of
 
 
 def add_flags(command: Parser) -> None:
     command.add_argument("run", type=Path, help=RUN_HELP)
     command.add_argument("--output", type=Path, help="the file (model.onnx in the run's folder)")
-    command.add_argument("--data", type=Path, help="folder of the MNIST files (the user's cache)")
+    command.add_argument("--data", type=Path, help=DATA_HELP)
 
 
 def execute(options: argparse.Namespace) -> None:
@@ -23,7 +23,7 @@ def execute(options: argparse.Namespace) -> None:
     from ..training.export import export_run
 
     run = finished(options.run)
-    output = options.output or (options.run if options.run.is_dir() else options.run.parent) / MODEL
+    output = options.output or folder_of(options.run) / MODEL
     digits, _ = load_mnist(options.data)
     _, validation = split_validation(digits)
     if not run.held_out:

@@ -16,6 +16,7 @@ from ..training.recipe import FinderRecipe, Recipe
 
 RUN_HELP = "folder of a run, or its model.safetensors"
 MODEL_HELP = "an exported run (the model that we ship)"
+DATA_HELP = "folder of the MNIST files (the user's cache)"
 ADDRESS_HELP = "host:port of a Ray cluster, or auto (Ray starts here)"
 
 
@@ -82,7 +83,7 @@ def add_device_flags(command: Parser) -> None:
     """Add the flags for device, threads and data."""
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     command.add_argument("--threads", type=whole(1, 1024), help="CPU threads to use (all cores)")
-    command.add_argument("--data", type=Path, help="folder of the MNIST files (the user's cache)")
+    command.add_argument("--data", type=Path, help=DATA_HELP)
     command.add_argument(
         "--download", action="store_true", help="fetch missing files instead of unpacking ours"
     )

@@ -23,7 +23,8 @@ def add_flags(command: Parser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     from ..training import checkpoint, reproduction
-    from ..training import loop as training
+    from ..training.device import use_deterministic_operations
+    from ..training.loop import train
     from . import report
 
     run = finished(options.run)
@@ -33,7 +34,7 @@ def execute(options: argparse.Namespace) -> int:
     options.threads = options.threads or run.result.get("threads")
     device = prepare(options)
     if run.result.get("deterministic"):
-        training.use_deterministic_operations()
+        use_deterministic_operations()
     digits, _ = load_data(options, device)
     digits = trained_on(run, digits)
     table = sys.stderr if options.json else sys.stdout
@@ -42,7 +43,7 @@ def execute(options: argparse.Namespace) -> int:
     def tell(latest: Run) -> None:
         print(report.epoch_line(latest.history[-1]), file=table)
 
-    again = training.train(run.recipe, digits, on_epoch=tell)
+    again = train(run.recipe, digits, on_epoch=tell)
     outcome = reproduction.compare(run, again, checkpoint.environment(digits))
     if options.json:
         print(json.dumps({"identical": outcome.identical, **dataclasses.asdict(outcome)}))

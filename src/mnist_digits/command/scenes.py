@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import Parser, whole
+from .options import DATA_HELP, Parser, whole
 
 
 def add_flags(command: Parser) -> None:
@@ -18,7 +18,7 @@ def add_flags(command: Parser) -> None:
         "--features", nargs="*", help="only these, such as boxed, ruled or shadow (any)"
     )
     command.add_argument("--truth", action="store_true", help="colour the ink of each digit")
-    command.add_argument("--data", type=Path, help="folder of the MNIST files (the user's cache)")
+    command.add_argument("--data", type=Path, help=DATA_HELP)
 
 
 def execute(options: argparse.Namespace) -> None:

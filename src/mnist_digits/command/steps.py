@@ -64,6 +64,11 @@ def finished(path: Path) -> Run:
     return run
 
 
+def folder_of(run: Path) -> Path:
+    """The folder of a run that is given by it, or by its `model.safetensors`."""
+    return run if run.is_dir() else run.parent
+
+
 def trained_on(run: Run, digits: Digits) -> Digits:
     """Those of the training digits that the run was trained on."""
     from ..training.procedure import split
