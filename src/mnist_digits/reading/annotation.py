@@ -14,7 +14,7 @@ from .documents import STANDARD_INPUT, Page
 from .picture import Picture, Source, open_picture
 from .reader import Reading
 
-# Blue and vermilion, as in the figures; what is not sure has a question mark, too.
+# Blue and vermilion, as in the figures. Digits that are not sure have a question mark, too.
 SURE, DOUBTFUL = (0, 114, 178), (213, 94, 0)
 
 

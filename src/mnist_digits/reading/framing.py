@@ -21,8 +21,8 @@ FRAME, BOX = 28, 20
 def as_framed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     """Pixels (28, 28, 3) that are framed as in MNIST already, light on dark; else None.
 
-    They are if the ink fits the box of 20 pixels as well as it can, has its centre of mass in
-    the middle, and lies on plain ground. Framing them again would only blur them.
+    They are if the ink's longer side fills the box of 20 pixels, its centre of mass is in the
+    middle, and the ground is plain. Framing them again would only blur them.
     """
     if pixels.shape != (FRAME, FRAME, 3):
         return None
@@ -44,9 +44,7 @@ def frame(ink: Floats) -> NDArray[np.uint8]:
     Scaled into a box of 20 × 20 pixels with its proportions kept, anti-aliased, its centre
     of mass in the middle. Thin strokes are made thicker first: they would fade away.
     """
-    height, width = ink.shape
-    scale = BOX / max(height, width)
-    ink = _thickened(ink, scale)
+    ink = _thickened(ink)
     height, width = ink.shape
     scale = BOX / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -65,8 +63,9 @@ def frame(ink: Floats) -> NDArray[np.uint8]:
     return result
 
 
-def _thickened(ink: Floats, scale: float) -> Floats:
-    """The ink with strokes of at least 1.8 pixels of the frame (MNIST's have 2 to 4)."""
+def _thickened(ink: Floats) -> Floats:
+    """The ink with strokes that have at least 1.8 pixels in the frame; MNIST's have 2 to 4."""
+    scale = BOX / max(ink.shape)
     solid = (ink > 0.5).astype(np.uint8)
     if not solid.any():
         return ink

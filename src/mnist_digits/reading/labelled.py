@@ -26,7 +26,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was made of a labelled picture; `reading` is None where it could not be opened."""
+    """What was read in a labelled picture; `reading` is None if it could not be opened."""
 
     picture: Labelled
     reading: Reading | None

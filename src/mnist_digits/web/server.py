@@ -239,7 +239,7 @@ def create_server(reader: Reader, host: str) -> uvicorn.Server:
     """The server, to be run with `server.run([listen(host, port)])`."""
     # Requests are read side by side; threads within one would only get in their way.
     cv2.setNumThreads(1)
-    # Whatever is odd about a picture is either no matter or an error that is answered.
+    # What Pillow warns of is either harmless or answered as an error.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     hosts = LOCAL | {host.lower()} if _is_local(host) else None
     return uvicorn.Server(
