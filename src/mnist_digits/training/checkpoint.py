@@ -6,10 +6,10 @@
         training.safetensors what an unfinished run needs to go on; gone when it is finished
         result.json          only once the run is finished
 
-Each file appears whole or not at all. Nothing is ever unpickled: safetensors holds
-numbers and text, and what is in a file is compared with what its recipe asks for before
-any memory is taken for it. A SHA-256 in the header, of all that is in the file, shows that
-nothing in it has changed since; it does not show who wrote it.
+Each file appears whole or not at all. Nothing is ever unpickled: safetensors holds numbers
+and text, and names and shapes are compared with those of the recipe's network before memory is
+taken for them. A SHA-256 in the header shows that the file is as it was written; it does not
+show who wrote it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ METRICS = "metrics.jsonl"
 RESULT = "result.json"
 FORMAT = "mnist-digits run 1"
 CHECKSUM = "sha256"
-# What draws or computes something that is trained on.
+# The packages whose version can change the images that are trained on, or the weights.
 PACKAGES = (
     *("mnist-digit-classification", "torch", "torchvision", "numpy"),
     *("matplotlib", "opencv-python-headless", "pillow"),
@@ -126,7 +126,7 @@ def _content(tensors: dict[str, Tensor], header: dict[str, str]) -> bytes:
 
 
 def content_checksum(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
-    """SHA-256 of the header but its checksum, and of every tensor with its name."""
+    """SHA-256 of the header without its checksum, and of every tensor with its name."""
     said = sorted((key, value) for key, value in header.items() if key != CHECKSUM)
     content = hashlib.sha256(json.dumps(said).encode())
     for name, tensor in sorted(tensors.items()):
@@ -173,7 +173,11 @@ def load_unfinished(directory: Path) -> Run:
 
 
 def _read(file: Path, wanted: Callable[[Run], dict[str, Tensor]]) -> tuple[Run, dict[str, Tensor]]:
-    """The run that the file's header tells of, and the file's tensors, which must be as wanted."""
+    """The run in the file's header, without weights, and the file's tensors.
+
+    Args:
+        wanted: gives the names, shapes and types that the tensors of such a run must have.
+    """
     try:
         _refuse_pickle(file)
         with safe_open(file, framework="pt") as tensors:
@@ -196,14 +200,14 @@ def _with_weights(run: Run, weights: dict[str, Tensor]) -> Run:
 
 
 def measure(run: Run, digits: Digits, test: Digits) -> tuple[Evaluation, Evaluation]:
-    """Evaluate a run on the digits that it was trained on and the test set; gives it a result."""
+    """Evaluate a run on the digits that it was trained on and the test set; set its `result`."""
     on_train, on_test = evaluate(run.model, digits), evaluate(run.model, test)
     run.result = result(run, on_train, on_test, digits)
     return on_train, on_test
 
 
 def result(run: Run, on_train: Evaluation, on_test: Evaluation, digits: Digits) -> dict[str, Any]:
-    """What `result.json` holds: the run's figures, and what is needed to have them again.
+    """What `result.json` holds: the run's metrics, and what is needed to reproduce them.
 
     Accuracies are fractions of 1, times are seconds; `digits` are those that it was trained on.
     """
@@ -243,7 +247,7 @@ def _version(package: str) -> str | None:
 
 
 def _code_checksum() -> str:
-    """SHA-256 of the package's own modules: a version stands for many states of them."""
+    """SHA-256 of the package's own modules: during development they change within a version."""
     folder = Path(__file__).parents[1]
     code = hashlib.sha256()
     for file in sorted(folder.rglob("*.py")):
@@ -283,7 +287,7 @@ def _refuse_pickle(file: Path) -> None:
 
 
 def _from_header(header: dict[str, str]) -> Run:
-    """The run that the header tells of, its network without memory for the weights."""
+    """The run in the header, its network on the device `meta`, without memory for weights."""
     if header.get("format") != FORMAT:
         raise CheckpointError("its header is not that of mnist-digits; train writes such files")
     try:
@@ -304,7 +308,7 @@ def _from_header(header: dict[str, str]) -> Run:
 
 
 def _epoch(values: dict[str, Any]) -> Epoch:
-    """An epoch of the history, if it is made of numbers."""
+    """An epoch of the history; TypeError, ValueError or OverflowError if it has bad values."""
     epoch = Epoch(**values)
     for name, value in values.items():
         for number in value if name.endswith("_curve") else [value]:
@@ -317,7 +321,7 @@ def _epoch(values: dict[str, Any]) -> Epoch:
 
 
 def _outcome(result: Any) -> dict[str, Any]:
-    """The result, if what the commands take from it is what it should be."""
+    """The result; TypeError if the entries that commands use have wrong types."""
     if not isinstance(result, dict) or not isinstance(result.get("versions", {}), dict):
         raise TypeError("the result is no object, or has no object of versions")
     threads = result.get("threads", 1)
@@ -327,7 +331,7 @@ def _outcome(result: Any) -> dict[str, Any]:
 
 
 def _compare(tensors: Any, wanted: dict[str, Tensor]) -> None:
-    """See that the file has just the wanted tensors, in their shapes and types."""
+    """Check that the file has exactly the wanted tensors, in their shapes and types."""
     names = set(tensors.keys())
     if names != wanted.keys():
         odd = sorted(names ^ wanted.keys())

@@ -5,8 +5,8 @@
     votes    (N, 3, H/4, W/4)  offset x, y to the middle of the digit, in units of 32 pixels, and
                                the logarithm of its size, in units of 40 pixels
 
-Ronneberger, Fischer and Brox, "U-Net", 2015. That each place points at the middle of what it
-belongs to is from Cheng et al., "Panoptic-DeepLab", 2020.
+Ronneberger, Fischer and Brox, "U-Net", 2015. That each pixel votes for the middle of its object
+is from Cheng et al., "Panoptic-DeepLab", 2020.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def layer(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Seq
 
 
 class FinderNet(nn.Module):
-    """Down from a half to a 32nd of the resolution, and up again to a quarter.
+    """An encoder from 1/2 to 1/32 of the resolution, and a decoder up to 1/4.
 
     The widths are the channels of the five scales.
     """
@@ -46,7 +46,7 @@ class FinderNet(nn.Module):
             nn.Sequential(layer(fine + coarse, fine, kernel=1), layer(fine, fine))
             for fine, coarse in reversed(pairs[1:])
         )
-        # Ink at twice the resolution of the votes: four values for each of their places.
+        # Ink has twice the resolution of the votes: four values for each of their pixels.
         self.head = nn.Conv2d(widths[1], 4 + 3, 1)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:

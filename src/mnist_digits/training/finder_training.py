@@ -1,7 +1,6 @@
-"""The finder's training: scenes made as they are needed, never the same one twice.
+"""The finder's training, on scenes that are made as they are needed and seen once.
 
-A scene follows from its number, so a training that was stopped goes on with the very scenes that it
-would have seen.
+A scene is seeded by its number, so a resumed training sees the scenes that it would have seen.
 """
 
 from __future__ import annotations
@@ -34,14 +33,15 @@ from .scenes.glyphs import LETTERS, OF_WORDS, Glyphs, letters, load_glyphs
 from .scenes.scene import Scene, scene
 from .state import group, prefixed
 
-# The file of a run.
+# The name of a run's file.
 STATE = "finder.safetensors"
 
+# Pixels, ink, votes, and where votes count, as `targets` gives them; of N scenes or one.
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class SceneSet(Dataset[Batch]):
-    """Scenes by number, as the network is to see them."""
+    """Scenes by number, as `targets`."""
 
     def __init__(self, glyphs: Glyphs, recipe: FinderRecipe) -> None:
         self.glyphs, self.recipe = glyphs, recipe
@@ -55,10 +55,11 @@ class SceneSet(Dataset[Batch]):
 
 
 def targets(made: Scene) -> Batch:
-    """A scene as tensors: pixels, and what the network is to give.
+    """A scene as tensors: pixels, and the targets of the network's outputs.
 
-    Pixels uint8 (3, H, W); ink uint8 (1, H/2, W/2), 1 for ink, 2 for what does not count; votes
-    float32 (3, H/4, W/4), and uint8 (1, H/4, W/4), where they count.
+    Pixels uint8 (3, H, W); ink uint8 (1, H/2, W/2), 1 for ink, 2 for what the loss ignores;
+    votes float32 (3, H/4, W/4), as `FinderNet` gives them; and 1 where they count, on ink,
+    uint8 (1, H/4, W/4).
     """
     halves = made.owner.reshape(SIDE // 2, 2, SIDE // 2, 2)
     owner = halves.max(axis=(1, 3))
@@ -83,7 +84,7 @@ def targets(made: Scene) -> Batch:
 
 
 def quartered(batch: Batch) -> Batch:
-    """Each scene as its four quarters: digits are cut off, as where a part is looked at."""
+    """Each scene cut into four quarters: the finder also looks at parts of pictures."""
 
     def cut(part: Tensor) -> Tensor:
         rows = torch.cat(part.tensor_split(2, dim=2))
@@ -96,28 +97,34 @@ def quartered(batch: Batch) -> Batch:
 def finder_loss(
     ink: Tensor, votes: Tensor, truth: Tensor, true_votes: Tensor, counts: Tensor
 ) -> Tensor:
-    """Losses of a batch, (3,): of the ink its cross-entropy and its Dice loss, of the votes L1.
+    """The losses of a batch, (3,): cross-entropy and Dice loss of the ink, smooth L1 of the votes.
 
-    The truth is as `targets` gives it.
+    Args:
+        ink, votes: the network's outputs.
+        truth, true_votes, counts: ink, votes and where they count, from `targets`.
 
     Dice: Milletari, Navab and Ahmadi, "V-Net", 2016.
     """
-    seen, wanted = (truth < 2).float(), (truth == 1).float()
+    valid, wanted = (truth < 2).float(), (truth == 1).float()
     weight = torch.where(truth == 1, 2.0, 1.0)
     entropy = functional.binary_cross_entropy_with_logits(ink, wanted, weight, reduction="none")
-    probability = ink.sigmoid() * seen
+    probability = ink.sigmoid() * valid
     both = (probability * wanted).sum(dim=(1, 2, 3))
     either = probability.sum(dim=(1, 2, 3)) + wanted.sum(dim=(1, 2, 3))
     dice = 1 - (2 * both + 1) / (either + 1)
     miss = functional.smooth_l1_loss(votes, true_votes, beta=0.1, reduction="none") * counts
     return torch.stack(
-        [(entropy * seen).mean(), dice.mean(), miss.sum() / counts.sum().clamp_min(1)]
+        [(entropy * valid).mean(), dice.mean(), miss.sum() / counts.sum().clamp_min(1)]
     )
 
 
 @dataclass
 class FinderRun:
-    """A finder's training and what came of it: after how many steps, and the mean losses."""
+    """A finder's training, finished or not.
+
+    `model` has the averaged weights; `history` the mean losses of each part of the training;
+    `state` is what a resumed training needs beside the averaged weights.
+    """
 
     recipe: FinderRecipe
     model: FinderNet

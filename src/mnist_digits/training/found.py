@@ -1,7 +1,7 @@
-"""Digits as the finder finds them in scenes: what the network that reads them is trained on, too.
+"""Digits cut out of scenes by the finder, as further training images for the classifier.
 
-They are framed from the finder's ink, cut where it cuts and blurred as it blurs, with every pen,
-slant and form that scenes have.
+In use the classifier reads what the finder cuts out; these images have its errors, and all the
+pens, slants and forms of scenes.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ from .scenes.canvas import SIDE
 from .scenes.glyphs import Glyphs, load_glyphs
 from .scenes.scene import Scene, scene
 
-# Of a scene with more: a table would outweigh everything else.
+# Digits taken from one scene at most: otherwise tables would outweigh everything else.
 MOST_OF_A_SCENE = 6
-# Other scenes than those that the finder is trained on.
+# Part of the seed, so that these are other scenes than those that the finder is trained on.
 FOUND_STREAM = 1
-# What was found and what was drawn are the same digit if they have more than this in common;
-# another thing, or a part of a digit, if they have less than that. In between it is left out.
+# Intersection over union of what was found and a digit of the scene: above SAME it is that digit,
+# below OTHER it is none. What lies in between is left out.
 SAME, OTHER = 0.6, 0.25
-# Some of these are like digits: to call them none would make the true ones doubtful.
+# Scenes with these give no examples of what is no digit: some letters and scribbles look like one.
 WRITTEN = frozenset({"letters", "scribbles"})
 
 
 def with_found(digits: Digits, share: float, seed: int) -> tuple[Digits, Tensor]:
-    """The digits, followed by a share of them, and of drawn ones, as the finder finds them.
+    """The digits, followed by `share` times as many found in scenes; and what was found wrongly.
 
-    Beside them what it takes for digits, but is none: uint8 (N, 1, 28, 28).
+    The scenes are made with the digits and with synthetic ones. What the finder takes for a
+    digit but is none has no label: uint8 (N, 1, 28, 28).
     """
     glyphs = load_glyphs(digits, len(digits) // 3, seed)
     found, others = find_digits(Finder.load(threads=1), glyphs, round(share * len(digits)), seed)
@@ -46,9 +47,9 @@ def with_found(digits: Digits, share: float, seed: int) -> tuple[Digits, Tensor]
 
 
 def find_digits(finder: Finder, glyphs: Glyphs, count: int, seed: int) -> tuple[Digits, Tensor]:
-    """So many digits that the finder finds in scenes with these glyphs, and what is none; framed.
+    """`count` digits that the finder finds in scenes with these glyphs; and what it finds wrongly.
 
-    What is none is uint8 (N, 1, 28, 28), as much as comes to light.
+    Both framed as the classifier takes them: what is no digit is uint8 (N, 1, 28, 28).
     """
     frames: list[NDArray[np.uint8]] = []
     labels: list[int] = []
@@ -78,11 +79,11 @@ def _images(frames: list[NDArray[np.uint8]]) -> Tensor:
 
 @dataclass(frozen=True)
 class Match:
-    """What was found in a scene, and the digit of the scene that is most like it.
+    """What was found in a scene, and the digit of the scene whose box fits best.
 
     Attributes:
-        label: of the digit; -1 if the scene has none.
-        common: the area that their boxes share, as a fraction of what they cover together.
+        label: of that digit; -1 if the scene has none.
+        common: intersection over union of the two boxes.
     """
 
     glyph: Glyph
@@ -91,7 +92,7 @@ class Match:
 
 
 def matched(glyphs: list[Glyph], made: Scene) -> list[Match]:
-    """What was found in a scene, but for what does not count there, as little is seen of it."""
+    """Match what was found with the digits of the scene, except what lies on ones that do not count."""
     seen = np.unique(made.owner)
     digits = [digit for number, digit in enumerate(made.digits) if number in seen]
     boxes = [_filled(digit.box) for digit in digits]
@@ -109,9 +110,9 @@ def matched(glyphs: list[Glyph], made: Scene) -> list[Match]:
 
 
 def _filled(box: tuple[float, ...]) -> tuple[float, ...]:
-    """The part of a box that lies in the picture, made at least half as wide as it is high.
+    """The part of a box that lies in the picture, widened to at least half its height.
 
-    The breadth of a 1 is that of the pen, and hardly to be found exactly.
+    A 1 is as wide as the pen: an error of a pixel would halve the intersection over union.
     """
     x0, y0, x1, y1 = (min(max(side, 0), SIDE) for side in box)
     more = max(0.0, (y1 - y0) / 2 - (x1 - x0)) / 2
@@ -119,7 +120,7 @@ def _filled(box: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _in_common(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    """The area that two boxes share, as a fraction of what they cover together."""
+    """Intersection over union of two boxes."""
     wide = min(one[2], other[2]) - max(one[0], other[0])
     high = min(one[3], other[3]) - max(one[1], other[1])
     common = max(0.0, wide) * max(0.0, high)

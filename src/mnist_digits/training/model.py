@@ -10,9 +10,9 @@ Reads top to bottom, in two stages:
     linear, batch norm, ReLU                     recipe.hidden
     linear                                       10 logits
 
-The first convolution looks at large patches of few places because that is where the time
-goes: the usual 5×5 one at every place, with a pool and a 3×3 one after it, makes a
-training step five times as long.
+The first convolution has a large kernel and a stride of 2, because that is where the time
+goes: the usual 5×5 one with a stride of 1, a pool and a 3×3 one make a training step five
+times as long.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class DigitNet(nn.Module):
 
 
 def shifted(images: Tensor, pixels: int) -> list[Tensor]:
-    """The images, and copies moved right, left, down and up; the rim is repeated outwards."""
+    """The images, and copies shifted right, left, down and up; the edge pixels are repeated."""
     height, width = images.shape[2:]
     wide = functional.pad(images, [pixels] * 4, mode="replicate")
     corners = [(1, 1), (1, 0), (1, 2), (0, 1), (2, 1)]
@@ -114,7 +114,7 @@ class Ensemble(nn.Module):
 
 
 def network(recipe: Recipe, members: int) -> DigitNet | Ensemble:
-    """A run's network with random weights, of an ensemble with so many of its members."""
+    """The recipe's network with random weights; an ensemble with so many members."""
     if recipe.ensemble_size == 1:
         return DigitNet(recipe)
     return Ensemble(DigitNet(recipe) for _ in range(members))

@@ -4,9 +4,9 @@ A network that has seen only digits sees a digit in everything. Trained also on 
 all ten digits as equally probable answers, it learns to say that it does not know
 (Hendrycks, Mazeika and Dietterich, "Deep Anomaly Detection with Outlier Exposure", 2019).
 
-They are digits on their side, in pairs or taken apart, scribbles, blobs and textures, and
-letters of the fonts that matplotlib brings along, but for those that are written like
-digits. No other data set.
+They are digits on their side, in pairs or cut up, scribbles, shapes and textures, and
+letters of matplotlib's fonts, except those that are written like digits. No other data set is
+used.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def pairs(digits: Tensor, _: Tensor) -> Tensor:
 
 
 def sideways(digits: Tensor, labels: Tensor) -> Tensor:
-    """Digits turned by a quarter; of 0, 1 and 8, which stay much the same, pairs."""
+    """Digits turned by 90 degrees; of 0, 1 and 8, which would stay much the same, pairs."""
     symmetric = torch.isin(labels, torch.tensor([0, 1, 8], device=labels.device))
     turned = torch.rot90(digits, 1, (2, 3))
     return torch.where(symmetric.view(-1, 1, 1, 1), pairs(digits, labels), turned)
@@ -66,7 +66,7 @@ def shuffled(digits: Tensor, _: Tensor) -> Tensor:
 
 
 def scribbles(digits: Tensor, _: Tensor) -> Tensor:
-    """Seven strokes in a row through eight points, drawn with one pen."""
+    """A polyline through eight random points, drawn with one pen."""
     count, device = len(digits), digits.device
     corners = (torch.rand(8, count, 2, device=device) * 22 + 3).transpose(0, 1)
     pen = torch.rand(count, device=device) + 0.7
@@ -152,7 +152,7 @@ def textures(digits: Tensor, _: Tensor) -> Tensor:
 
 
 def letters(digits: Tensor, _: Tensor) -> Tensor:
-    """Printed letters; the augmentation makes their strokes less straight."""
+    """Printed letters; `augment` bends them afterwards."""
     bank = letter_bank().to(digits.device)
     picks = torch.randint(len(bank), (len(digits),), device=digits.device)
     return bank[picks].float()
@@ -180,7 +180,7 @@ def letter_bank(alphabet: str = LETTERS) -> Tensor:
     return torch.from_numpy(np.stack(frames))[:, None]
 
 
-# Fonts of symbols: what they have in the place of letters is something else.
+# Fonts of symbols, which have other signs than letters at the letters' codes.
 ODD_FONTS = ("cmex", "cmmi", "cmsy", "NonUni", "Siz", "Display")
 KINDS: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
     *(pairs, sideways, shuffled, scribbles, assembled, blobs, textures),

@@ -1,4 +1,4 @@
-"""A finished run trained again: are the weights the very same, and if not, what was different?"""
+"""Compare the weights of a run with those of the same recipe trained again, bit for bit."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Reproduction:
     """How the weights of two trainings compare.
 
     Attributes:
-        differing: how many of the numbers of both differ, in any bit.
-        largest: the largest difference between two of them.
-        reasons: what the weights depend on and was not the same, a sentence each.
+        differing: how many weights differ in any bit.
+        largest: the largest absolute difference.
+        reasons: what differs between the two environments, a sentence each.
     """
 
     differing: int
@@ -33,8 +33,8 @@ def compare(run: Run, again: Run, here: dict[str, Any]) -> Reproduction:
     """Compare a finished run with one of the same recipe.
 
     Args:
-        here: what `again` was trained with, as `checkpoint.environment` has it; the run's
-            result tells what that one was.
+        here: the environment of `again`, from `checkpoint.environment`; that of the run is in
+            its result.
     """
     differing, largest = 0, 0.0
     weights = again.model.state_dict()
@@ -47,7 +47,7 @@ def compare(run: Run, again: Run, here: dict[str, Any]) -> Reproduction:
 
 
 def _reasons(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """What is not the same here as it was there, or was not recorded."""
+    """What was different there, or was not recorded."""
     before, after = _flat(there), _flat(here)
     return [
         f"{name} was {before[name]}, here it is {value}"
@@ -59,7 +59,7 @@ def _reasons(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    """The record with its versions as entries of their own."""
+    """The record with each package's version as an entry of its own."""
     versions = record.get("versions")
     flat = {name: value for name, value in record.items() if name != "versions"}
     if isinstance(versions, dict):

@@ -1,7 +1,7 @@
 """Digits and letters that can be drawn with any pen, at any size.
 
-A glyph is kept as the distance of each place to its skeleton: thresholded at a pen's radius, it is
-the glyph drawn with that pen. No torch here, but for digits that are drawn (`load_glyphs`).
+A glyph is kept as the distance of each pixel to its skeleton: thresholded at a pen's radius, it is
+the glyph drawn with that pen. Only `load_glyphs` and `letters` need torch.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 
 from ...data.dataset import Digits
 
-# Distances are kept at three times MNIST's resolution, where a digit is 60 pixels high, in
+# Distances are kept at three times MNIST's resolution, at which a digit is 60 pixels high, in
 # eighths of such a pixel.
 ZOOM, UNIT = 3, 8
 SIDE = 28 * ZOOM
 
-# Slanted, squeezed and drawn with any pen more of them are like digits than printed (D, L, T, h).
+# Letters that no pen and no slant makes look like a digit, as they do D, L, T and h.
 LETTERS = "ACEFHKMNPQRUVWXacdefkmnptuvwx"
-# The others are told from digits by the word that they stand in.
+# The others are drawn only in words, which tell them from digits.
 OF_WORDS = "BDGIJLOSTYZbghijloqrsyz"
 
-# The radius of a pen, as a fraction of the height, that closes no loop.
+# The radius of a fine pen, as a fraction of the height: it closes no loop.
 FINE = 0.03
 
 Floats = NDArray[np.float32]
@@ -56,8 +56,8 @@ class Pen:
     Attributes:
         radius: half the breadth of a stroke, as a fraction of the height.
         uneven: by which fraction the breadth changes along the strokes.
-        bend: how far places are moved, in pixels where a digit is 60 high: nobody writes the same
-            digit twice, but some draw with a ruler.
+        bend: standard deviation of a smooth random displacement, in pixels where a digit is 60
+            high; 0 for those who draw with a ruler.
         matrix: (2, 2), how the writing is turned, slanted and stretched.
         hollow: whether only the rims of the strokes are drawn.
     """
@@ -70,7 +70,7 @@ class Pen:
 
 
 def load_glyphs(digits: Digits, drawn: int, seed: int = 0) -> Glyphs:
-    """The images as glyphs, followed by so many that are drawn (`handwriting`)."""
+    """The images as glyphs, followed by `drawn` synthetic ones (`handwriting`)."""
     import torch
 
     from ..handwriting import distances, rasterize, strokes
@@ -99,7 +99,7 @@ def letters(alphabet: str = LETTERS) -> Glyphs:
 
 
 def skeleton_distances(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """How far each place of images (N, 28, 28) is from the skeleton of the ink: (N, 84, 84)."""
+    """Distances (N, 84, 84) of images (N, 28, 28) to the skeleton of their ink."""
     result = np.empty((len(images), SIDE, SIDE), np.uint8)
     for number, image in enumerate(images):
         big = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
@@ -129,7 +129,7 @@ NEIGHBOURS = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)
 
 @cache
 def _removable() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """For the two turns of a round: 1 where these neighbours allow a pixel to be taken off."""
+    """Tables (256,) for the two halves of an iteration: 1 if such neighbours let a pixel go."""
     bits = (np.arange(256)[:, None] >> np.arange(8)) & 1
     above, right, below, left = bits[:, 0], bits[:, 2], bits[:, 4], bits[:, 6]
     count = bits.sum(axis=1)
@@ -143,9 +143,9 @@ def _removable() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 def draw_glyph(
     random: np.random.Generator, glyphs: Glyphs, number: int, height: float, pen: Pen
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """A glyph about `height` pixels high: how much ink each pixel has, and where there is any.
+    """A glyph about `height` pixels high: ink, 0 to 1, and the mask of what counts as ink.
 
-    Both (n, n). Strokes finer than a pixel are faint, but count as ink in their whole length.
+    Both (n, n). Strokes finer than a pixel are faint, but belong to the mask all along.
     """
     scale = height / (20 * ZOOM)
     side = int(1.3 * SIDE * scale * np.abs(pen.matrix).sum(axis=1).max()) + 6
@@ -173,7 +173,7 @@ def draw_glyph(
 
 
 def _open_radius(distances: NDArray[np.uint8], radius: float) -> float:
-    """The radius of a pen, as a fraction of the height, or less: so that loops stay open."""
+    """The pen's radius, reduced as far as loops need to stay open; a fraction of the height."""
     holes = _holes(distances, FINE)
     while radius > FINE and _holes(distances, radius + FINE / 2) != holes:
         radius *= 0.8
@@ -181,23 +181,23 @@ def _open_radius(distances: NDArray[np.uint8], radius: float) -> float:
 
 
 def _holes(distances: NDArray[np.uint8], radius: float) -> int:
-    """How many pieces of ground a glyph leaves that is drawn with such a pen."""
+    """How many connected parts of ground are left around a glyph drawn with such a pen."""
     return cv2.connectedComponents(
         (distances > radius * 20 * ZOOM * UNIT).astype(np.uint8), ltype=cv2.CV_16U
     )[0]
 
 
 def _to_fine_skeleton(distance: Floats, scale: float) -> Floats:
-    """The distance to a skeleton that is a line of single pixels at this scale, too.
+    """The distance to a skeleton that is one pixel wide at this scale, too.
 
-    The places of the kept one lie a `scale` apart: a finer pen would draw a row of dots.
+    The pixels of the kept one lie `scale` pixels apart: a finer pen would draw a row of dots.
     """
     bones = thinned((distance < 1.1 * max(scale, 1)).astype(np.uint8))
     return cv2.distanceTransform(1 - bones, cv2.DIST_L2, 5)
 
 
 def _bent(random: np.random.Generator, bend: float) -> tuple[Floats, Floats]:
-    """A map for `cv2.remap` of (84, 84) that moves places by about so many pixels."""
+    """A map (84, 84) for `cv2.remap`, smooth, with displacements of about `bend` pixels."""
     knots = random.normal(0, bend, (4, 4, 2)).astype(np.float32)
     moved = cv2.resize(knots, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
     y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
