@@ -92,7 +92,10 @@ class Match:
 
 
 def matched(glyphs: list[Glyph], made: Scene) -> list[Match]:
-    """Match what was found with the digits of the scene, except what lies on ones that do not count."""
+    """Match what was found with the digits of the scene.
+
+    What lies mostly on digits that do not count (`Scene.owner`) is left out.
+    """
     seen = np.unique(made.owner)
     digits = [digit for number, digit in enumerate(made.digits) if number in seen]
     boxes = [_filled(digit.box) for digit in digits]
