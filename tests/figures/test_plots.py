@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -224,3 +226,9 @@ def test_a_folder_that_cannot_be(evaluation: Evaluation, tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot write the figure"):
         plots.save_figure(plots.calibration(evaluation), tmp_path / "file" / "a.png")
+
+
+@pytest.mark.slow
+def test_figures_of_a_training_do_not_import_what_reads() -> None:
+    program = "import sys, mnist_digits.figures.plots; print('onnxruntime' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "False\n"
