@@ -137,7 +137,6 @@ def train_finder(
     recipe: FinderRecipe,
     digits: Digits,
     resume: FinderRun | None = None,
-    model: FinderNet | None = None,
     device: torch.device | None = None,
     workers: int = 1,
     on_part: Callable[[FinderRun], None] | None = None,
@@ -147,13 +146,12 @@ def train_finder(
 
     Args:
         resume: a run by this recipe to go on with.
-        model: go on from its weights, in place, instead of random ones.
         device: the CPU if not given.
         workers: processes that make scenes; 0 makes them in this one.
         on_part: called after every `steps_per_part` steps, and the last one, with the run so far.
     """
     device = device or torch.device("cpu")
-    run, model, average, optimizer, schedule = _begin(recipe, model, resume, device)
+    run, model, average, optimizer, schedule = _begin(recipe, resume, device)
     started, losses = time.perf_counter(), []
     for pixels, *truth in _batches(recipe, digits, run.steps, workers, device):
         with torch.autocast(device.type, torch.bfloat16):
@@ -176,13 +174,13 @@ def train_finder(
 
 
 def _begin(
-    recipe: FinderRecipe, model: FinderNet | None, resume: FinderRun | None, device: torch.device
+    recipe: FinderRecipe, resume: FinderRun | None, device: torch.device
 ) -> tuple[FinderRun, FinderNet, AveragedModel, torch.optim.Optimizer, LRScheduler]:
     """A new run, or a copy of the one to resume; its network, average, optimizer and schedule."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        model = model or FinderNet(recipe.widths)
-    model = model.train().to(device).to(memory_format=torch.channels_last)
+        model = FinderNet(recipe.widths)
+    model = model.to(device).to(memory_format=torch.channels_last)
     averaging = get_ema_multi_avg_fn(recipe.ema_decay)
     average = AveragedModel(model, multi_avg_fn=averaging, use_buffers=True)
     optimizer, schedule = adamw_one_cycle(model, recipe, recipe.steps, (0.9, 0.999))

@@ -275,10 +275,7 @@ def _curve(count: int, first: int, total: int) -> Tensor:
     matrix = torch.tensor([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
     pieces = PIECES if count > 2 else 1
     steps = torch.arange((count - 1) * pieces + 1) / pieces
-    result = torch.zeros(len(steps), total)
-    for row, step in enumerate(steps.tolist()):
-        span = min(int(step), count - 2)
-        powers = torch.tensor([(step - span) ** power for power in range(4)])
-        for offset, weight in zip(range(-1, 3), powers @ matrix, strict=True):
-            result[row, first + min(max(span + offset, 0), count - 1)] += weight
-    return result
+    spans = steps.long().clamp(max=count - 2)[:, None]
+    weights = (steps[:, None] - spans) ** torch.arange(4) @ matrix
+    neighbours = first + (spans + torch.arange(-1, 3)).clamp(0, count - 1)
+    return torch.zeros(len(steps), total).scatter_add(1, neighbours, weights)

@@ -91,10 +91,9 @@ class Canvas:
     ) -> None:
         """Draw a line on a layer, by default `same`, by hand or with a ruler."""
         ends = np.array([[*start], [*end]], np.float32)
-        layer = self.same if layer is None else layer
         if not ruler and chance(self.random, 0.6):
             ends = self._unsteady(ends)
-        cv2.polylines(layer, [fixed(ends)], False, 255, thickness, cv2.LINE_AA, FRACTION)
+        self.polyline(ends, thickness, layer)
 
     def _unsteady(self, ends: Floats) -> Floats:
         """A line as a hand draws it, (2, 2) to (20, 2).
@@ -107,8 +106,16 @@ class Canvas:
         steps = np.linspace(0, 1, 20, dtype=np.float32)[:, None]
         return ends[0] + steps * along + offsets * np.array([-along[1], along[0]])
 
-    def polyline(self, points: NDArray[np.float64], thickness: int, closed: bool = False) -> None:
-        cv2.polylines(self.same, [fixed(points)], closed, 255, thickness, cv2.LINE_AA, FRACTION)
+    def polyline(
+        self,
+        points: NDArray[np.floating[Any]],
+        thickness: int,
+        layer: NDArray[np.uint8] | None = None,
+    ) -> None:
+        """Draw a line through the points (N, 2) on a layer, by default `same`."""
+        layer = self.same if layer is None else layer
+        fixed = np.round(points * (1 << FRACTION)).astype(np.int32)
+        cv2.polylines(layer, [fixed], False, 255, thickness, cv2.LINE_AA, FRACTION)
 
 
 def log_uniform(random: np.random.Generator, low: float, high: float) -> float:
@@ -119,11 +126,6 @@ def log_uniform(random: np.random.Generator, low: float, high: float) -> float:
 def chance(random: np.random.Generator, share: float) -> bool:
     """True in this share of all cases."""
     return bool(random.random() < share)
-
-
-def fixed(points: NDArray[np.floating[Any]]) -> NDArray[np.int32]:
-    """Coordinates in sixteenths of a pixel, as OpenCV takes them with `shift=FRACTION`."""
-    return np.round(points * (1 << FRACTION)).astype(np.int32)
 
 
 def paste(layer: NDArray[np.uint8], ink: Floats, x: float, y: float) -> None:

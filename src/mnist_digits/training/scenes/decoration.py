@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from .canvas import FRACTION, SIDE, Canvas, Placed, chance, fixed, log_uniform, paste
+from .canvas import SIDE, Canvas, Placed, chance, log_uniform, paste
 from .glyphs import OF_WORDS, draw_glyph, letters
 
 
@@ -164,5 +164,4 @@ def _scribbles(canvas: Canvas) -> None:
         size = 2, 8 * len(points)
         points = cv2.resize(points.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
     layer = canvas.other if chance(random, 0.4) else canvas.same
-    thickness = int(random.integers(1, 8))
-    cv2.polylines(layer, [fixed(points)], False, 255, thickness, cv2.LINE_AA, FRACTION)
+    canvas.polyline(points, int(random.integers(1, 8)), layer)
