@@ -24,6 +24,7 @@ COMMANDS = (
     "scenes",
     "evaluate",
     "predict",
+    "teach",
     "app",
     "sweep",
     "study",

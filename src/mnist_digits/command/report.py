@@ -11,11 +11,14 @@ from ..data.dataset import WRONG_TEST_LABELS
 if TYPE_CHECKING:
     from ..cluster.study import Study
     from ..cluster.sweep import Trial
+    from ..data.dataset import Digits
     from ..reading.labelled import Outcome
     from ..training.evaluation import Evaluation
+    from ..training.examples import Examples
     from ..training.finder_training import FinderRun
     from ..training.loop import Epoch, Run
     from ..training.reproduction import Reproduction
+    from ..training.teaching import Taught
 
 EPOCH_HEADER = "epoch     loss  training  validation  learning rate  images/s     time"
 FINDER_HEADER = "    scenes      ink     dice    votes  scenes/s"
@@ -159,6 +162,66 @@ def pictures_table(outcomes: list[Outcome]) -> str:
         )
     if summary["unreadable"]:
         lines.append(f"{summary['unreadable']:,} of them could not be opened: they count as wrong")
+    return "\n".join(lines)
+
+
+def examples_text(examples: Examples) -> str:
+    """How many pictures there are to learn from, and which were left out, and why."""
+    pictures, digits = len(examples), len(examples.digits)
+    lines = [f"Teaching with {digits:,} digits of {pictures:,} pictures"]
+    if examples.left_out:
+        lines.append(f"{len(examples.left_out):,} pictures are left out:")
+        lines += [f"  {path.name}: {reason}" for path, reason in examples.left_out]
+    missing = [digit for digit, count in enumerate(_counted(examples.digits)) if not count]
+    if missing:
+        lines.append(f"No examples of {', '.join(map(str, missing))}: read as before, more or less")
+    return "\n".join(lines)
+
+
+def _counted(digits: Digits) -> list[int]:
+    return digits.labels.bincount(minlength=10).tolist()
+
+
+VERDICTS = {
+    "better": "Teaching helps: that would hardly come about by chance.",
+    "worse": "Teaching does harm: do not use this network. Are all labels right?",
+    "unclear": "Too few pictures to tell whether teaching helps: chance alone could do that.",
+    "unknown": "Too few pictures to tell whether teaching helps: with ten it is measured.",
+}
+
+
+def teaching_table(taught: Taught) -> str:
+    """What teaching has changed: pictures, each digit, and MNIST; with a verdict."""
+    told = taught.report()
+    lines = [f"{'your pictures':<14}  accuracy  {'right':>12}  95% interval"]
+    for name in ("before", "after"):
+        if name not in told:
+            continue
+        counts, (low, high) = told[name], told[name]["interval"]
+        right = f"{counts['right']:,} of {told['pictures']:,}"
+        title = name if name == "before" else "after*"
+        lines.append(
+            f"{title:<14}  {counts['accuracy']:8.2%}  {right:>12}  {low:.2%} to {high:.2%}"
+        )
+    if "after" in told:
+        lines += ["* each by a network that was taught with other pictures", ""]
+        lines += ["digit  examples  right before  right after"]
+        rows = zip(
+            told["examples"],
+            told["before"]["digits_right"],
+            told["after"]["digits_right"],
+            strict=True,
+        )
+        for digit, (count, before, after) in enumerate(rows):
+            if count:
+                lines.append(f"{digit:5}  {count:8}  {before:12}  {after:11}")
+        wrong = told["after"]["wrong"]
+        lines += ["", "Still wrong:"] if wrong else []
+        lines += [f"  {w['file']}: {w['read'] or 'nothing'} instead of {w['label']}" for w in wrong]
+    result = taught.run.result
+    before = 1 - told["test_errors_before"] / result["test_images"]
+    lines += ["", VERDICTS[told["verdict"]]]
+    lines.append(f"MNIST's test set: {before:.2%} before, {result['test_accuracy']:.2%} after")
     return "\n".join(lines)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import CheckpointError, RecipeError
+from ..errors import CheckpointError, RecipeError, TrainingError
 from ..training.recipe import Recipe, named
 
 if TYPE_CHECKING:
@@ -85,3 +87,24 @@ def write_figures(run: Run, test: Digits, on_test: Evaluation, directory: Path) 
     plots.save_figure(plots.confusion_matrix(on_test), directory / "confusion.png")
     plots.save_figure(plots.calibration(on_test), directory / "calibration.png")
     plots.save_figure(plots.training_curves(run.history), directory / "curves.png")
+
+
+@contextmanager
+def tidied(directory: Path) -> Iterator[None]:
+    """If training fails, remove the folder if it is still empty, and say what to do next."""
+    from ..training import checkpoint
+
+    try:
+        yield
+    except BaseException as error:
+        # Not empty, or a disk that takes no changes: then it stays.
+        with suppress(OSError):
+            directory.rmdir()
+        if isinstance(error, KeyboardInterrupt) and (directory / checkpoint.TRAINING).exists():
+            error.args = (f"; go on with: mnist-digits train --resume {directory}",)
+        # torch raises a plain RuntimeError, on CPUs and GPUs.
+        if isinstance(error, RuntimeError) and "memory" in str(error):
+            raise TrainingError(
+                "there is not enough memory: choose a smaller --batch-size, or smaller --widths"
+            ) from error
+        raise

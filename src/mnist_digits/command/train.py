@@ -6,15 +6,14 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from ..errors import RecipeError, TrainingError, UsageError
+from ..errors import RecipeError, UsageError
 from ..training.recipe import RECIPES, Recipe
 from .options import Parser, add_common_flags, add_recipe_flags, recipe_changes, whole
-from .steps import load_data, prepare, recipe_of, write_figures
+from .steps import load_data, prepare, recipe_of, tidied, write_figures
 
 if TYPE_CHECKING:
     from ..training.loop import Run
@@ -77,7 +76,7 @@ def execute(options: argparse.Namespace) -> None:
         file=table,
     )
     on_epoch = _saver(directory, options.checkpoint_every, table)
-    with _tidied(directory):
+    with tidied(directory):
         run, on_train, on_test = train_and_measure(recipe, kept, validation, test, begun, on_epoch)
     checkpoint.save(run, directory)
     print(f"\n{report.accuracy_table(on_train, on_test)}", file=table)
@@ -139,24 +138,3 @@ def _saver(directory: Path, every: int, table: TextIO) -> Callable[[Run], None]:
         print(report.epoch_line(run.history[-1]), file=table)
 
     return on_epoch
-
-
-@contextmanager
-def _tidied(directory: Path) -> Iterator[None]:
-    """If training fails, remove the folder if it is still empty, and say what to do next."""
-    from ..training import checkpoint
-
-    try:
-        yield
-    except BaseException as error:
-        # Not empty, or a disk that takes no changes: then it stays.
-        with suppress(OSError):
-            directory.rmdir()
-        if isinstance(error, KeyboardInterrupt) and (directory / checkpoint.TRAINING).exists():
-            error.args = (f"; go on with: mnist-digits train --resume {directory}",)
-        # torch raises a plain RuntimeError, on CPUs and GPUs.
-        if isinstance(error, RuntimeError) and "memory" in str(error):
-            raise TrainingError(
-                "there is not enough memory: choose a smaller --batch-size, or smaller --widths"
-            ) from error
-        raise

@@ -18,7 +18,7 @@ from torch.nn import functional
 from ..data.dataset import Digits
 from ..reading.reader import Reader
 from .augmentation import augment
-from .evaluation import logits_of
+from .evaluation import Evaluation, logits_of
 from .found import matched
 from .negatives import negatives
 from .recipe import Recipe
@@ -77,6 +77,20 @@ def _threshold(confidence: Tensor, wrong: Tensor, most: float = SURE_ERRORS) -> 
     errors = wrong[order].cumsum(0)
     allowed = errors <= most * torch.arange(1, len(order) + 1)
     return float(confidence[order][allowed.nonzero()[-1, 0]]) if allowed.any() else 1.0
+
+
+def raised(calibration: Calibration, evaluation: Evaluation) -> Calibration:
+    """With a higher threshold, if more than one in a hundred of the sure answers is wrong.
+
+    For answers to a user's pictures, of which some labels may be wrong, at the calibration's
+    temperature.
+    """
+    wrong = evaluation.predictions != evaluation.labels
+    sure = evaluation.confidence >= calibration.sure_above
+    if int((wrong & sure).sum()) <= SURE_SCENE_ERRORS * int(sure.sum()):
+        return calibration
+    at_pictures = _threshold(evaluation.confidence, wrong, SURE_SCENE_ERRORS)
+    return replace(calibration, sure_above=max(calibration.sure_above, _rounded_up(at_pictures)))
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,11 @@ class Evaluation:
         """float64 (10,): the fraction of right answers to images of this digit; NaN of none."""
         return self.confusion.diagonal() / self.confusion.sum(dim=1).double()
 
+    def at_temperature(self, temperature: float) -> Evaluation:
+        """The same, with the logits divided by a temperature."""
+        logits = self.probabilities.clamp_min(1e-30).log() / temperature
+        return Evaluation(logits.softmax(dim=1), self.labels)
+
     def without(self, indices: tuple[int, ...]) -> Evaluation:
         """The evaluation without the images of these indices."""
         kept = torch.ones(self.count, dtype=torch.bool)

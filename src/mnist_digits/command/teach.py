@@ -1,0 +1,82 @@
+"""Teach a network your handwriting: train it on with labelled pictures of yours."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from .options import Parser, add_device_flags
+from .steps import load_data, prepare
+
+
+def add_flags(command: Parser) -> None:
+    command.add_argument(
+        "folder",
+        type=Path,
+        help="labelled pictures: a labels.csv with file,label, or a folder for each label",
+    )
+    command.add_argument(
+        "--base",
+        type=Path,
+        help="the run that is trained on, or its model.safetensors (the one that comes with "
+        "the package); it stays as it is",
+    )
+    command.add_argument("--output", type=Path, help="folder of the new run (runs/<time>-...)")
+    add_device_flags(command)
+    command.add_argument(
+        "--figures",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="write a figure of the pictures that are still read wrong",
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def execute(options: argparse.Namespace) -> None:
+    # Before torch: whoever names a wrong folder is told at once.
+    from ..reading.labelled import find_labelled
+
+    find_labelled(options.folder)
+
+    from ..reading.reader import MODEL, SHIPPED
+    from ..training import checkpoint
+    from ..training.examples import load_examples
+    from ..training.export import export_run
+    from ..training.teaching import base_calibration, lesson, teach, workers
+    from . import report
+    from .steps import finished, tidied
+
+    table = sys.stderr if options.json else sys.stdout
+    base = finished(options.base or SHIPPED)
+    examples = load_examples(options.folder)
+    print(report.examples_text(examples), file=table)
+    device = prepare(options)
+    digits, test = load_data(options, device)
+    calibration = base_calibration(base, options.base or SHIPPED, digits)
+    directory = checkpoint.new_directory(lesson(base.recipe, 0), options.output)
+    processes = min(workers(), options.threads or workers()) if device.type == "cpu" else 1
+
+    def tell(done: int, of: int) -> None:
+        print(f"taught network {done} of {of}", file=table)
+
+    with tidied(directory):
+        taught = teach(base, calibration, examples, digits, test, processes, on_part=tell)
+        checkpoint.save(taught.run, directory)
+        about = {"teaching": taught.report()}
+        export_run(taught.run, directory / MODEL, taught.calibration, about)
+    print(f"\n{report.teaching_table(taught)}", file=table)
+    if options.figures and taught.after and taught.after.errors:
+        from ..figures import plots, readings
+
+        figure = readings.picture_mistakes(taught.outcomes(taught.after))
+        plots.save_figure(figure, directory / "pictures.png")
+        print(
+            f"\nThe pictures that are still wrong are in {directory / 'pictures.png'}", file=table
+        )
+    print(
+        f"\nWritten to {directory}; read with it: predict PICTURE --model {directory}", file=table
+    )
+    if options.json:
+        print(json.dumps(taught.run.result))
