@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 
 from ..errors import ServerError
@@ -19,6 +20,12 @@ def add_flags(command: Parser) -> None:
     )
     command.add_argument("--model", type=Path, help=MODEL_HELP)
     command.add_argument(
+        "--teach",
+        type=Path,
+        metavar="FOLDER",
+        help="keep what is confirmed and corrected on the page here, and teach the network with it",
+    )
+    command.add_argument(
         "--browser",
         action=argparse.BooleanOptionalAction,
         default=True,
@@ -34,17 +41,30 @@ def execute(options: argparse.Namespace) -> None:
             "the page needs more packages: pip install 'mnist-digit-classification[web]'"
         ) from error
     from ..reading.reader import Reader
+    from ..web.teaching import Teaching
 
-    socket = server.listen(options.host, options.port)
     # One thread for each picture: several are read at once.
-    web = server.create_server(Reader.load(options.model, threads=1), options.host)
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    address = f"http://{host}:{socket.getsockname()[1]}/"
-    print(f"Draw at {address} (Ctrl-C stops)")
-    if options.browser:
-        import threading
-        import webbrowser
+    reader = Reader.load(options.model, threads=1)
+    with ExitStack() as stack:
+        teaching = None
+        if options.teach:
+            teaching = Teaching(options.teach, reader, options.model)
+            stack.callback(teaching.close)
+        socket = stack.enter_context(server.listen(options.host, options.port))
+        web = server.create_server(reader, options.host, teaching)
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        address = f"http://{host}:{socket.getsockname()[1]}/"
+        print(f"Draw at {address} (Ctrl-C stops)")
+        if teaching:
+            print(f"What is confirmed or corrected there is kept in {options.teach}")
+        if options.browser:
+            _open(address)
+        web.run([socket])
 
-        # In a thread: some browsers return only when they are closed.
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-    web.run([socket])
+
+def _open(address: str) -> None:
+    import threading
+    import webbrowser
+
+    # In a thread: some browsers return only when they are closed.
+    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

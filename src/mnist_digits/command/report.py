@@ -168,7 +168,7 @@ def pictures_table(outcomes: list[Outcome]) -> str:
 def examples_text(examples: Examples) -> str:
     """How many pictures there are to learn from, and which were left out, and why."""
     pictures, digits = len(examples), len(examples.digits)
-    lines = [f"Teaching with {digits:,} digits of {pictures:,} pictures"]
+    lines = [f"To learn from: {digits:,} digits of {pictures:,} pictures"]
     if examples.left_out:
         lines.append(f"{len(examples.left_out):,} pictures are left out:")
         lines += [f"  {path.name}: {reason}" for path, reason in examples.left_out]

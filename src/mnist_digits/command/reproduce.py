@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import UsageError
 from .options import RUN_HELP, Parser, add_common_flags
 from .steps import finished, load_data, prepare, trained_on
 
@@ -28,6 +29,11 @@ def execute(options: argparse.Namespace) -> int:
     from . import report
 
     run = finished(options.run)
+    if "teaching" in run.result or "pictures" in run.result:
+        raise UsageError(
+            f"{options.run} has learned from pictures, too, which it does not hold: it cannot be "
+            f"trained again without them"
+        )
     recorded = run.result.get("device")
     if options.device == "auto":
         options.device = recorded if recorded in ("cpu", "mps") else "cuda"

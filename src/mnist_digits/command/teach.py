@@ -38,11 +38,11 @@ def execute(options: argparse.Namespace) -> None:
     # Before torch: whoever names a wrong folder is told at once.
     from ..reading.labelled import find_labelled
 
-    find_labelled(options.folder)
+    pictures = find_labelled(options.folder)
 
     from ..reading.reader import MODEL, SHIPPED
     from ..training import checkpoint
-    from ..training.examples import load_examples
+    from ..training.examples import examples_of
     from ..training.export import export_run
     from ..training.teaching import base_calibration, lesson, teach, workers
     from . import report
@@ -50,7 +50,7 @@ def execute(options: argparse.Namespace) -> None:
 
     table = sys.stderr if options.json else sys.stdout
     base = finished(options.base or SHIPPED)
-    examples = load_examples(options.folder)
+    examples = examples_of(pictures)
     print(report.examples_text(examples), file=table)
     device = prepare(options)
     digits, test = load_data(options, device)

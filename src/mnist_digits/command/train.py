@@ -16,6 +16,7 @@ from .options import Parser, add_common_flags, add_recipe_flags, recipe_changes,
 from .steps import load_data, prepare, recipe_of, tidied, write_figures
 
 if TYPE_CHECKING:
+    from ..data.dataset import Digits
     from ..training.loop import Run
 
 
@@ -48,6 +49,12 @@ def add_flags(command: Parser) -> None:
         metavar="N",
         help="save what the run can be resumed from after every N epochs (1)",
     )
+    command.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="FOLDER",
+        help="also train on labelled pictures of yours: a labels.csv, or a folder for each label",
+    )
     command.add_argument("--output", type=Path, help="folder of the run (runs/<time>-<recipe>)")
     command.add_argument("--example", type=Path, help="also write the sample predictions here")
     add_common_flags(command)
@@ -69,6 +76,8 @@ def execute(options: argparse.Namespace) -> None:
     device = prepare(options)
     digits, test = load_data(options, device)
     kept, validation = split(digits, begun.held_out if begun else options.validation)
+    if options.pictures:
+        kept = _with_pictures(options.pictures, kept, recipe, table)
     directory = options.resume or checkpoint.new_directory(recipe, options.output)
     print(
         f"{'Going on with' if begun else 'Training'} {recipe.name} on {len(kept):,} images, "
@@ -78,6 +87,8 @@ def execute(options: argparse.Namespace) -> None:
     on_epoch = _saver(directory, options.checkpoint_every, table)
     with tidied(directory):
         run, on_train, on_test = train_and_measure(recipe, kept, validation, test, begun, on_epoch)
+    if options.pictures:
+        run.result["pictures"] = str(options.pictures)
     checkpoint.save(run, directory)
     print(f"\n{report.accuracy_table(on_train, on_test)}", file=table)
     if options.figures:
@@ -89,6 +100,17 @@ def execute(options: argparse.Namespace) -> None:
     print(f"\nTrained in {run.training_seconds:.1f} s; written to {directory}", file=table)
     if options.json:
         print(json.dumps(run.result))
+
+
+def _with_pictures(folder: Path, digits: Digits, recipe: Recipe, table: TextIO) -> Digits:
+    """The digits, and those of the labelled pictures of a folder."""
+    from ..training.examples import load_examples
+    from ..training.teaching import added
+    from . import report
+
+    examples = load_examples(folder)
+    print(report.examples_text(examples), file=table)
+    return added(digits, examples.digits, recipe.epochs)
 
 
 def _begin(options: argparse.Namespace) -> tuple[Recipe, Run | None]:

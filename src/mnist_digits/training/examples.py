@@ -66,21 +66,30 @@ class Examples:
 
 
 def load_examples(folder: Path, reader: Reader | None = None) -> Examples:
-    """The labelled pictures of a folder, as `find_labelled` takes them.
+    """The labelled pictures of a folder, as `find_labelled` takes them: see `examples_of`.
 
-    In a picture of one digit it is the one that stands out; in others the digits that are
-    found are matched with the label, in the order of reading, if there are as many.
+    Raises:
+        PictureError: there is no such folder, or no picture that can be learned from.
+    """
+    return examples_of(find_labelled(folder), reader)
+
+
+def examples_of(pictures: list[Labelled], reader: Reader | None = None) -> Examples:
+    """Labelled pictures, read, with the digits that are found matched with their labels.
+
+    In a picture of one digit it is the one that stands out; in others there must be as many
+    as the label has, in the order of reading.
 
     Args:
         reader: finds the digits; without one, the network that the package ships.
 
     Raises:
-        PictureError: there is no such folder, or no picture that can be learned from.
+        PictureError: there is no picture that can be learned from.
     """
     reader = reader or Reader.load()
     examples = Examples()
     same: dict[bytes, list[int]] = defaultdict(list)
-    for picture in find_labelled(folder):
+    for picture in pictures:
         try:
             reading = _matched(picture, reader)
         except PictureError as error:
@@ -93,7 +102,7 @@ def load_examples(folder: Path, reader: Reader | None = None) -> Examples:
     if not examples.pictures:
         path, reason = examples.left_out[0]
         raise PictureError(
-            f"{folder} has no picture that can be learned from; {path.name}, for one: {reason}"
+            f"there is no picture that can be learned from; {path.name}, for one: {reason}"
         )
     return examples
 

@@ -121,6 +121,16 @@ def draw(labels: Tensor, forms: Tensor | None = None) -> Tensor:
     return rasterize(*strokes(labels, forms)) * 255
 
 
+def write(form: str, count: int) -> Tensor:
+    """So many digits (N, 1, 28, 28), 0 to 255, in a form that is described as in `FORMS`.
+
+    As of a writer with a habit that no data set has. Draws from torch's global random state.
+    """
+    points, starts, ends = _parse(form)
+    paths = points.expand(count, -1, -1)
+    return rasterize(*_written(paths, starts, ends, torch.rand(5, count))) * 255
+
+
 def rasterize(start: Tensor, end: Tensor, pen: Tensor) -> Tensor:
     """Ink (N, 1, 28, 28), 0 to 1, of line segments in each image.
 
@@ -203,7 +213,18 @@ def strokes(labels: Tensor, forms: Tensor | None = None) -> tuple[Tensor, Tensor
     if forms is None:
         # The power makes the last of twelve forms a third as frequent as the first.
         forms = (draws[0] ** 1.5 * counts[labels]).long()
-    paths = points[labels, forms]
+    return _written(points[labels, forms], starts[labels, forms], ends[labels, forms], draws)
+
+
+def _written(
+    paths: Tensor, starts: Tensor, ends: Tensor, draws: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Line segments along paths (N, P, 2), each written by a hand and a pen of its own.
+
+    Args:
+        starts, ends: the weights of the paths' points in the segments, (N, S, P) or (S, P).
+        draws: (5, N), from 0 to 1, of which the last four are used.
+    """
     tremble = STEADY + (SHAKY - STEADY) * draws[1].view(-1, 1, 1)
     paths = paths + tremble * torch.randn_like(paths)
     # From half the width in which the form is written to all of it; and leaning.
@@ -212,7 +233,7 @@ def strokes(labels: Tensor, forms: Tensor | None = None) -> tuple[Tensor, Tensor
     x, y = paths.unbind(2)
     paths = torch.stack([wide[:, None] * x - lean[:, None] * y, y], dim=2)
     pen = 0.6 + draws[4]
-    return *_framed(starts[labels, forms] @ paths, ends[labels, forms] @ paths, pen), pen
+    return *_framed(starts @ paths, ends @ paths, pen), pen
 
 
 def _framed(start: Tensor, end: Tensor, pen: Tensor) -> tuple[Tensor, Tensor]:

@@ -191,6 +191,11 @@ def lesson(recipe: Recipe, seed: int) -> Recipe:
         epochs=1,
         batch_size=BATCH,
         learning_rate=LEARNING_RATE,
+        # A few examples must stand for many: also where 60,000 digits needed no change.
+        rotation=max(recipe.rotation, 10),
+        shear=max(recipe.shear, 10),
+        scale=max(recipe.scale, 0.1),
+        shift=max(recipe.shift, 1.5),
         # Finding digits in scenes takes longer than all of teaching.
         found=0,
         precision="auto",
@@ -210,6 +215,21 @@ def with_examples(
     return Digits(
         torch.cat([digits.images[others], images.to(digits.device)]),
         torch.cat([digits.labels[others], labels.to(digits.device)]),
+    )
+
+
+def added(digits: Digits, examples: Digits, epochs: int) -> Digits:
+    """All the digits, and the examples, for a training from nothing.
+
+    Each example is there several times: in all epochs together as often as in teaching, but at
+    most until a tenth of the digits are examples.
+    """
+    room = len(digits) // 10 // len(examples)
+    times = max(1, min(TIMES // epochs, room))
+    examples = examples.to(digits.device)
+    return Digits(
+        torch.cat([digits.images, examples.images.repeat(times, 1, 1, 1)]),
+        torch.cat([digits.labels, examples.labels.repeat(times)]),
     )
 
 

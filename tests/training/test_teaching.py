@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as some
+from writers import save_pictures, sevens
+
+from mnist_digits import ENSEMBLE, FAST, Digits, Run, TrainingError, evaluate
+from mnist_digits.training.calibration import Calibration, raised
+from mnist_digits.training.evaluation import Evaluation
+from mnist_digits.training.examples import Examples, load_examples
+from mnist_digits.training.model import network
+from mnist_digits.training.teaching import Taught, added, sign_test, teach, with_examples
+
+CALIBRATION = Calibration(temperature=0.5, sure_above=0.9)
+
+
+@pytest.fixture(scope="module")
+def examples(mnist: tuple[Digits, Digits], tmp_path_factory: pytest.TempPathFactory) -> Examples:
+    """Twenty digits of MNIST's, which are read right as it is, and ten sevens like ones."""
+    usual, odd = mnist[1][:20], sevens(10)
+    both = Digits(torch.cat([usual.images, odd.images]), torch.cat([usual.labels, odd.labels]))
+    return load_examples(save_pictures(both, tmp_path_factory.mktemp("hand")))
+
+
+@pytest.fixture(scope="module")
+def taught(fast_run: Run, examples: Examples, mnist: tuple[Digits, Digits]) -> Taught:
+    weights = copy.deepcopy(fast_run.model.state_dict())
+    result = copy.deepcopy(fast_run.result)
+    taught = teach(fast_run, CALIBRATION, examples, *mnist)
+    # The base stays as it is.
+    assert fast_run.result == result
+    assert all(torch.equal(weights[n], v) for n, v in fast_run.model.state_dict().items())
+    return taught
+
+
+def test_it_learns_a_hand(taught: Taught, fast_run: Run) -> None:
+    others = sevens(200, seed=1)
+    assert evaluate(fast_run.model, others).accuracy < 0.6
+    assert evaluate(taught.run.model, others).accuracy > 0.95
+
+
+def test_what_was_learned_before_is_not_forgotten(taught: Taught) -> None:
+    before = 1 - taught.test_errors_before / 10_000
+    assert taught.run.result["test_accuracy"] > before - 0.003
+
+
+def test_the_report_is_by_networks_that_did_not_see_the_picture(taught: Taught) -> None:
+    told = taught.report()
+    assert told["pictures"] == 30
+    assert told["verdict"] == "better"
+    assert told["before"]["right"] < 25 < told["after"]["right"]
+    assert told["examples"][7] == sum(taught.examples.digits.labels == 7)
+    assert told["after"]["digits_right"][7] > told["before"]["digits_right"][7]
+    assert len(told["after"]["wrong"]) == 30 - told["after"]["right"]
+    assert taught.run.result["teaching"] == told
+
+
+@pytest.mark.slow
+def test_side_by_side_it_comes_out_the_same(
+    taught: Taught, fast_run: Run, examples: Examples, mnist: tuple[Digits, Digits]
+) -> None:
+    done: list[tuple[int, int]] = []
+    again = teach(
+        *(fast_run, CALIBRATION, examples, *mnist),
+        processes=2,
+        on_part=lambda *part: done.append(part),
+    )
+    assert done == [(number, 6) for number in range(1, 7)]
+    # Not bit for bit: each has one thread there.
+    assert again.report()["verdict"] == "better"
+    assert abs(again.report()["after"]["right"] - taught.report()["after"]["right"]) <= 1
+
+
+def test_random_labels_are_noticed(
+    fast_run: Run, mnist: tuple[Digits, Digits], tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0).integers(0, 10, 40)
+    folder = save_pictures(mnist[1][:40], tmp_path, labels=[str(label) for label in random])
+    with pytest.raises(TrainingError, match="most labels seem to be wrong"):
+        teach(fast_run, CALIBRATION, load_examples(folder), *mnist)
+
+
+def test_two_pictures_tell_nothing(
+    fast_run: Run, mnist: tuple[Digits, Digits], tmp_path: Path
+) -> None:
+    examples = load_examples(save_pictures(mnist[1][:2], tmp_path))
+    taught = teach(fast_run, CALIBRATION, examples, *mnist)
+    assert taught.verdict == "unknown"
+    assert "after" not in taught.report()
+
+
+def test_an_ensemble_is_refused(examples: Examples, mnist: tuple[Digits, Digits]) -> None:
+    base = Run(ENSEMBLE, network(ENSEMBLE, 2))
+    with pytest.raises(TrainingError, match="an ensemble cannot be taught"):
+        teach(base, CALIBRATION, examples, *mnist)
+
+
+@given(some.integers(1, 300), some.integers(1, 500))
+def test_mixtures_have_their_size_and_every_example(count: int, size: int) -> None:
+    digits = Digits(torch.zeros(50, 1, 28, 28, dtype=torch.uint8), torch.zeros(50).long())
+    examples = Digits(torch.ones(count, 1, 28, 28, dtype=torch.uint8), torch.arange(count))
+    mixture = with_examples(digits, examples, 0, size)
+    assert len(mixture) == size
+    of_examples = mixture.images[:, 0, 0, 0] == 1
+    assert of_examples.sum() <= round(0.6 * size)
+    if 0.6 * size >= count:
+        assert set(mixture.labels[of_examples].tolist()) == set(range(count))
+
+
+def test_from_nothing_a_tenth_is_of_the_user() -> None:
+    digits = Digits(torch.zeros(6000, 1, 28, 28, dtype=torch.uint8), torch.zeros(6000).long())
+    assert len(added(digits, digits[:2], epochs=1)) == 6000 + 2 * 120
+    assert len(added(digits, digits[:2], epochs=40)) == 6000 + 2 * 3
+    assert len(added(digits, digits[:100], epochs=1)) == 6000 + 600
+    assert len(added(digits, digits[:1000], epochs=1)) == 6000 + 1000
+
+
+@given(some.integers(0, 60), some.integers(0, 60))
+def test_the_sign_test_is_a_probability(gained: int, lost: int) -> None:
+    p = sign_test(gained, lost)
+    assert 0 < p <= 1
+    assert p == sign_test(lost, gained)
+    assert sign_test(gained + 1, lost) <= p or gained < lost
+
+
+def test_the_sign_test_of_few_changes() -> None:
+    assert sign_test(0, 0) == 1
+    assert sign_test(5, 0) == 2 / 32
+    assert sign_test(8, 1) == 2 * 10 / 512
+
+
+def test_sure_answers_that_are_wrong_raise_the_threshold() -> None:
+    confidence = torch.linspace(0.9, 0.999, 100)
+    probabilities = torch.full((100, 10), 0.0)
+    probabilities[:, 0] = confidence
+    probabilities[:, 1] = 1 - confidence
+    right = Evaluation(probabilities, torch.zeros(100).long())
+    assert raised(CALIBRATION, right) == CALIBRATION
+    wrong = torch.zeros(100).long()
+    wrong[:10] = 1
+    higher = raised(CALIBRATION, Evaluation(probabilities, wrong))
+    assert higher.temperature == CALIBRATION.temperature
+    assert float(confidence[8]) < higher.sure_above <= float(confidence[10]) + 1e-4
+
+
+def test_the_recipe_tells_that_it_was_taught(taught: Taught) -> None:
+    assert taught.run.recipe.name == "fast-taught"
+    assert taught.run.recipe.widths == FAST.widths
+    assert taught.run.result["train_images"] == len(taught.examples.digits)
