@@ -9,6 +9,7 @@ from functools import cache
 
 from mnist_digits import Reader
 from mnist_digits.web import server
+from mnist_digits.web.teaching import Teaching
 
 
 @cache
@@ -17,11 +18,13 @@ def shipped() -> Reader:
 
 
 @contextmanager
-def serving(reader: Reader | None = None, port: int = 0) -> Iterator[int]:
+def serving(
+    reader: Reader | None = None, port: int = 0, teaching: Teaching | None = None
+) -> Iterator[int]:
     """The port of a server that has answered nothing yet."""
     socket = server.listen("127.0.0.1", port)
     port = socket.getsockname()[1]
-    web = server.create_server(reader or shipped(), "127.0.0.1")
+    web = server.create_server(reader or shipped(), "127.0.0.1", teaching)
     thread = threading.Thread(target=web.run, args=([socket],))
     thread.start()
     try:

@@ -5,6 +5,7 @@
     POST /api/explain   a frame, 784 bytes -> what the network looks at in it, and its features
     GET  /api/model     recipe, results and size of the network
     GET  /healthz       whether it answers
+    .../api/teach       with --teach FOLDER: examples are kept and learned from, see `teaching`
 
 Reading runs in threads, never on the event loop; what a client may ask for is bounded in
 `limits`. Every error is JSON: {"error": "..."}.
@@ -39,12 +40,14 @@ from ..reading.framing import FRAME
 from ..reading.picture import open_picture
 from ..reading.reader import Reader, Reading
 from .limits import Connection, Upload, WorkerPool
+from .teaching import Teaching, add_routes
 
 STATIC = Path(__file__).parent / "static"
 FILES = {
     "/": ("index.html", "text/html"),
     "/style.css": ("style.css", "text/css"),
     "/draw.js": ("draw.js", "text/javascript"),
+    "/teach.js": ("teach.js", "text/javascript"),
     "/samples.json": ("samples.json", "application/json"),
 }
 READING = ["GET", "HEAD"]
@@ -60,10 +63,16 @@ HEADERS = {
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def create_app(reader: Reader, hosts: frozenset[str] | None = None) -> ASGIApp:
+def create_app(
+    reader: Reader, hosts: frozenset[str] | None = None, teaching: Teaching | None = None
+) -> ASGIApp:
     """The application; requests to other names than `hosts` are refused, if there are any."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     workers = WorkerPool()
+
+    def current() -> Reader:
+        return teaching.reader if teaching else reader
+
     for kind in ERRORS:
         app.add_exception_handler(kind, _tell)
     for path, (name, media_type) in FILES.items():
@@ -73,23 +82,26 @@ def create_app(reader: Reader, hosts: frozenset[str] | None = None) -> ASGIApp:
     async def read(request: Request, single: bool = False, details: bool = False) -> Response:
         async with Upload(request, workers) as upload:
             content, field = await upload.picture()
-            return await workers.answer(_read, reader, content, single or field, details)
+            return await workers.answer(_read, current(), content, single or field, details)
 
     @app.post("/api/explain")
     async def explanation(request: Request) -> Response:
         async with Upload(request, workers) as upload:
             content, _ = await upload.picture()
-            return await workers.answer(_explain, reader, content)
+            return await workers.answer(_explain, current(), content)
 
     @app.api_route("/api/model", methods=READING)
     async def model() -> Response:
-        sizes = {"bytes": reader.size, "finder_bytes": FINDER.stat().st_size}
-        return JSONResponse({**reader.information, "sure_above": reader.sure_above, **sizes})
+        reader = current()
+        about = {"sure_above": reader.sure_above, "bytes": reader.size}
+        about |= {"finder_bytes": FINDER.stat().st_size, "teach": teaching is not None}
+        return JSONResponse({**reader.information, **about})
 
     @app.api_route("/healthz", methods=READING)
     async def health() -> Response:
         return JSONResponse({"status": "ok"})
 
+    add_routes(app, teaching, workers)
     return Guard(app, hosts)
 
 
@@ -235,8 +247,12 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def create_server(reader: Reader, host: str) -> uvicorn.Server:
-    """The server, to be run with `server.run([listen(host, port)])`."""
+def create_server(reader: Reader, host: str, teaching: Teaching | None = None) -> uvicorn.Server:
+    """The server, to be run with `server.run([listen(host, port)])`.
+
+    Args:
+        reader: the network that reads, unless there is `teaching`, which has its own.
+    """
     # Requests are read side by side; threads within one would only get in their way.
     cv2.setNumThreads(1)
     # What Pillow warns of is either harmless or answered as an error.
@@ -244,7 +260,7 @@ def create_server(reader: Reader, host: str) -> uvicorn.Server:
     hosts = LOCAL | {host.lower()} if _is_local(host) else None
     return uvicorn.Server(
         uvicorn.Config(
-            create_app(reader, hosts),
+            create_app(reader, hosts, teaching),
             http=Connection,
             ws="none",
             lifespan="off",

@@ -25,7 +25,7 @@ let strokes = []; // [{points: [{x, y, width}]}], the last one may still be grow
 let history = []; // what `strokes` was before each change
 let growing = null; // {pointer, stroke}, by the pointer's number
 let picture = null; // {blob, single, label} where one is shown instead of the sheet
-let reading = null; // what the server answered, with boxes in pixels of what was sent
+let reading = null; // what the server answered, with boxes in pixels of the `body` that was sent
 let chosen = 0; // which of the digits is looked into
 let pen = null; // the point written last, until a digit is chosen by hand
 
@@ -245,7 +245,7 @@ async function read() {
   const about = subject;
   try {
     const answer = await post(`/api/read?details=true&single=${asked.single}`, asked.body);
-    if (about === subject) show(answer);
+    if (about === subject) show({ ...answer, body: asked.body });
   } catch (error) {
     if (error.pause) wanted = true;
     else if (about === subject) show(null);
@@ -321,6 +321,7 @@ const bytes = (base64) => Uint8Array.from(atob(base64), (character) => character
 function show(answer) {
   const focused = byId("text").contains(document.activeElement);
   reading = answer;
+  forgetSaid();
   chosen = Math.max(0, Math.min(followed(), (answer?.digits.length ?? 0) - 1));
   showText();
   choose(chosen);
@@ -390,6 +391,7 @@ function choose(n) {
   showBars(digit);
   showBoxes();
   drawFrame(digit);
+  showControls();
   sketch();
 }
 
@@ -693,7 +695,8 @@ function sampleButton({ index, label, pixels }) {
 const megabytes = (size) => `${(size / 1e6).toFixed(1)} MB`;
 
 async function showFacts() {
-  const { recipe, result, bytes: size, finder_bytes: finder } = await (await fetch("/api/model")).json();
+  const { recipe, result, bytes: size, finder_bytes: finder, teach } = await (await fetch("/api/model")).json();
+  if (!lesson) startTeaching(teach);
   // Of a network that was exported before it was measured there is none.
   const accuracy = result?.test_accuracy;
   const right = accuracy && `, ${(100 * accuracy).toFixed(2)}% of MNIST’s 10,000 test digits right`;
@@ -723,6 +726,8 @@ function keyPressed(event) {
     event.preventDefault();
     look((chosen + step + buttons.length) % buttons.length);
     if (inText) buttons[chosen].focus();
+  } else {
+    teachingKey(event);
   }
 }
 
@@ -764,6 +769,7 @@ function start() {
   });
   new ResizeObserver(() => { fitSheet(); showBoxes(); sketch(); }).observe(paper);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  startControls();
   fitSheet();
   show(null);
   showSamples().catch(() => {});
