@@ -41,6 +41,7 @@ function showControls() {
   [...byId("labels").children].forEach((button, digit) => {
     button.setAttribute("aria-pressed", String(said[chosen] === digit));
   });
+  if (Object.keys(said).length) byId("verdict").textContent = "Corrected by you.";
 }
 
 function correct(digit) {
