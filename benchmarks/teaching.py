@@ -32,10 +32,9 @@ from mnist_digits.figures.style import INK, card, plain, series
 from mnist_digits.reading.framing import frame
 from mnist_digits.reading.labelled import find_labelled
 from mnist_digits.reading.reader import SHIPPED
-from mnist_digits.training.calibration import Calibration
 from mnist_digits.training.examples import examples_of
 from mnist_digits.training.handwriting import write
-from mnist_digits.training.teaching import Taught, lesson, teach, with_examples
+from mnist_digits.training.teaching import Taught, hardest, lesson, teach, with_examples
 
 HERE = Path(__file__).parent
 COUNTS = (1, 3, 10, 30, 100)
@@ -92,6 +91,7 @@ class Teacher:
         self.base: Run = load(SHIPPED)
         self.digits, self.test = load_mnist()
         self.mnist = self.judge(self.base, self.test)
+        self.hard = hardest(self.base.model, self.digits)  # type: ignore[arg-type]
 
     @staticmethod
     def judge(run: Run, digits: Digits) -> float:
@@ -100,7 +100,7 @@ class Teacher:
     def teach(self, examples: Digits, seed: int) -> Run:
         """The network, taught with these digits."""
         model = load(SHIPPED).model
-        mixture = with_examples(self.digits, examples, seed)
+        mixture = with_examples(self.digits, self.hard, examples, seed)
         return train(lesson(self.base.recipe, seed), mixture, model=model)  # type: ignore[arg-type]
 
 
@@ -196,7 +196,7 @@ def teach_pictures(teacher: Teacher, folder: Path) -> Iterator[tuple[str, Taught
         if len(pictures) < 100:
             continue
         examples = examples_of(pictures)
-        yield kind, teach(teacher.base, Calibration(), examples, teacher.digits, teacher.test)
+        yield kind, teach(teacher.base, examples, teacher.digits, teacher.test)
 
 
 def picture_table(teacher: Teacher, folders: list[Path]) -> str:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .training.device import pick_device as pick_device
     from .training.evaluation import Evaluation as Evaluation
     from .training.evaluation import evaluate as evaluate
+    from .training.examples import load_examples as load_examples
     from .training.loop import Epoch as Epoch
     from .training.loop import Run as Run
     from .training.loop import train as train
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from .training.recipe import FAST as FAST
     from .training.recipe import ROBUST as ROBUST
     from .training.recipe import Recipe as Recipe
+    from .training.teaching import teach as teach
 
 _HOMES = {
     "ACCURATE": "training.recipe",
@@ -78,12 +80,14 @@ _HOMES = {
     "augment": "training.augmentation",
     "evaluate": "training.evaluation",
     "load": "training.checkpoint",
+    "load_examples": "training.examples",
     "load_mnist": "data.dataset",
     "new_directory": "training.checkpoint",
     "pick_device": "training.device",
     "read_pages": "reading.documents",
     "save": "training.checkpoint",
     "split_validation": "data.dataset",
+    "teach": "training.teaching",
     "train": "training.loop",
 }
 # Modules that are used by name.

@@ -32,7 +32,7 @@ def examples(mnist: tuple[Digits, Digits], tmp_path_factory: pytest.TempPathFact
 def taught(fast_run: Run, examples: Examples, mnist: tuple[Digits, Digits]) -> Taught:
     weights = copy.deepcopy(fast_run.model.state_dict())
     result = copy.deepcopy(fast_run.result)
-    taught = teach(fast_run, CALIBRATION, examples, *mnist)
+    taught = teach(fast_run, examples, *mnist, CALIBRATION)
     # The base stays as it is.
     assert fast_run.result == result
     assert all(torch.equal(weights[n], v) for n, v in fast_run.model.state_dict().items())
@@ -67,7 +67,7 @@ def test_side_by_side_it_comes_out_the_same(
 ) -> None:
     done: list[tuple[int, int]] = []
     again = teach(
-        *(fast_run, CALIBRATION, examples, *mnist),
+        *(fast_run, examples, *mnist, CALIBRATION),
         processes=2,
         on_part=lambda *part: done.append(part),
     )
@@ -83,14 +83,14 @@ def test_random_labels_are_noticed(
     random = np.random.default_rng(0).integers(0, 10, 40)
     folder = save_pictures(mnist[1][:40], tmp_path, labels=[str(label) for label in random])
     with pytest.raises(TrainingError, match="most labels seem to be wrong"):
-        teach(fast_run, CALIBRATION, load_examples(folder), *mnist)
+        teach(fast_run, load_examples(folder), *mnist)
 
 
 def test_two_pictures_tell_nothing(
     fast_run: Run, mnist: tuple[Digits, Digits], tmp_path: Path
 ) -> None:
     examples = load_examples(save_pictures(mnist[1][:2], tmp_path))
-    taught = teach(fast_run, CALIBRATION, examples, *mnist)
+    taught = teach(fast_run, examples, *mnist, CALIBRATION)
     assert taught.verdict == "unknown"
     assert "after" not in taught.report()
 
@@ -98,14 +98,14 @@ def test_two_pictures_tell_nothing(
 def test_an_ensemble_is_refused(examples: Examples, mnist: tuple[Digits, Digits]) -> None:
     base = Run(ENSEMBLE, network(ENSEMBLE, 2))
     with pytest.raises(TrainingError, match="an ensemble cannot be taught"):
-        teach(base, CALIBRATION, examples, *mnist)
+        teach(base, examples, *mnist)
 
 
 @given(some.integers(1, 300), some.integers(1, 500))
 def test_mixtures_have_their_size_and_every_example(count: int, size: int) -> None:
     digits = Digits(torch.zeros(50, 1, 28, 28, dtype=torch.uint8), torch.zeros(50).long())
     examples = Digits(torch.ones(count, 1, 28, 28, dtype=torch.uint8), torch.arange(count))
-    mixture = with_examples(digits, examples, 0, size)
+    mixture = with_examples(digits, torch.arange(3), examples, 0, size)
     assert len(mixture) == size
     of_examples = mixture.images[:, 0, 0, 0] == 1
     assert of_examples.sum() <= round(0.6 * size)

@@ -62,7 +62,7 @@ def execute(options: argparse.Namespace) -> None:
         print(f"taught network {done} of {of}", file=table)
 
     with tidied(directory):
-        taught = teach(base, calibration, examples, digits, test, processes, on_part=tell)
+        taught = teach(base, examples, digits, test, calibration, processes, on_part=tell)
         checkpoint.save(taught.run, directory)
         about = {"teaching": taught.report()}
         export_run(taught.run, directory / MODEL, taught.calibration, about)

@@ -39,6 +39,11 @@ class Evaluation:
         return self.probabilities.amax(dim=1)
 
     @cached_property
+    def belief(self) -> Tensor:
+        """float32 (N,): the probability of the label."""
+        return self.probabilities.gather(1, self.labels[:, None])[:, 0]
+
+    @cached_property
     def mistakes(self) -> Tensor:
         """int64: the indices of the wrong predictions, the most confident first."""
         wrong = (self.predictions != self.labels).nonzero()[:, 0]
