@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -12,6 +13,9 @@ import mnist_digits
 from mnist_digits import FAST, Digits, Run
 from mnist_digits.command.cli import main
 from mnist_digits.data.dataset import CACHE_VARIABLE
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # The same examples each time, and no clock: what CI says of a change is about the change.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -45,3 +49,13 @@ def run_directory(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     example = folder.with_name("example.png")
     assert main(["train", "--output", str(folder), "--example", str(example)]) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    from chromium import CHROMIUM, launched
+
+    if not CHROMIUM:
+        pytest.skip("there is no browser: install Debian's chromium, or name one in $CHROMIUM")
+    with launched() as browser:
+        yield browser

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from chromium import launched
 from handwriting import HANDS
-from playwright.sync_api import sync_playwright
 from real_server import serving
-from test_page import CHROMIUM, FLAGS, answer, write
+from test_page import answer, write
 
 
 def main() -> None:
     """Write 2026 and take the picture."""
-    with serving() as port, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with serving() as port, launched() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 1040})
         page.goto(f"http://127.0.0.1:{port}/")
         for place, (hand, digit) in enumerate(
@@ -28,7 +27,6 @@ def main() -> None:
         # The last of the bars' movement.
         page.wait_for_timeout(300)
         page.screenshot(path=Path(__file__).with_name("page.png"))
-        browser.close()
 
 
 if __name__ == "__main__":

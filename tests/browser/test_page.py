@@ -1,14 +1,12 @@
 """The page in a real browser: drawn with the mouse and a finger, and with everything else.
 
-The browser is Debian's Chromium, or what $CHROMIUM names; without one the tests are skipped.
+Without one the tests are skipped.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from handwriting import HANDS, Points, curve
 from numpy.typing import NDArray
 from pages import page as paper
 from PIL import Image
-from playwright.sync_api import Browser, Page, Request, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, ViewportSize, expect
 from real_server import serving
 
 from mnist_digits.web.server import STATIC
@@ -29,19 +27,6 @@ ROOT = Path(__file__).parents[2]
 # Machines that test are busy.
 expect.set_options(timeout=30_000)
 SAMPLES = json.loads((STATIC / "samples.json").read_text())
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
-# As root, in a container, Chromium runs only without its sandbox.
-FLAGS = ["--no-sandbox"] if os.name == "posix" and os.geteuid() == 0 else []
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM:
-        pytest.skip("there is no browser: install Debian's chromium, or name one in $CHROMIUM")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="session")

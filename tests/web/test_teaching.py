@@ -327,9 +327,14 @@ def finished(client: httpx.Client) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def base(run_directory: Path) -> Path:
-    assert main(["export", str(run_directory)]) == 0
-    return run_directory
+def base(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
+    """A run of a network that is small, and quickly taught."""
+    run = tmp_path_factory.mktemp("runs") / "tiny"
+    small = ["--widths", "4", "8", "--hidden", "16", "--no-figures"]
+    example = ["--example", str(run.with_name("example.png"))]
+    assert main(["train", "fast", *small, *example, "--output", str(run)]) == 0
+    assert main(["export", str(run)]) == 0
+    return run
 
 
 @pytest.fixture(scope="module")

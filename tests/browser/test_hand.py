@@ -1,0 +1,216 @@
+"""The page learns its user's hand: drawn, confirmed, corrected and taught in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from handwriting import HANDS
+from playwright.sync_api import Browser, Page, ViewportSize, expect
+from real_server import serving, shipped
+from test_page import answer, watch, write
+
+from mnist_digits import Reader
+from mnist_digits.command.cli import main
+from mnist_digits.reading.labelled import find_labelled
+from mnist_digits.web.teaching import Teaching
+
+pytestmark = pytest.mark.slow
+
+
+def open_page(browser: Browser, port: int, complaints: list[str]) -> Page:
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    watch(page, port, complaints)
+    page.goto(f"http://127.0.0.1:{port}/")
+    return page
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "my-hand"
+
+
+@pytest.fixture
+def page(browser: Browser, folder: Path) -> Iterator[Page]:
+    """The page of a server that keeps what is confirmed and corrected in `folder`."""
+    complaints: list[str] = []
+    teaching = Teaching(folder, shipped())
+    with serving(teaching=teaching) as port:
+        page = open_page(browser, port, complaints)
+        yield page
+        page.context.close()
+    teaching.close()
+    assert complaints == []
+
+
+def labels(folder: Path) -> list[str]:
+    return [picture.label for picture in find_labelled(folder)]
+
+
+def test_without_a_folder_there_is_nothing_to_confirm(browser: Browser) -> None:
+    complaints: list[str] = []
+    with serving() as port:
+        page = open_page(browser, port, complaints)
+        expect(page.locator("#folder")).to_have_text("Nothing that you draw is kept.")
+        write(page, HANDS["school"][3], left=0.5, top=0.2, height=0.6)
+        assert answer(page) == "3"
+        page.keyboard.press("5")
+        page.keyboard.press("Enter")
+        assert answer(page) == "3"
+        for name in ("Right", "Teach", "9"):
+            assert page.get_by_role("button", name=name, exact=True).count() == 0
+        page.context.close()
+    assert complaints == []
+
+
+def test_confirmed_and_corrected(page: Page, folder: Path) -> None:
+    kept, told = page.locator("#kept"), page.locator("#folder")
+    right = page.get_by_role("button", name="Right", exact=True)
+    expect(told).to_have_text(
+        "What you confirm or correct is kept in the folder my-hand: 0 pictures."
+    )
+    expect(right).to_be_disabled()
+    write(page, HANDS["school"][4], left=0.2, top=0.2, height=0.5)
+    assert answer(page) == "4"
+    right.click()
+    expect(kept).to_have_text("Kept as 4.")
+    expect(told).to_contain_text("my-hand: 1 picture.")
+    write(page, HANDS["school"][8], left=0.8, top=0.2, height=0.5)
+    assert answer(page) == "48"
+    expect(kept).to_be_empty()
+    # By a tap on the digit and a tap on the right one, then by keys; it is one picture.
+    page.get_by_role("radio").nth(0).click()
+    page.get_by_role("button", name="9", exact=True).click()
+    expect(kept).to_have_text("Kept as 98.")
+    expect(page.get_by_role("radio").nth(0)).to_have_text("9")
+    expect(page.get_by_role("button", name="9", exact=True)).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("3")
+    expect(kept).to_have_text("Kept as 93.")
+    expect(page.locator("#verdict")).to_have_text("Corrected by you.")
+    expect(told).to_contain_text("my-hand: 2 pictures.")
+    assert labels(folder) == ["4", "93"]
+    # What was read is what is kept: the page's own network reads it the same way.
+    first, second = find_labelled(folder)
+    assert [shipped().read(picture.path).text for picture in (first, second)] == ["4", "48"]
+    page.keyboard.press("Escape")
+    assert answer(page) == "Nothing yet"
+    expect(right).to_be_disabled()
+
+
+def test_rows_are_confirmed_by_the_keyboard(page: Page, folder: Path) -> None:
+    write(page, HANDS["school"][7], left=0.2, top=0.05, height=0.35)
+    write(page, HANDS["school"][2], left=0.2, top=0.58, height=0.35)
+    assert answer(page) == "72"
+    page.locator("body").press("Enter")
+    expect(page.locator("#kept")).to_have_text("Kept as 7, 2.")
+    assert labels(folder) == ["7/2"]
+
+
+def test_the_digits_of_the_test_set_are_not_learned_from(page: Page, folder: Path) -> None:
+    page.locator("#strip button").nth(3).click()
+    assert answer(page) == "3"
+    expect(page.get_by_role("button", name="Right", exact=True)).to_be_disabled()
+    page.keyboard.press("Enter")
+    page.keyboard.press("5")
+    page.keyboard.press("Escape")
+    assert answer(page) == "Nothing yet"
+    assert list(folder.iterdir()) == []
+
+
+def test_a_photo_is_kept_as_it_is(page: Page, folder: Path, tmp_path: Path) -> None:
+    write(page, HANDS["school"][6], left=0.5, top=0.2, height=0.6)
+    assert answer(page) == "6"
+    page.locator("#ink").screenshot(path=tmp_path / "six.png")
+    page.set_input_files("#file", tmp_path / "six.png")
+    expect(page.locator("#picture img")).to_be_visible()
+    assert answer(page) == "6"
+    page.get_by_role("button", name="Right", exact=True).click()
+    expect(page.locator("#kept")).to_have_text("Kept as 6.")
+    (picture,) = find_labelled(folder)
+    assert picture.path.read_bytes() == (tmp_path / "six.png").read_bytes()
+
+
+def test_the_server_is_away_for_a_moment(browser: Browser, folder: Path) -> None:
+    first = Teaching(folder, shipped())
+    with serving(teaching=first) as port:
+        page = open_page(browser, port, [])
+        write(page, HANDS["school"][2], left=0.5, top=0.2, height=0.6)
+        assert answer(page) == "2"
+        expect(page.locator("#folder")).to_contain_text("my-hand")
+    first.close()
+    page.get_by_role("button", name="Right", exact=True).click()
+    expect(page.locator("#notice")).to_contain_text("The server does not answer")
+    second = Teaching(folder, shipped())
+    with serving(port=port, teaching=second):
+        expect(page.locator("#kept")).to_have_text("Kept as 2.")
+        expect(page.locator("#notice")).to_be_hidden()
+        page.context.close()
+    second.close()
+    assert labels(folder) == ["2"]
+
+
+def test_on_a_phone(browser: Browser, folder: Path) -> None:
+    phone: ViewportSize = {"width": 360, "height": 780}
+    teaching = Teaching(folder, shipped())
+    with serving(teaching=teaching) as port:
+        page = browser.new_context(viewport=phone, has_touch=True, is_mobile=True).new_page()
+        page.goto(f"http://127.0.0.1:{port}/")
+        write(page, HANDS["school"][4], left=0.5, top=0.2, height=0.6)
+        assert answer(page) == "4"
+        page.get_by_role("button", name="9", exact=True).tap()
+        expect(page.locator("#kept")).to_have_text("Kept as 9.")
+        for button in page.locator("#labels button").all():
+            box = button.bounding_box()
+            assert box
+            assert min(box["width"], box["height"]) >= 24
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        page.context.close()
+    teaching.close()
+
+
+def test_taught_and_back(
+    browser: Browser,
+    folder: Path,
+    cache: Path,  # noqa: ARG001
+    tmp_path: Path,
+) -> None:
+    run, complaints = tmp_path / "tiny", list[str]()
+    small = ["--widths", "4", "8", "--hidden", "16", "--no-figures"]
+    example = ["--example", str(tmp_path / "example.png")]
+    assert main(["train", "fast", *small, *example, "--output", str(run)]) == 0
+    assert main(["export", str(run)]) == 0
+    teaching = Teaching(folder, Reader.load(run, threads=1), run)
+    with serving(teaching=teaching) as port:
+        page = open_page(browser, port, complaints)
+        teach = page.get_by_role("button", name="Teach", exact=True)
+        expect(teach).to_be_disabled()
+        expect(page.locator("#facts")).to_contain_text("recipe fast,")
+        for digit in (2, 7):
+            write(page, HANDS["school"][digit], left=0.5, top=0.2, height=0.6)
+            answer(page)
+            page.keyboard.press(str(digit))
+            expect(page.locator("#kept")).to_have_text(f"Kept as {digit}.")
+            page.keyboard.press("Escape")
+        teach.click()
+        expect(page.get_by_role("progressbar")).to_be_visible()
+        expect(page.get_by_role("button", name="Teaching …")).to_be_disabled()
+        # The page goes on reading.
+        write(page, HANDS["school"][7], left=0.5, top=0.2, height=0.6)
+        answer(page)
+        expect(page.locator("#lesson")).to_contain_text(
+            "The taught network is in use", timeout=120_000
+        )
+        expect(page.locator("#lesson")).to_contain_text("MNIST’s 10,000 test digits: ")
+        expect(page.get_by_role("progressbar")).to_be_hidden()
+        expect(page.locator("#facts")).to_contain_text("recipe fast-taught,")
+        assert answer(page) == "7"
+        page.get_by_role("button", name="Back to the network before").click()
+        expect(page.locator("#facts")).to_contain_text("recipe fast,")
+        expect(page.locator("#back")).to_be_hidden()
+        page.context.close()
+    teaching.close()
+    assert complaints == []
