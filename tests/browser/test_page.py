@@ -1,6 +1,6 @@
 """The page in a real browser: drawn with the mouse and a finger, and with everything else.
 
-Without one the tests are skipped.
+The tests are skipped where there is none.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ function told({ error, notice: remark, report, examples }) {
   if (error) sentences.push(sentence(error), "The network is the same as before.");
   else if (report) sentences.push(...compared(report));
   else if (examples < 2) sentences.push("With two and more, the network can be taught your hand.");
-  else sentences.push("Teach the network your hand with them: it takes a minute or two, and the page goes on reading.");
+  else sentences.push("Teach the network with them: it takes a minute or two.");
   return sentences.filter(Boolean).join(" ");
 }
 
