@@ -108,8 +108,8 @@ def test_mixtures_have_their_size_and_every_example(count: int, size: int) -> No
     mixture = with_examples(digits, torch.arange(3), examples, 0, size)
     assert len(mixture) == size
     of_examples = mixture.images[:, 0, 0, 0] == 1
-    assert of_examples.sum() <= round(0.6 * size)
-    if 0.6 * size >= count:
+    assert of_examples.sum() <= round(0.75 * size)
+    if 0.75 * size >= count:
         assert set(mixture.labels[of_examples].tolist()) == set(range(count))
 
 

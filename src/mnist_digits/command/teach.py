@@ -43,11 +43,12 @@ def execute(options: argparse.Namespace) -> None:
     from ..reading.reader import MODEL, SHIPPED
     from ..training import checkpoint
     from ..training.examples import examples_of
-    from ..training.export import export_run
+    from ..training.export import check_installed, export_run
     from ..training.teaching import base_calibration, lesson, teach, workers
     from . import report
     from .steps import finished, tidied
 
+    check_installed()
     table = sys.stderr if options.json else sys.stdout
     base = finished(options.base or SHIPPED)
     examples = examples_of(pictures)

@@ -118,10 +118,8 @@ def export_finder(run: FinderRun, path: Path, certainty: Certainty = CERTAIN) ->
     _write(graph, values, path)
 
 
-def _graph(
-    network: nn.Module, example: dict[str, Tensor], outputs: list[str], dynamic: dict[int, Any]
-) -> Any:
-    """The network as an ONNX graph with one input, of any size in the `dynamic` dimensions."""
+def check_installed() -> None:
+    """Raises a CheckpointError where the packages of the extra `export` are missing."""
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401, what torch exports with
@@ -129,6 +127,13 @@ def _graph(
         raise CheckpointError(
             "exporting needs more packages: pip install 'mnist-digit-classification[export]'"
         ) from error
+
+
+def _graph(
+    network: nn.Module, example: dict[str, Tensor], outputs: list[str], dynamic: dict[int, Any]
+) -> Any:
+    """The network as an ONNX graph with one input, of any size in the `dynamic` dimensions."""
+    check_installed()
     ((name, value),) = example.items()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():

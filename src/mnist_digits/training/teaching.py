@@ -38,7 +38,7 @@ from .recipe import Recipe
 STEPS, BATCH = 100, 200
 LEARNING_RATE = 0.01
 # How often an example is seen, each time changed; and the most of all images that are examples.
-TIMES, MOST = 120, 0.6
+TIMES, MOST = 120, 0.75
 # The rest is of MNIST, half of it from the 2,000 digits that are hardest for the network: with
 # them it forgets a third as much (LOG.md). The 100 that are harder still are not among them.
 HARD, SUSPECT = 1 / 30, 1 / 600
