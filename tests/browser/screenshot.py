@@ -16,7 +16,7 @@ from test_page import answer, write
 def main() -> None:
     """Write 2026 and take the picture."""
     with serving() as port, launched() as browser:
-        page = browser.new_page(viewport={"width": 1280, "height": 1040})
+        page = browser.new_page(viewport={"width": 1280, "height": 1084})
         page.goto(f"http://127.0.0.1:{port}/")
         for place, (hand, digit) in enumerate(
             (("school", 2), ("round", 0), ("round", 2), ("fast", 6))

@@ -18,7 +18,7 @@ async function askLesson(method = "GET", path = "/api/teach") {
     if (!response.ok) throw new Error(sentence(answer.error));
     showLesson(answer);
   } catch (error) {
-    if (method !== "GET") notice(error.message);
+    if (method !== "GET" || !lesson) notice(error.message);
   }
   // Also when the server has gone away, as it may come back.
   if (method === "GET" && lesson?.state === "teaching") setTimeout(askLesson, 1000);
