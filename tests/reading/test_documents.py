@@ -218,20 +218,28 @@ ZEROS = b"<%b>" % (b"00" * 32)
 KEY = b"/Filter /Standard /V 1 /R 2 /P -4 /O %b /U %b" % (ZEROS, ZEROS)
 
 
+ENCRYPTED = written([CATALOGUE, EMPTY], b"/Encrypt << %b >> /ID [<00> <00>]" % KEY)
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
         (written([CATALOGUE, EMPTY]), "has no pages"),
-        (written([CATALOGUE, EMPTY], b"/Encrypt << %b >> /ID [<00> <00>]" % KEY), "is encrypted"),
+        (ENCRYPTED, "is encrypted"),
         (written([CATALOGUE, EMPTY], b"/Encrypt << /Filter /Own /V 9 >>"), "is encrypted"),
         (b"%PDF-1.7\n" + bytes(100), "is damaged and cannot be opened"),
         (b"%PDF-", "is damaged and cannot be opened"),
     ],
     ids=["no pages", "password", "unknown key", "zeros", "head"],
 )
-def test_pdfs_that_cannot_be_opened(content: bytes, says: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", [b"%PDF-", ENCRYPTED], ids=["after damaged", "after encrypted"])
+def test_pdfs_that_cannot_be_opened(
+    content: bytes, says: str, before: bytes, tmp_path: Path
+) -> None:
     pytest.importorskip("pypdfium2")
     file = tmp_path / "scan.pdf"
+    file.write_bytes(before)
+    next(iter(open_pages(file)))
     file.write_bytes(content)
     (found,) = open_pages(file)
     assert (found.number, found.pages) == (1, 1)

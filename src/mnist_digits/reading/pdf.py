@@ -41,7 +41,7 @@ class Pdf:
             try:
                 self._document: Any = pypdfium2.PdfDocument(content)
             except pypdfium2.PdfiumError as error:
-                raise PictureError(_reason(error)) from error
+                raise PictureError(_reason(content)) from error
             self.pages = len(self._document)
 
     def draw(self, index: int, side: int) -> Image.Image:
@@ -67,13 +67,15 @@ class Pdf:
             self._document.close()
 
 
-def _reason(error: Any) -> str:
-    """What is wrong with a PDF that pdfium does not open."""
+def _reason(content: bytes) -> str:
+    """What is wrong with a PDF that cannot be opened."""
     from pypdfium2 import raw
 
-    if error.err_code in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY):
-        return "is encrypted: save it without a password"
-    # So it says of one without pages.
-    if error.err_code == raw.FPDF_ERR_SUCCESS:
+    # It is opened again: pdfium's last error may be that of another file.
+    document = raw.FPDF_LoadMemDocument64(content, len(content), None)
+    if document:
+        raw.FPDF_CloseDocument(document)
         return "has no pages"
-    return f"is damaged and cannot be opened: {error}"
+    if raw.FPDF_GetLastError() in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY):
+        return "is encrypted: save it without a password"
+    return "is damaged and cannot be opened"
