@@ -13,6 +13,8 @@ from mnist_digits import Digits, Reader
 from mnist_digits.command.cli import main
 from mnist_digits.reading.reader import SHIPPED
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def hand(mnist: tuple[Digits, Digits], tmp_path_factory: pytest.TempPathFactory) -> Path:

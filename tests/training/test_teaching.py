@@ -39,17 +39,20 @@ def taught(fast_run: Run, examples: Examples, mnist: tuple[Digits, Digits]) -> T
     return taught
 
 
+@pytest.mark.slow
 def test_it_learns_a_hand(taught: Taught, fast_run: Run) -> None:
     others = sevens(200, seed=1)
     assert evaluate(fast_run.model, others).accuracy < 0.6
     assert evaluate(taught.run.model, others).accuracy > 0.95
 
 
+@pytest.mark.slow
 def test_what_was_learned_before_is_not_forgotten(taught: Taught) -> None:
     before = 1 - taught.test_errors_before / 10_000
     assert taught.run.result["test_accuracy"] > before - 0.003
 
 
+@pytest.mark.slow
 def test_the_report_is_by_networks_that_did_not_see_the_picture(taught: Taught) -> None:
     told = taught.report()
     assert told["pictures"] == 30
@@ -77,6 +80,7 @@ def test_side_by_side_it_comes_out_the_same(
     assert abs(again.report()["after"]["right"] - taught.report()["after"]["right"]) <= 1
 
 
+@pytest.mark.slow
 def test_random_labels_are_noticed(
     fast_run: Run, mnist: tuple[Digits, Digits], tmp_path: Path
 ) -> None:
@@ -86,6 +90,7 @@ def test_random_labels_are_noticed(
         teach(fast_run, load_examples(folder), *mnist)
 
 
+@pytest.mark.slow
 def test_two_pictures_tell_nothing(
     fast_run: Run, mnist: tuple[Digits, Digits], tmp_path: Path
 ) -> None:
@@ -149,6 +154,7 @@ def test_sure_answers_that_are_wrong_raise_the_threshold() -> None:
     assert float(confidence[8]) < higher.sure_above <= float(confidence[10]) + 1e-4
 
 
+@pytest.mark.slow
 def test_the_recipe_tells_that_it_was_taught(taught: Taught) -> None:
     assert taught.run.recipe.name == "fast-taught"
     assert taught.run.recipe.widths == FAST.widths
