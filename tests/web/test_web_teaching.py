@@ -482,8 +482,8 @@ def test_the_server_is_killed_while_it_keeps(tmp_path: Path) -> None:
                     except httpx.TransportError:
                         break
         if (folder / "labels.csv").exists():
-            for picture in find_labelled(folder):
-                Image.open(picture.path).load()
+            for kept in find_labelled(folder):
+                Image.open(kept.path).load()
     with taught(folder) as client:
         assert keep(client, SEVEN, "7").status_code == 201
     assert not [path for path in folder.iterdir() if path.name.startswith(".labels.csv")]
