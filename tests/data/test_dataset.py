@@ -64,6 +64,15 @@ def test_every_image_is_as_the_package_ships_it(cache: Path, mnist: tuple[Digits
     assert len(mnist) == 2
 
 
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_torchvision_finds_the_files_and_reads_the_same(
+    cache: Path, mnist: tuple[Digits, Digits], part: str
+) -> None:
+    theirs, ours = MNIST(str(cache), train=part == "train"), mnist[part == "test"]
+    assert torch.equal(theirs.data[:, None], ours.images)
+    assert torch.equal(theirs.targets, ours.labels)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign", "folder"])
 def test_a_damaged_file_is_replaced_with_a_warning(

@@ -33,7 +33,6 @@ context.set_forkserver_preload(
         "mnist_digits.command.cli",
         "mnist_digits.training.checkpoint",
         "mnist_digits.command.report",
-        "torchvision.datasets",
     ]
 )
 
