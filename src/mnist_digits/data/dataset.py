@@ -172,11 +172,12 @@ def _provide_files(raw: Path, download: bool) -> dict[str, Content]:
     else:
         _unpack(raw, missing)
     contents |= _genuine(raw, missing)
-    for name in MNIST_FILES.keys() - contents.keys():
+    wrong = [name for name in missing if name not in contents]
+    if wrong:
         raise DatasetError(
-            f"the mirrors sent a {name} that is not the genuine MNIST file"
+            f"the mirrors sent a {wrong[0]} that is not the genuine MNIST file"
             if download
-            else f"{raw / name} is wrong right after it was written: "
+            else f"{raw / wrong[0]} is wrong right after it was written: "
             f"the disk, or the package's own copy, is damaged"
         )
     return contents
