@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from .options import Parser, add_device_flags
+from .options import Parser, add_common_flags
 from .steps import load_data, prepare
 
 
@@ -24,14 +24,7 @@ def add_flags(command: Parser) -> None:
         "the package); it stays as it is",
     )
     command.add_argument("--output", type=Path, help="folder of the new run (runs/<time>-...)")
-    add_device_flags(command)
-    command.add_argument(
-        "--figures",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="write a figure of the pictures that are still read wrong",
-    )
-    command.add_argument("--json", action="store_true", help="print one JSON object")
+    add_common_flags(command)
 
 
 def execute(options: argparse.Namespace) -> None:
