@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -46,6 +48,7 @@ from mnist_digits.cluster.bulk import (
     find_parts,
     pictures_of,
     read_batch,
+    read_part,
     read_source,
     work_on,
 )
@@ -230,7 +233,7 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """A study whose runs have ended as soon as they are asked for."""
     files = {"result.json": b'{"test_accuracy": 0.99, "training_seconds": 1.0}'}
     study = "mnist_digits.cluster.study"
-    monkeypatch.setattr(f"{study}._trained", lambda runs, *_: [(run, files) for run in runs])
+    monkeypatch.setattr(f"{study}._trained", lambda runs, *_: ((run, files) for run in runs))
 
 
 @pytest.mark.usefixtures("no_ray")
@@ -435,6 +438,9 @@ def test_a_name_that_is_not_text_is_read(archive: Path, tmp_path: Path) -> None:
     (part,) = find_parts(str(tmp_path))
     table = pyarrow.Table.from_pylist([work_on(part, tmp_path, None)])
     assert read_batch(table.to_pydict()) == {"pictures": [1], "error": [""]}
+    written = (tmp_path / part.name).read_bytes()
+    assert read_part(pickle.loads(pickle.dumps(part)), tmp_path) == 1  # as for a process
+    assert (tmp_path / part.name).read_bytes() == written
     (row,) = parquet.read_table(tmp_path / part.name).to_pylist()
     assert row["file"] == f"{tmp_path}/\\xff.png"
     assert row["error"] is None
@@ -449,7 +455,7 @@ def test_a_model_that_is_none_is_refused_before_the_reading(archive: Path, tmp_p
 def begin_reading(archive: Path, out: Path, model: Path | None = None) -> None:
     """Stopped before the first part."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mnist_digits.cluster.bulk.connected", Mock(side_effect=KeyboardInterrupt))
+        patch.setattr("mnist_digits.cluster.bulk._outcomes", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             read_source(str(archive / "pictures"), out, model=model, tell=quiet)
 
@@ -591,6 +597,12 @@ class cluster:  # noqa: N801
         self.cluster.remove_node(self.nodes.pop(), allow_graceful=False)
 
 
+@pytest.fixture(scope="module", params=["processes", "ray"])
+def way(request: pytest.FixtureRequest) -> str | None:
+    """The address for a reading: none, for processes of this machine, or that of a cluster."""
+    return None if request.param == "processes" else str(request.getfixturevalue("running"))
+
+
 @pytest.mark.slow
 def test_a_study_is_what_train_makes(running: str, tmp_path: Path) -> None:
     folder = tmp_path / "study"
@@ -665,9 +677,9 @@ def test_a_sweep_is_stopped_by_ctrl_c_and_goes_on(cache: Path, tmp_path: Path) -
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ["pictures", "digits.parquet", "digits.tar"])
 def test_all_sources_are_read_as_the_reader_reads(
-    source: str, archive: Path, running: str, tmp_path: Path
+    source: str, archive: Path, way: str | None, tmp_path: Path
 ) -> None:
-    counts = read_source(str(archive / source), tmp_path / "out", address=running, tell=quiet)
+    counts = read_source(str(archive / source), tmp_path / "out", address=way, tell=quiet)
     assert counts == {"pictures": 501, "errors": 1}
     rows = sorted(parquet.read_table(tmp_path / "out").to_pylist(), key=order)
     reader = Reader.load()
@@ -677,18 +689,23 @@ def test_all_sources_are_read_as_the_reader_reads(
         assert rows[number]["sure"] == reading.sure
         assert rows[number]["digits"][0]["box"] == list(reading.digits[0].box)
     assert [row["file"] for row in rows if row["error"]] == [rows[500]["file"]]
+    # Both ways write what a plain call writes, byte for byte.
+    for part in find_parts(str(archive / source)):
+        written = (tmp_path / "out" / part.name).read_bytes()
+        read_part(part, tmp_path)
+        assert (tmp_path / part.name).read_bytes() == written
 
 
 @pytest.mark.slow
 def test_a_part_that_cannot_be_written_ends_the_reading_in_a_line(
-    archive: Path, running: str, tmp_path: Path
+    archive: Path, way: str | None, tmp_path: Path
 ) -> None:
     begin_reading(archive, tmp_path / "out")
     (tmp_path / "out" / "part-000001.parquet").mkdir()
     with pytest.raises(ClusterError, match=r"could not be read or written \(.*Is a directory"):
-        read_source(str(archive / "pictures"), tmp_path / "out", address=running, tell=quiet)
+        read_source(str(archive / "pictures"), tmp_path / "out", address=way, tell=quiet)
     (tmp_path / "out" / "part-000001.parquet").rmdir()
-    counts = read_source(str(archive / "pictures"), tmp_path / "out", address=running, tell=quiet)
+    counts = read_source(str(archive / "pictures"), tmp_path / "out", address=way, tell=quiet)
     assert counts == {"pictures": 501, "errors": 1}
 
 
@@ -722,17 +739,85 @@ def test_nodes_die_and_nothing_is_lost_or_counted_twice(archive: Path, tmp_path:
     assert study.failed == {}
 
 
-@pytest.mark.slow
-def test_the_driver_is_killed_and_the_reading_goes_on(archive: Path, tmp_path: Path) -> None:
-    arguments = ["read", str(archive / "pictures"), "--out", str(tmp_path / "out")]
-    process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, text=True)
+def begun(arguments: list[str]) -> subprocess.Popen[str]:
+    """The command, when it has told of the first part of three."""
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # so that Ctrl-C can be sent to it and its processes alone
+    )
     assert process.stdout is not None
     assert "of 3 parts" in process.stdout.readline()
+    return process
+
+
+@pytest.mark.slow
+def test_the_driver_is_killed_and_the_reading_goes_on(
+    archive: Path, way: str | None, tmp_path: Path
+) -> None:
+    arguments = ["read", str(archive / "pictures"), "--out", str(tmp_path / "out")]
+    arguments += ["--address", way] if way else []
+    process = begun(arguments)
+    workers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
+    if not way:
+        assert not psutil.wait_procs(workers, timeout=60)[1]
     time.sleep(1)
+    went_on_from_there(arguments, tmp_path / "out")
+
+
+def went_on_from_there(arguments: list[str], out: Path) -> None:
+    """The same command reads what is missing, and nothing twice."""
     done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=True)
     assert "of 3 parts are there already" in done.stdout
     assert "501 pictures, 1 of them not readable" in done.stdout
-    files = parquet.read_table(tmp_path / "out").column("file").to_pylist()
+    files = parquet.read_table(out).column("file").to_pylist()
     assert len(set(files)) == len(files) == 501
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_reading_and_its_processes_at_once(archive: Path, tmp_path: Path) -> None:
+    arguments = ["read", str(archive / "pictures"), "--out", str(tmp_path / "out")]
+    process = begun(arguments)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert workers
+    assert not psutil.wait_procs(workers, timeout=60)[1]
+    assert len(list((tmp_path / "out").glob("part-*"))) < 3
+    went_on_from_there(arguments, tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_a_reading_on_this_machine_needs_no_ray(archive: Path, tmp_path: Path) -> None:
+    script = tmp_path / "read.py"
+    script.write_text(
+        "import sys\nsys.modules['ray'] = None\n"
+        "from mnist_digits.command.cli import main\n"
+        "if __name__ == '__main__':\n    sys.exit(main())\n"
+    )
+    command = [sys.executable, str(script), "read", str(archive / "pictures")]
+    command += ["--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "501 pictures, 1 of them not readable" in done.stdout
+    done = subprocess.run(
+        [*command[:-1], str(tmp_path / "other"), "--address", "auto"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "this needs ray" in done.stderr
+
+
+def test_a_package_that_is_missing_is_named(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ClusterError, match="this needs pyarrow: install it, or"):
+        read_source(str(archive / "pictures"), tmp_path / "out", tell=quiet)

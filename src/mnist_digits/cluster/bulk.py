@@ -1,13 +1,13 @@
-"""Read many pictures in parallel with Ray Data: folders, globs, Parquet and tar files.
+"""Read many pictures in parallel: folders, globs, Parquet and tar files.
 
     out/
         _job.json             what is read; Parquet readers skip names that begin with _
         part-000017.parquet   a row for each picture: file, text, sure, digits, error
 
-The source is cut into parts. A Ray process reads a part picture by picture, keeps only the answers,
-and writes the part's file whole or not at all. So finished files can be used at once, a reading
-that was stopped goes on with the missing parts, and a part that is read twice because a machine
-died is counted once.
+The source is cut into parts. A process of this machine, or with an address one of a Ray cluster,
+reads a part picture by picture, keeps only the answers, and writes the part's file whole or not at
+all. So finished files can be used at once, a reading that was stopped goes on with the missing
+parts, and a part that is read twice because a machine died is counted once.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ import lzma
 import os
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
@@ -35,6 +36,7 @@ from ..files import write_whole
 from ..reading.documents import SUFFIXES, is_picture_name
 from ..reading.picture import Source
 from .connection import begin, check_installed, connected, last_line
+from .processes import in_processes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,14 +95,15 @@ def read_source(
         directory: the folder to write to; a reading that was stopped there goes on.
         column: Parquet: the one with the images, if several have files' bytes or {bytes, path}.
         model: an exported run; without one, the model that the package ships.
-        address: see `connected`.
+        address: of a Ray cluster, or `auto`; without one, processes of this machine.
 
     Returns:
         `pictures`, the number of all, and `errors`, the number that could not be read.
 
     Raises:
-        ClusterError: there are no pictures, the folder belongs to another job, Ray is not
-            installed or does not answer, or a part cannot be read or written.
+        ClusterError: pyarrow is not installed, there are no pictures, the folder belongs to
+            another job, Ray is needed and missing or does not answer, or a part cannot be read or
+            written.
         CheckpointError: the model cannot be used.
     """
     check_installed("pyarrow")
@@ -113,8 +116,7 @@ def read_source(
     if len(missing) < len(parts):
         tell(f"{len(parts) - len(missing)} of {len(parts)} parts are there already")
     if missing:
-        with connected(address):
-            _read_parts(missing, directory, model, tell)
+        _read_parts(missing, directory, model, address, tell)
     return _counts(directory, parts)
 
 
@@ -131,8 +133,42 @@ def _checksum(model: Path | None) -> str:
 
 
 def _read_parts(
-    parts: list[Part], directory: Path, model: Path | None, tell: Callable[[str], None]
+    parts: list[Part],
+    directory: Path,
+    model: Path | None,
+    address: str | None,
+    tell: Callable[[str], None],
 ) -> None:
+    """Read parts, and tell of each; the first that cannot be read or written ends the reading."""
+    pictures = 0
+    with closing(_outcomes(parts, directory, model, address)) as outcomes:
+        for done, outcome in enumerate(outcomes, start=1):
+            if isinstance(outcome, str):
+                raise ClusterError(
+                    f"a part could not be read or written ({outcome}): mend that, and give the "
+                    f"same command again; the parts that are there are kept"
+                )
+            pictures += outcome
+            tell(f"{done} of {len(parts)} parts, {pictures:,} pictures")
+
+
+# Of each part when it ends: the number of its pictures, or the error message.
+Outcomes: TypeAlias = Generator[int | str, None, None]
+
+
+def _outcomes(
+    parts: list[Part], directory: Path, model: Path | None, address: str | None
+) -> Outcomes:
+    if address:
+        with connected(address):
+            yield from _on_ray(parts, directory, model)
+        return
+    read = partial(read_part, directory=directory, model=model)
+    for _, outcome in in_processes(read, parts, os.cpu_count() or 1):
+        yield outcome
+
+
+def _on_ray(parts: list[Part], directory: Path, model: Path | None) -> Outcomes:
     import ray
 
     # A line is printed for each part; Ray's own progress bars would overwrite it.
@@ -144,22 +180,11 @@ def _read_parts(
     )
     for logger in ("ray.data", "ray.data._internal.execution.streaming_executor"):
         logging.getLogger(logger).setLevel(logging.CRITICAL)
-    pictures = 0
     try:
-        for done, row in enumerate(rows.iter_rows(), start=1):
-            if row["error"]:
-                raise _stopped(row["error"])
-            pictures += row["pictures"]
-            tell(f"{done} of {len(parts)} parts, {pictures:,} pictures")
+        for row in rows.iter_rows():
+            yield row["error"] or row["pictures"]
     except ray.exceptions.RayError as error:
-        raise _stopped(last_line(error)) from error
-
-
-def _stopped(reason: str) -> ClusterError:
-    return ClusterError(
-        f"a part could not be read or written ({reason}): mend that, and give the same command "
-        f"again; the parts that are there are kept"
-    )
+        yield last_line(error)
 
 
 def work_on(part: Part, directory: Path, model: Path | None) -> dict[str, str]:
@@ -175,16 +200,29 @@ def read_batch(batch: dict[str, Any]) -> dict[str, list[Any]]:
     would reach the caller as one of Ray's own.
     """
     work = json.loads(str(batch["work"][0]))
-    part, directory = Part(**work["part"]), Path(work["directory"])
+    model = Path(work["model"]) if work["model"] else None
     try:
-        count = read_part(_reader(work["model"]), part, directory)
+        count = read_part(Part(**work["part"]), Path(work["directory"]), model)
     except Exception as error:
         return {"pictures": [0], "error": [last_line(error)]}
     return {"pictures": [count], "error": [""]}
 
 
+def read_part(part: Part, directory: Path, model: Path | None = None) -> int:
+    """Read the pictures of a part and write its file; returns the number of pictures."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    reader = _reader(model)
+    rows = [_row(reader, name, content) for name, content in pictures_of(part)]
+    buffer = io.BytesIO()
+    parquet.write_table(pa.Table.from_pylist(rows, schema=schema()), buffer)
+    write_whole(directory / part.name, buffer.getvalue())
+    return len(rows)
+
+
 @cache
-def _reader(model: str | None) -> Reader:
+def _reader(model: Path | None) -> Reader:
     """The process's own reader, on one thread."""
     import cv2
 
@@ -192,18 +230,6 @@ def _reader(model: str | None) -> Reader:
 
     cv2.setNumThreads(1)
     return Reader.load(model, threads=1)
-
-
-def read_part(reader: Reader, part: Part, directory: Path) -> int:
-    """Read the pictures of a part and write its file; returns the number of pictures."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    rows = [_row(reader, name, content) for name, content in pictures_of(part)]
-    buffer = io.BytesIO()
-    parquet.write_table(pa.Table.from_pylist(rows, schema=schema()), buffer)
-    write_whole(directory / part.name, buffer.getvalue())
-    return len(rows)
 
 
 def schema() -> pa.Schema:

@@ -1,6 +1,7 @@
 """What studies, sweeps and bulk readings share: Ray, a run in its own process, a job's folder.
 
-Without an address Ray starts on this machine, and is reached from this machine only.
+Where Ray is needed and no address is given, it starts on this machine, and is reached from this
+machine only.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ PATIENCE = 10.0
 OBJECT_STORE = 256 * 2**20
 # A job's description, in its folder; Parquet readers skip names that begin with _.
 JOB = "_job.json"
-# How often a run is tried again that failed, or was lost with its machine.
+# How often a run or a part is tried again that was lost with its process or its machine.
 RETRIES = 3
 
 
@@ -91,7 +92,8 @@ def check_installed(package: str) -> None:
         import_module(package)
     except ImportError as error:
         raise ClusterError(
-            "this needs more packages: pip install 'mnist-digit-classification[cluster]'"
+            f"this needs {package}: install it, or what everything here needs, with "
+            f"pip install 'mnist-digit-classification[cluster]'"
         ) from error
 
 

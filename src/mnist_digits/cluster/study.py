@@ -16,15 +16,13 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 import os
 import shutil
-import signal
 import statistics
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -34,6 +32,7 @@ from ..errors import ClusterError
 from ..files import write_whole
 from ..training.recipe import Recipe
 from .connection import RETRIES, as_dict, begin, connected, last_line, train_here, write_json
+from .processes import in_processes
 
 RESULT = "result.json"
 # With more seeds than this, sign flips are drawn at random: 2^16 of them are quickly tried.
@@ -198,70 +197,49 @@ def _train_missing(
     failed: dict[Recipe, str] = {}
     if not missing:
         return failed
-    for recipe, files in _trained(missing, held_out, cpus, gpus, address):
-        start = f"{recipe.name:<12}  seed {recipe.seed:<5}"
-        if isinstance(files, str):
-            failed[recipe] = files
-            tell(f"{start}  failed: {files}")
-            continue
-        _keep(_folder(directory, recipe), files)
-        result = _result(directory, recipe)
-        tell(f"{start}  {_accuracy(result, held_out):.2%}  {result['training_seconds']:6.1f} s")
+    with closing(_trained(missing, held_out, cpus, gpus, address)) as trained:
+        for recipe, files in trained:
+            start = f"{recipe.name:<12}  seed {recipe.seed:<5}"
+            if isinstance(files, str):
+                failed[recipe] = files
+                tell(f"{start}  failed: {files}")
+                continue
+            _keep(_folder(directory, recipe), files)
+            result = _result(directory, recipe)
+            seconds = f"{result['training_seconds']:6.1f} s"
+            tell(f"{start}  {_accuracy(result, held_out):.2%}  {seconds}")
     return failed
 
 
 # Each run when it ends: its files, or the error message.
-Trained: TypeAlias = Iterator[tuple[Recipe, dict[str, bytes] | str]]
+Trained: TypeAlias = Generator[tuple[Recipe, dict[str, bytes] | str], None, None]
 
 
 def _trained(
     recipes: Sequence[Recipe], held_out: bool, cpus: int, gpus: float, address: str | None
 ) -> Trained:
     if not address and not gpus:
-        yield from _in_processes(recipes, held_out, cpus)
+        cores = os.cpu_count() or 1
+        if cpus > cores:
+            raise ClusterError(f"this machine has {cores} CPU cores: ask for fewer for a run")
+        train = partial(_train, held_out=held_out, threads=cpus, gpus=0)
+        yield from in_processes(train, recipes, cores // cpus)
         return
     with connected(address, cpus, gpus):
         yield from _on_ray(recipes, held_out, cpus, gpus)
 
 
-def _in_processes(recipes: Sequence[Recipe], held_out: bool, cpus: int) -> Trained:
-    """On this machine: each run in a process with `cpus` threads, as many at once as fit."""
-    cores = os.cpu_count() or 1
-    if cpus > cores:
-        raise ClusterError(f"this machine has {cores} CPU cores: ask for fewer for a run")
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(cores // cpus, context, _end_with_parent) as pool:
-        waiting = {pool.submit(train_here, independent(r), held_out, cpus, 0): r for r in recipes}
-        try:
-            for done in as_completed(waiting):
-                error = done.exception()
-                yield waiting[done], last_line(error) if error else done.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                process.terminate()
-            raise
-
-
-def _end_with_parent() -> None:
-    """In a process of the pool: leave Ctrl-C to the parent, and end when the parent ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _train(recipe: Recipe, held_out: bool, threads: int, gpus: float) -> dict[str, bytes]:
+    """A run of the study, in a process of its own."""
+    return train_here(independent(recipe), held_out, threads, gpus)
 
 
 def _on_ray(recipes: Sequence[Recipe], held_out: bool, cpus: int, gpus: float) -> Trained:
     import ray
 
     # Runs that are lost with their machine are made again elsewhere.
-    task = ray.remote(train_here).options(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
-    waiting = {task.remote(independent(r), held_out, cpus, gpus): r for r in recipes}
+    task = ray.remote(_train).options(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
+    waiting = {task.remote(r, held_out, cpus, gpus): r for r in recipes}
     while waiting:
         (ready,), _ = ray.wait(list(waiting))
         recipe = waiting.pop(ready)

@@ -1,0 +1,95 @@
+"""Work in processes of this machine, without Ray: what studies and bulk readings share."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import TypeVar
+
+from .connection import RETRIES, last_line
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def in_processes(
+    work: Callable[[T], R], items: Iterable[T], processes: int
+) -> Generator[tuple[T, R | str], None, None]:
+    """Each item when it is done: with what `work` returns, or with the error message.
+
+    A process that is killed, for its memory perhaps, takes the others of its pool with it. What
+    they had in hand is tried again in a new pool, each item up to RETRIES times.
+
+    Close the iterator (`contextlib.closing`) to end all processes at once.
+
+    Args:
+        work: a function that can be pickled.
+        processes: how many there are at most. Items wait here until one is free, and results are
+            not kept, so that memory does not grow with the number of items.
+    """
+    waiting = deque((item, RETRIES) for item in items)
+    while waiting:
+        with _pool(processes) as pool:
+            yield from _until_broken(pool, work, waiting, processes)
+
+
+def _until_broken(
+    pool: ProcessPoolExecutor,
+    work: Callable[[T], R],
+    waiting: deque[tuple[T, int]],
+    processes: int,
+) -> Generator[tuple[T, R | str], None, None]:
+    """Work on what is waiting, until the pool breaks; what is to be tried again waits then."""
+    in_hand: dict[Future[R], tuple[T, int]] = {}
+    broken = False
+    while in_hand or (waiting and not broken):
+        while waiting and not broken and len(in_hand) < processes:
+            try:
+                in_hand[pool.submit(work, waiting[0][0])] = waiting[0]
+                waiting.popleft()
+            except BrokenProcessPool:
+                broken = True
+        for future in wait(in_hand, return_when=FIRST_COMPLETED).done:
+            item, retries = in_hand.pop(future)
+            error = future.exception()
+            if not isinstance(error, BrokenProcessPool):
+                yield item, last_line(error) if error else future.result()
+                continue
+            broken = True
+            if retries:
+                waiting.appendleft((item, retries - 1))
+            else:
+                yield item, f"its process was killed, {RETRIES + 1} times: is there enough memory?"
+
+
+@contextmanager
+def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool whose processes are ended at once if anything goes wrong here, Ctrl-C included."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _end_with_parent) as pool:
+        try:
+            yield pool
+        except BaseException:
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+
+
+def _end_with_parent() -> None:
+    """In a process of the pool: leave Ctrl-C to the parent, and end when the parent ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
