@@ -127,7 +127,7 @@ def test_augmentation_shows_the_digit_and_its_changed_copies(test_set: Digits) -
     state = torch.get_rng_state()
     figure = plots.augmentation_preview(test_set, BALANCED, rows=2, columns=4)
     assert torch.get_rng_state().equal(state)
-    pictures = [np.asarray(axes.images[0].get_array()) for axes in figure.axes]
+    pictures = [np.asarray(image.get_array()) for image in figure.axes[0].images]
     for row in (0, 1):
         original, *changed = pictures[4 * row : 4 * row + 4]
         assert (original == test_set.images[row, 0].numpy()).all()
@@ -191,8 +191,9 @@ def test_a_page_shows_the_digits_that_were_found_and_their_boxes(test_set: Digit
     reading = Reader.load().read(page)
     assert reading.text == "72"
     figure = readings.page_reading(page, reading)
-    shown = figure.subfigs[0].axes[0].images[0].get_array()
-    np.testing.assert_array_equal(shown, np.asarray(annotated(page, reading)))
+    copy, *frames = [image.get_array() for image in figure.axes[0].images]
+    np.testing.assert_array_equal(copy, np.asarray(annotated(page, reading)))
+    np.testing.assert_array_equal(frames, [digit.frame for digit in reading.digits])
     assert {"7", "2", percentage(reading.digits[0].confidence)} <= set(texts(figure))
 
 

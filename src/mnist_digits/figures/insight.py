@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from matplotlib.figure import Figure
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..data.dataset import Digits
-from .style import GLOW, SIGNED, WIDTH, bordered, card, grid, show_digit, title
+from .style import GLOW, SIGNED, WIDTH, bordered, sheet, show, show_digit
 
 
 def saliency(network: nn.Module, digits: Digits) -> Tensor:
@@ -36,38 +37,37 @@ def saliency(network: nn.Module, digits: Digits) -> Tensor:
 def filters(weights: Tensor, columns: int = 8) -> Figure:
     """The filters of a first convolution, (C, 1, height, width), all on one scale."""
     rows = -(-len(weights) // columns)
-    figure = card(WIDTH, rows * 1.1 + 0.4)
-    title(figure, f"{len(weights)} filters: orange looks for ink, blue for its absence")
+    figure, whole = sheet(WIDTH, rows * 1.1 + 0.4)
+    below = whole.titled(f"{len(weights)} filters: orange looks for ink, blue for its absence")
     kernels = weights.detach()[:, 0].cpu().numpy()
     strongest = abs(kernels).max()
-    for axes, kernel in zip(grid(figure, rows, columns).flat, kernels, strict=False):
-        axes.imshow(kernel, cmap=SIGNED, vmin=-strongest, vmax=strongest)
-        bordered(axes)
+    for place, kernel in zip(below.grid(rows, columns, above=0), kernels, strict=False):
+        bordered(show(place, kernel, cmap=SIGNED, vmin=-strongest, vmax=strongest))
     return figure
 
 
 def feature_maps(digits: Digits, maps: Mapping[str, Tensor], columns: int = 16) -> Figure:
     """The first digit and its feature maps, by the layer's name: (C, height, width), 0 or more."""
     rows = [-(-len(each) // columns) for each in maps.values()]
-    figure = card(WIDTH, sum(rows) * 0.56 + len(rows) * 0.5)
-    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[0.12, 0.88]).flat
-    show_digit(left.subplots(), digits, 0)
-    parts = right.subfigures(len(rows), 1, squeeze=False, height_ratios=rows).flat
-    for part, height, (name, stack) in zip(parts, rows, maps.items(), strict=True):
-        title(part, f"{name}: {len(stack)} maps of {stack.shape[1]} × {stack.shape[2]}")
-        strongest = float(stack.max())
-        for axes, pixels in zip(grid(part, height, columns).flat, stack, strict=False):
-            axes.imshow(pixels.detach().cpu().numpy(), cmap="gray_r", vmin=0, vmax=strongest)
-            bordered(axes)
+    heights = [0.5 + count * 0.56 for count in rows]
+    figure, whole = sheet(WIDTH, sum(heights))
+    margin = 0.12 * WIDTH
+    show_digit(replace(whole, width=margin).grid(1, 1)[0], digits, 0)
+    parts = replace(whole, left=margin, width=WIDTH - margin).stacked(*heights)
+    for part, count, (name, stack) in zip(parts, rows, maps.items(), strict=True):
+        below = part.titled(f"{name}: {len(stack)} maps of {stack.shape[1]} × {stack.shape[2]}")
+        pictures = stack.detach().cpu().numpy()
+        for place, pixels in zip(below.grid(count, columns, above=0), pictures, strict=False):
+            bordered(show(place, pixels, cmap="gray_r", vmin=0, vmax=pictures.max()))
     return figure
 
 
 def saliency_overlay(digits: Digits, saliency: Tensor, columns: int = 10) -> Figure:
     """Digits, pale, and over them how much each pixel matters: (N, 28, 28), 0 or more."""
     rows = -(-len(digits) // columns)
-    figure = card(WIDTH, rows * 1.09)
-    for index, axes in zip(range(len(digits)), grid(figure, rows, columns).flat, strict=False):
-        show_digit(axes, digits, index, faint=0.35)
+    figure, whole = sheet(WIDTH, rows * 1.09)
+    for index, place in zip(range(len(digits)), whole.grid(rows, columns), strict=False):
+        show_digit(place, digits, index, faint=0.35)
         strongest = float(saliency[index].max())
-        axes.imshow(saliency[index].cpu().numpy(), cmap=GLOW, vmin=0, vmax=strongest)
+        show(place, saliency[index].cpu().numpy(), cmap=GLOW, vmin=0, vmax=strongest)
     return figure

@@ -8,12 +8,11 @@ global state and no window.
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from torch import Tensor
@@ -27,23 +26,26 @@ from ..training.evaluation import Evaluation, wilson_interval
 from ..training.loop import Epoch, Run
 from ..training.recipe import Recipe
 from .style import (
+    ABOVE,
+    ALARMING,
+    BELOW,
     BLUE,
     GRID,
     INK,
     MUTED,
     ORANGE,
+    THIN,
     WIDTH,
-    bordered,
+    Place,
     caption,
     card,
-    grid,
     percent,
     plain,
     plain_number,
     series,
+    sheet,
     show_digit,
     show_pixels,
-    title,
 )
 
 
@@ -65,10 +67,9 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 def sample_digits(digits: Digits, rows: int = 3, columns: int = 10) -> Figure:
     """The first digits as they come, with their labels."""
-    figure = card(WIDTH, rows * 1.09)
-    indices = range(len(digits))
-    for index, axes in zip(indices, grid(figure, rows, columns).flat, strict=False):
-        show_digit(axes, digits, index)
+    figure, whole = sheet(WIDTH, rows * 1.09)
+    for index, place in zip(range(len(digits)), whole.grid(rows, columns), strict=False):
+        show_digit(place, digits, index)
     return figure
 
 
@@ -94,10 +95,9 @@ def class_balance(train: Digits, test: Digits) -> Figure:
 
 def mean_images(means: Tensor) -> Figure:
     """The mean image of each digit: (10, 28, 28), 0 to 255."""
-    figure = card(WIDTH, 1.09)
-    for digit, axes in enumerate(grid(figure, 1, len(means)).flat):
-        show_pixels(axes, means[digit].cpu().numpy())
-        caption(axes, str(digit))
+    figure, whole = sheet(WIDTH, 1.09)
+    for digit, place in enumerate(whole.grid(1, len(means))):
+        caption(show_pixels(place, means[digit].cpu().numpy()), str(digit))
     return figure
 
 
@@ -116,7 +116,9 @@ def pixel_values(digits: Digits) -> Figure:
         (mean, "Mean", pixels.mean(axis=0)),
         (deviation, "Deviation", pixels.std(axis=0, dtype=np.float32)),
     ):
-        show_pixels(axes, summary)
+        axes.imshow(summary, cmap="gray_r", vmin=0, vmax=255)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(color=GRID, linewidth=1)
         axes.set_title(name, color=INK, fontsize=12)
         axes.set_xlabel(f"up to {summary.max():.0f}", color=MUTED, fontsize=9)
     return figure
@@ -130,15 +132,15 @@ def augmentation_preview(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         copies = originals.repeat_interleave(columns - 1, dim=0)
-        changed = augment(copies, recipe)[:, 0].unflatten(0, (-1, columns - 1)).numpy()
-    figure = card(WIDTH, rows * 0.94 + 0.3)
-    for index, row in enumerate(grid(figure, rows, columns)):
-        show_pixels(row[0], originals[index, 0].numpy())
-        bordered(row[0], BLUE, 2.5)
-        for axes, pixels in zip(row[1:], changed[index], strict=True):
-            show_pixels(axes, pixels)
+        changed = augment(copies, recipe).unflatten(0, (-1, columns - 1))
+    shown = torch.cat([originals[:, None].float(), changed.float()], dim=1).numpy()
+    figure, whole = sheet(WIDTH, rows * 0.94 + 0.3)
+    _, below = whole.stacked(0.2, rows * 0.94 + 0.1)
+    for index, place in enumerate(below.grid(rows, columns, above=0)):
+        row, column = divmod(index, columns)
+        filled = show_pixels(place, shown[row, column, 0], THIN if column else (BLUE, 2.5))
         if index == 0:
-            caption(row[0], "original", colour=BLUE)
+            caption(filled, "original", colour=BLUE)
     return figure
 
 
@@ -147,13 +149,13 @@ def sample_predictions(digits: Digits, evaluation: Evaluation, columns: int = 10
     rows = 3
     first = list(range(min(rows * columns, len(digits))))
     wrong = evaluation.mistakes.sort().values[:columns].tolist()
-    figure = card(WIDTH, (rows + 1) * 1.2 + 1.0)
-    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[rows, 1.12]).flat
-    title(upper, f"The first {len(first)} test digits: what it reads, and how sure it is")
-    _show_answers(grid(upper, rows, columns).flat, digits, evaluation, first)
+    figure, whole = sheet(WIDTH, (rows + 1) * 1.2 + 1.0)
+    upper, lower = whole.stacked(rows, 1.12)
+    below = upper.titled(f"The first {len(first)} test digits: what it reads, and how sure it is")
+    _show_answers(below.grid(rows, columns, ABOVE, BELOW), digits, evaluation, first)
     count = f"The first {len(wrong)} that it reads otherwise than the label, of {evaluation.errors}"
-    title(lower, count)
-    _show_answers(grid(lower, 1, columns).flat, digits, evaluation, wrong)
+    below = lower.titled(count)
+    _show_answers(below.grid(1, columns, ABOVE, BELOW), digits, evaluation, wrong)
     return figure
 
 
@@ -178,13 +180,14 @@ def suspected_labels(
     agreed = sum(index in known for index in indices)
     text = f"The {len(indices)} labels it believes least: people agree that {agreed} are wrong"
     figure, places = _titled_grid(text, len(indices), columns)
-    for axes, index in zip(places, indices, strict=False):
+    for place, index in zip(places, indices, strict=False):
         label, predicted = int(evaluation.labels[index]), int(evaluation.predictions[index])
         wrong = index in known
-        show_digit(axes, digits, index)
-        bordered(axes, *((ORANGE, 2.5) if wrong else (GRID, 1)))
+        filled = show_pixels(
+            place, digits.images[index, 0].cpu().numpy(), ALARMING if wrong else THIN
+        )
         note = f"{index}, agreed" if wrong else str(index)
-        caption(axes, f"{predicted}, not {label}", note, ORANGE if wrong else INK)
+        caption(filled, f"{predicted}, not {label}", note, ORANGE if wrong else INK)
     return figure
 
 
@@ -367,23 +370,23 @@ def comparison(experiment: str, runs: Mapping[str, Sequence[Run]]) -> Figure:
     return figure
 
 
-def _titled_grid(text: str, count: int, columns: int) -> tuple[Figure, Iterable[Axes]]:
-    """A figure with a title, and the axes of at least so many digits."""
+def _titled_grid(text: str, count: int, columns: int) -> tuple[Figure, list[Place]]:
+    """A figure with a title, and places for at least so many digits."""
     rows = max(1, -(-count // columns))
-    figure = card(WIDTH, rows * 1.2 + 0.6)
-    title(figure, text)
-    return figure, grid(figure, rows, columns).flat
+    figure, whole = sheet(WIDTH, rows * 1.2 + 0.6)
+    return figure, whole.titled(text).grid(rows, columns, ABOVE, BELOW)
 
 
 def _show_answers(
-    places: Iterable[Axes], digits: Digits, evaluation: Evaluation, indices: Sequence[int]
+    places: Sequence[Place], digits: Digits, evaluation: Evaluation, indices: Sequence[int]
 ) -> None:
     """Digits with prediction and confidence; a mistake with a border, its label beside."""
-    for axes, index in zip(places, indices, strict=False):
+    for place, index in zip(places, indices, strict=False):
         label, predicted = int(evaluation.labels[index]), int(evaluation.predictions[index])
         right = label == predicted
-        show_digit(axes, digits, index)
-        bordered(axes, *((GRID, 1) if right else (ORANGE, 2.5)))
+        filled = show_pixels(
+            place, digits.images[index, 0].cpu().numpy(), THIN if right else ALARMING
+        )
         answer = f"{predicted}" if right else f"{predicted}, not {label}"
         confidence = percentage(float(evaluation.confidence[index]))
-        caption(axes, answer, confidence, BLUE if right else ORANGE)
+        caption(filled, answer, confidence, BLUE if right else ORANGE)

@@ -12,7 +12,7 @@ from ..reading.annotation import annotated
 from ..reading.labelled import Outcome
 from ..reading.picture import Source, open_picture
 from ..reading.reader import Reading
-from .style import BLUE, INK, ORANGE, WIDTH, bordered, caption, card, grid, show_pixels, title
+from .style import ABOVE, BELOW, BLUE, ORANGE, WIDTH, bordered, caption, sheet, show, show_pixels
 
 
 def page_reading(source: Source, reading: Reading, columns: int = 10) -> Figure:
@@ -26,16 +26,13 @@ def page_reading(source: Source, reading: Reading, columns: int = 10) -> Figure:
     copy = annotated(source, reading)
     rows = min(3, max(1, -(-len(reading.digits) // columns)))
     heights = [min(5.0, (WIDTH - 1) * copy.height / copy.width), rows * 1.2]
-    figure = card(WIDTH, sum(heights) + 0.3)
-    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).flat
-    axes = upper.subplots()
-    axes.imshow(copy)
-    bordered(axes)
-    for digit, small in zip(reading.digits, grid(lower, rows, columns).flat, strict=False):
-        show_pixels(small, digit.frame)
+    figure, whole = sheet(WIDTH, sum(heights) + 0.3)
+    upper, lower = whole.stacked(*heights)
+    bordered(show(upper.grid(1, 1, above=0)[0], np.asarray(copy)))
+    for digit, place in zip(reading.digits, lower.grid(rows, columns, ABOVE, BELOW), strict=False):
         above = str(digit.digit) if digit.sure else f"{digit.digit}?"
         colour = BLUE if digit.sure else ORANGE
-        caption(small, above, percentage(digit.confidence), colour)
+        caption(show_pixels(place, digit.frame), above, percentage(digit.confidence), colour)
     return figure
 
 
@@ -44,20 +41,21 @@ def picture_mistakes(outcomes: Sequence[Outcome], columns: int = 6) -> Figure:
     wrong = [outcome for outcome in outcomes if not outcome.right]
     shown = wrong[: 5 * columns]
     rows = max(1, -(-len(shown) // columns))
-    figure = card(columns * 1.9, rows * 1.9 + 0.6)
-    title(figure, f"{len(wrong)} of {len(outcomes)} pictures read otherwise than their label")
-    pairs = grid(figure, rows, columns * 2).reshape(-1, 2)
-    for outcome, (picture, frames) in zip(shown, pairs, strict=False):
-        label, reading = outcome.picture.label, outcome.reading
-        # The label is the user's: what looks like a formula is none.
-        picture.set_title(label, color=INK, fontsize=10, pad=3, parse_math=False)
+    figure, whole = sheet(columns * 1.9, rows * 1.9 + 0.6)
+    below = whole.titled(
+        f"{len(wrong)} of {len(outcomes)} pictures read otherwise than their label"
+    )
+    places = below.grid(rows, columns * 2)
+    for outcome, picture, frames in zip(shown, places[::2], places[1::2], strict=False):
+        reading = outcome.reading
         if reading is None:
-            frames.set_title("cannot be opened", color=ORANGE, fontsize=8, pad=3)
+            caption(picture, outcome.picture.label, size=10)
+            caption(frames, "cannot be opened", colour=ORANGE, size=8)
             continue
-        picture.imshow(open_picture(outcome.picture.path).pixels)
-        text = reading.text or "nothing found"
-        frames.set_title(text, color=ORANGE, fontsize=10, pad=3, weight="bold")
+        pixels = open_picture(outcome.picture.path).pixels
+        caption(show(picture, pixels), outcome.picture.label, size=10)
         if reading.digits:
             strip = np.hstack([digit.frame for digit in reading.digits[:8]])
-            frames.imshow(strip, cmap="gray_r", vmin=0, vmax=255)
+            frames = show(frames, strip, cmap="gray_r", vmin=0, vmax=255)
+        caption(frames, reading.text or "nothing found", colour=ORANGE, size=10)
     return figure
