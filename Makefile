@@ -49,7 +49,7 @@ bench-full: $(VENV)/installed  ## The same with the slow peers to their end: mor
 bench-serving: $(VENV)/installed-dev  ## Measure the page and the HTTP interface (half an hour)
 	$(BIN)/python benchmarks/serving.py
 
-bench-cluster: $(VENV)/installed-dev  ## Measure what Ray gains on this machine (five minutes)
+bench-cluster: $(VENV)/installed-dev  ## Measure many runs and pictures at once on this machine (a quarter of an hour)
 	$(BIN)/python benchmarks/cluster.py
 
 pretrained: $(VENV)/installed-dev  ## Train and export the model that the package ships, choose the page's samples (two hours)

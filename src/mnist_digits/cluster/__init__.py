@@ -1,1 +1,1 @@
-"""Many runs and many pictures, on Ray."""
+"""Many runs and many pictures, in processes of this machine or on Ray."""

@@ -50,7 +50,7 @@ def connected(address: str | None = None, cpus: int = 1, gpus: float = 0) -> Ite
         ClusterError: Ray is not installed, nothing answers at the address, or no machine has
             enough cores and GPUs for a run.
     """
-    _set_environment(here=address is None)
+    set_environment(here=address is None)
     check_installed("ray")
     import ray
 
@@ -72,7 +72,7 @@ def connected(address: str | None = None, cpus: int = 1, gpus: float = 0) -> Ite
         ray.shutdown()
 
 
-def _set_environment(here: bool) -> None:
+def set_environment(here: bool) -> None:
     """Set what Ray reads when it is imported."""
     if here:
         # Lets Ray take the loopback address: any other can be reached from outside.

@@ -17,7 +17,7 @@ from ..training.recipe import FinderRecipe, Recipe
 RUN_HELP = "folder of a run, or its model.safetensors"
 MODEL_HELP = "an exported run (the model that we ship)"
 DATA_HELP = "folder of the MNIST files (the user's cache)"
-ADDRESS_HELP = "host:port of a Ray cluster, or auto (Ray starts here)"
+ADDRESS_HELP = "host:port of a Ray cluster, or auto (this machine)"
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:

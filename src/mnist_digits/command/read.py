@@ -1,4 +1,4 @@
-"""Read many pictures into Parquet files: a folder, a glob, Parquet, tar (Ray Data)."""
+"""Read many pictures into Parquet files: a folder, a glob, Parquet, tar."""
 
 from __future__ import annotations
 
