@@ -8,6 +8,8 @@ arguments, `execute` does the work. Modules import torch and matplotlib inside f
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import io
 import os
 import sys
@@ -42,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0; 1 if a picture could not be read or `reproduce` found other weights;
         2 for bad input; 130 after Ctrl-C.
     """
+    # Otherwise Python looks for garbage in all of torch before it ends: 0.5 s.
+    atexit.register(gc.freeze)
     warnings.formatwarning = lambda message, *_, **__: f"mnist-digits: warning: {message}\n"
     options = build_parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
