@@ -779,6 +779,20 @@ def went_on_from_there(arguments: list[str], out: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_process_is_killed_and_nothing_is_lost_or_counted_twice(
+    archive: Path, tmp_path: Path
+) -> None:
+    process = begun(["read", str(archive / "pictures"), "--out", str(tmp_path / "out")])
+    workers = psutil.Process(process.pid).children(recursive=True)
+    next(one for one in workers if "spawn_main" in " ".join(one.cmdline())).kill()
+    said, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "501 pictures, 1 of them not readable" in said
+    files = parquet.read_table(tmp_path / "out").column("file").to_pylist()
+    assert len(set(files)) == len(files) == 501
+
+
+@pytest.mark.slow
 def test_ctrl_c_ends_a_reading_and_its_processes_at_once(archive: Path, tmp_path: Path) -> None:
     arguments = ["read", str(archive / "pictures"), "--out", str(tmp_path / "out")]
     process = begun(arguments)
