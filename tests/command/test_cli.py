@@ -114,6 +114,19 @@ def test_show_tells_recipe_results_and_versions(
 
 
 @pytest.mark.slow
+def test_training_imports_nothing_that_it_does_not_use(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom mnist_digits.command.cli import main\n"
+        "main([*'train fast --widths 4 8 --hidden 8 --no-figures --output'.split(), sys.argv[1]])\n"
+        "unused = {'torchvision', 'torch._dynamo', 'sympy', 'matplotlib', 'onnxruntime', 'cv2'}\n"
+        "print(unused & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "run")]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert output.endswith("set()\n")
+
+
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough(run_directory: Path) -> None:
     show = subprocess.Popen(
         [*COMMAND, "show", str(run_directory)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
