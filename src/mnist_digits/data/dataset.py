@@ -236,4 +236,7 @@ def _digits(contents: Mapping[str, Content], part: str) -> Digits:
     """The digits of the files `<part>-...`: a header of 16 or 8 bytes, then a byte a value."""
     images = torch.from_numpy(contents[f"{part}-images-idx3-ubyte"])[16:]
     labels = torch.from_numpy(contents[f"{part}-labels-idx1-ubyte"])[8:]
-    return Digits(images.view(-1, 1, 28, 28), labels.long())
+    # Copied, so that the 8 MB of the test images' file are freed: glibc then keeps blocks up to
+    # that size, and a training step need not ask the system for each of its tensors
+    # (176,000 page faults in `train fast` instead of 382,000).
+    return Digits(images.view(-1, 1, 28, 28).clone(), labels.long())
