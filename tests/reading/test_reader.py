@@ -18,6 +18,7 @@ from pages import page
 from PIL import Image
 
 from mnist_digits import CheckpointError, Digits, PictureError, Reader, Reading, load
+from mnist_digits.reading import percentage
 from mnist_digits.reading.reader import SHIPPED
 
 Pixels = NDArray[np.uint8]
@@ -36,6 +37,13 @@ def images(mnist: tuple[Digits, Digits]) -> Pixels:
 @pytest.fixture(scope="module")
 def probabilities(reader: Reader, images: Pixels) -> NDArray[np.float32]:
     return reader.classify(images)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "text"), [(0.98765, "98.7%"), (0.9999, "99.9%"), (1.0, "99.9%"), (0.0, "0.0%")]
+)
+def test_nothing_is_told_to_be_100_percent_sure(confidence: float, text: str) -> None:
+    assert percentage(confidence) == text
 
 
 def test_it_is_as_accurate_as_it_says(

@@ -3,4 +3,4 @@
 
 def percentage(confidence: float) -> str:
     """Rounded down to a tenth of a per cent: nothing is 100% sure."""
-    return f"{int(1000 * confidence) / 10}%"
+    return f"{min(int(1000 * confidence), 999) / 10}%"
