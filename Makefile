@@ -18,8 +18,8 @@ run: $(VENV)/installed  ## Train on MNIST (RECIPE=fast), print the results, writ
 app: $(VENV)/installed-dev  ## Open the page to draw digits on
 	$(BIN)/mnist-digits app
 
-test: $(VENV)/installed-dev  ## Run all the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/installed-dev  ## Run all the tests, on all cores
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-fast: $(VENV)/installed-dev  ## Run the quick ones, on all cores: a minute on two
 	$(BIN)/python -m pytest -n auto -m "not slow"
