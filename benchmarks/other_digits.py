@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from answers import Answer, Pixels, share
 
 from mnist_digits import Digits, Reader
@@ -38,8 +39,8 @@ class Placed:
         )
 
 
-def frames_text(reader: Reader, file: Path) -> str:
-    """A sentence: how many small images of digits are read right once they are framed.
+def small_images(file: Path) -> Digits:
+    """Small images of digits, framed as the reader frames them.
 
     Args:
         file: an .npz with `images` (N, h, w), 0 and 1, light on dark, and `labels` (N,).
@@ -47,10 +48,17 @@ def frames_text(reader: Reader, file: Path) -> str:
     with np.load(file) as content:
         images, labels = content["images"], content["labels"]
     frames = np.stack([frame(image.astype(np.float32)) for image in images])
-    right = reader.classify(frames).argmax(axis=1) == labels
-    high, wide = images.shape[1:]
+    return Digits(torch.from_numpy(frames)[:, None], torch.from_numpy(labels.astype(np.int64)))
+
+
+def frames_text(reader: Reader, file: Path) -> str:
+    """A sentence: how many of a file's small images are read right once they are framed."""
+    digits = small_images(file)
+    with np.load(file) as content:
+        high, wide = content["images"].shape[1:]
+    right = reader.classify(digits.images.numpy()).argmax(axis=1) == digits.labels.numpy()
     return (
-        f"{file.stem}: of {len(labels):,} digits of {high} × {wide} pixels, framed, "
+        f"{file.stem}: of {len(digits):,} digits of {high} × {wide} pixels, framed, "
         f"{right.mean():.2%} are read right."
     )
 

@@ -21,15 +21,14 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-import numpy as np
 import torch
 from answers import grouped
+from other_digits import small_images
 from PIL import Image
 from tables import machine
 
 from mnist_digits import Digits, Run, evaluate, load, load_mnist, plots, train
 from mnist_digits.figures.style import INK, card, plain, series
-from mnist_digits.reading.framing import frame
 from mnist_digits.reading.labelled import find_labelled
 from mnist_digits.reading.reader import SHIPPED
 from mnist_digits.training.examples import examples_of
@@ -102,14 +101,6 @@ class Teacher:
         model = load(SHIPPED).model
         mixture = with_examples(self.digits, self.hard, examples, seed)
         return train(lesson(self.base.recipe, seed), mixture, model=model)  # type: ignore[arg-type]
-
-
-def small_images(file: Path) -> Digits:
-    """Small images of digits, framed as the reader frames them."""
-    with np.load(file) as content:
-        images, labels = content["images"], content["labels"]
-    frames = np.stack([frame(image.astype(np.float32)) for image in images])
-    return Digits(torch.from_numpy(frames)[:, None], torch.from_numpy(labels.astype(np.int64)))
 
 
 def drawn(digits: Digits, count: int, seed: int) -> torch.Tensor:

@@ -40,7 +40,7 @@ def test_a_taught_run_reads(output: Path, hand: Path, capsys: pytest.CaptureFixt
     assert {file.name for file in output.iterdir()} >= {"model.onnx", "result.json"}
     assert main(["predict", str(hand / "8.png"), "--model", str(output)]) == 0
     assert ": 7  (" in capsys.readouterr().out
-    assert Reader.load(output).information["teaching"]["pictures"] == 11
+    assert Reader.load(output).information["result"]["teaching"]["pictures"] == 11
 
 
 def test_it_tells_what_it_left_out_and_what_came_of_it(

@@ -11,7 +11,6 @@ from ..data.dataset import WRONG_TEST_LABELS
 if TYPE_CHECKING:
     from ..cluster.study import Study
     from ..cluster.sweep import Trial
-    from ..data.dataset import Digits
     from ..reading.labelled import Outcome
     from ..training.evaluation import Evaluation
     from ..training.examples import Examples
@@ -172,14 +171,11 @@ def examples_text(examples: Examples) -> str:
     if examples.left_out:
         lines.append(f"{len(examples.left_out):,} pictures are left out:")
         lines += [f"  {path.name}: {reason}" for path, reason in examples.left_out]
-    missing = [digit for digit, count in enumerate(_counted(examples.digits)) if not count]
+    counts = examples.digits.labels.bincount(minlength=10).tolist()
+    missing = [digit for digit, count in enumerate(counts) if not count]
     if missing:
         lines.append(f"No examples of {', '.join(map(str, missing))}: read as before, more or less")
     return "\n".join(lines)
-
-
-def _counted(digits: Digits) -> list[int]:
-    return digits.labels.bincount(minlength=10).tolist()
 
 
 VERDICTS = {

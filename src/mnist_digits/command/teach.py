@@ -6,9 +6,14 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from .options import Parser, add_common_flags
 from .steps import load_data, prepare
+
+if TYPE_CHECKING:
+    from ..training.evaluation import Evaluation
+    from ..training.teaching import Taught
 
 
 def add_flags(command: Parser) -> None:
@@ -39,7 +44,7 @@ def execute(options: argparse.Namespace) -> None:
     from ..training.export import check_installed, export_run
     from ..training.teaching import base_calibration, lesson, teach, workers
     from . import report
-    from .steps import finished, tidied
+    from .steps import finished, folder_of, tidied
 
     check_installed()
     table = sys.stderr if options.json else sys.stdout
@@ -48,7 +53,7 @@ def execute(options: argparse.Namespace) -> None:
     print(report.examples_text(examples), file=table)
     device = prepare(options)
     digits, test = load_data(options, device)
-    calibration = base_calibration(base, options.base or SHIPPED, digits)
+    calibration = base_calibration(base, folder_of(options.base or SHIPPED), digits)
     directory = checkpoint.new_directory(lesson(base.recipe, 0), options.output)
     processes = min(workers(), options.threads or workers()) if device.type == "cpu" else 1
 
@@ -58,19 +63,20 @@ def execute(options: argparse.Namespace) -> None:
     with tidied(directory):
         taught = teach(base, examples, digits, test, calibration, processes, on_part=tell)
         checkpoint.save(taught.run, directory)
-        about = {"teaching": taught.report()}
-        export_run(taught.run, directory / MODEL, taught.calibration, about)
+        export_run(taught.run, directory / MODEL, taught.calibration)
     print(f"\n{report.teaching_table(taught)}", file=table)
     if options.figures and taught.after and taught.after.errors:
-        from ..figures import plots, readings
-
-        figure = readings.picture_mistakes(taught.outcomes(taught.after))
-        plots.save_figure(figure, directory / "pictures.png")
-        print(
-            f"\nThe pictures that are still wrong are in {directory / 'pictures.png'}", file=table
-        )
+        _draw_mistakes(taught, taught.after, directory / "pictures.png", table)
     print(
         f"\nWritten to {directory}; read with it: predict PICTURE --model {directory}", file=table
     )
     if options.json:
         print(json.dumps(taught.run.result))
+
+
+def _draw_mistakes(taught: Taught, after: Evaluation, file: Path, table: TextIO) -> None:
+    """Write a figure of the pictures that are still read wrong."""
+    from ..figures import plots, readings
+
+    plots.save_figure(readings.picture_mistakes(taught.outcomes(after)), file)
+    print(f"\nThe pictures that are still wrong are in {file}", file=table)

@@ -330,10 +330,14 @@ class Reader:
         certainty: float = 1.0,
     ) -> Digit:
         confidence = float(probabilities.max()) * certainty
-        # Digits joined by a line are wider than this; of MNIST's 70,000 five are.
-        possible = box[2] - box[0] <= 2 * (box[3] - box[1])
-        sure = confidence >= self.sure_above and possible
+        sure = can_be_sure(confidence, box, self.sure_above)
         return Digit(int(probabilities.argmax()), confidence, probabilities, box, image, sure)
+
+
+def can_be_sure(confidence: float, box: Box, sure_above: float) -> bool:
+    """Whether an answer can be relied on: it is confident enough, and no wider than digits are."""
+    # Digits joined by a line are wider than this; of MNIST's 70,000 five are.
+    return confidence >= sure_above and box[2] - box[0] <= 2 * (box[3] - box[1])
 
 
 def _checked(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

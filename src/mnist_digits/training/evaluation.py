@@ -59,9 +59,8 @@ class Evaluation:
         leave a good network just one suspect in MNIST's test set. The network must not have
         learned from these labels.
         """
-        of_label = self.probabilities.gather(1, self.labels[:, None])[:, 0]
         wrong = (self.predictions != self.labels).nonzero()[:, 0]
-        return wrong[of_label[wrong].argsort(stable=True)]
+        return wrong[self.belief[wrong].argsort(stable=True)]
 
     @property
     def count(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from ..data.dataset import Digits
 from ..errors import PictureError
 from ..reading.framing import FRAME
 from ..reading.labelled import Labelled, Outcome, find_labelled
-from ..reading.reader import Digit, Reader, Reading
+from ..reading.reader import Digit, Reader, Reading, can_be_sure
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,12 @@ class Examples:
         """The digits of some of the pictures, bool (len(self),)."""
         return self.digits[torch.from_numpy(pictures[self.owner])]
 
-    def outcomes(
-        self, probabilities: NDArray[np.float32], sure_above: float, pictures: Sequence[int]
-    ) -> list[Outcome]:
-        """Some of the pictures, as a network reads them that answers so to `digits`, (N, 10)."""
+    def outcomes(self, probabilities: NDArray[np.float32], sure_above: float) -> list[Outcome]:
+        """The pictures as a network reads them that answers so to `digits`, (N, 10)."""
+        answers = iter(probabilities)
         return [
-            Outcome(
-                self.pictures[number],
-                _as_read(self.readings[number], probabilities[self.owner == number], sure_above),
-            )
-            for number in pictures
+            Outcome(picture, _as_read(reading, answers, sure_above))
+            for picture, reading in zip(self.pictures, self.readings, strict=True)
         ]
 
 
@@ -144,9 +140,10 @@ def _digits_of(label: str) -> str:
     return "".join(label.replace("/", " ").split())
 
 
-def _as_read(reading: Reading, probabilities: NDArray[np.float32], sure_above: float) -> Reading:
-    """The reading with other answers (N, 10); as sure as before that each is a digit at all."""
-    answers = iter(probabilities)
+def _as_read(
+    reading: Reading, answers: Iterator[NDArray[np.float32]], sure_above: float
+) -> Reading:
+    """The reading with the next answers, (10,) each; as sure that each is a digit at all."""
     rows = [[_answered(digit, next(answers), sure_above) for digit in row] for row in reading.rows]
     return replace(reading, rows=rows)
 
@@ -159,5 +156,5 @@ def _answered(digit: Digit, probabilities: NDArray[np.float32], sure_above: floa
         digit=int(probabilities.argmax()),
         confidence=confidence,
         probabilities=probabilities,
-        sure=confidence >= sure_above,
+        sure=can_be_sure(confidence, digit.box, sure_above),
     )

@@ -74,9 +74,7 @@ class Taught:
     def outcomes(self, evaluation: Evaluation) -> list[Outcome]:
         """The pictures as they were read `before` or `after`."""
         answers = evaluation.probabilities.numpy()
-        return self.examples.outcomes(
-            answers, self.calibration.sure_above, range(len(self.examples))
-        )
+        return self.examples.outcomes(answers, self.calibration.sure_above)
 
     @property
     def verdict(self) -> str:
@@ -203,9 +201,9 @@ def _taught_with(
     return runs
 
 
-def base_calibration(base: Run, path: Path, digits: Digits) -> Calibration:
-    """That of the base's exported model, if there is one beside it; else fitted anew."""
-    file = (path if path.is_dir() else path.parent) / MODEL
+def base_calibration(base: Run, folder: Path, digits: Digits) -> Calibration:
+    """That of the model that is exported in the base's folder, if there is one; else fitted."""
+    file = folder / MODEL
     if file.is_file():
         return Calibration(**Reader.load(file).information["calibration"])
     return calibrate(base.model, base.recipe, split_validation(digits.to("cpu"))[1])
