@@ -52,7 +52,7 @@ from mnist_digits.cluster.bulk import (
     read_source,
     work_on,
 )
-from mnist_digits.cluster.connection import _check_resources, begin, connected, last_line, prepare
+from mnist_digits.cluster.connection import _check_resources, begin, connected, prepare
 from mnist_digits.cluster.study import (
     Study,
     independent,
@@ -76,6 +76,7 @@ from mnist_digits.cluster.sweep import (
 )
 from mnist_digits.command.cli import build_parser, main
 from mnist_digits.figures import surveys
+from mnist_digits.processes import last_line
 from mnist_digits.reading.onnx_file import with_checksum
 from mnist_digits.reading.reader import MODEL, SHIPPED
 from mnist_digits.training.recipe import Recipe

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,22 @@ def test_side_by_side_it_comes_out_the_same(
     # Not bit for bit: each has one thread there.
     assert again.report()["verdict"] == "better"
     assert abs(again.report()["after"]["right"] - taught.report()["after"]["right"]) <= 1
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_is_tried_again(
+    fast_run: Run, examples: Examples, mnist: tuple[Digits, Digits]
+) -> None:
+    done: list[int] = []
+
+    def kill_one(part: int, _: int) -> None:
+        done.append(part)
+        if part == 1:
+            multiprocessing.active_children()[0].kill()
+
+    taught = teach(fast_run, examples, *mnist, CALIBRATION, processes=2, on_part=kill_one)
+    assert done == [1, 2, 3, 4, 5, 6]
+    assert taught.verdict == "better"
 
 
 @pytest.mark.slow

@@ -33,10 +33,10 @@ import numpy as np
 
 from ..errors import ClusterError, PictureError
 from ..files import write_whole
+from ..processes import in_processes, last_line
 from ..reading.documents import SUFFIXES, is_picture_name
 from ..reading.picture import Source
-from .connection import begin, check_installed, connected, last_line
-from .processes import in_processes
+from .connection import begin, check_installed, connected
 
 if TYPE_CHECKING:
     import pyarrow as pa

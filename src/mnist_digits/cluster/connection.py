@@ -32,8 +32,6 @@ PATIENCE = 10.0
 OBJECT_STORE = 256 * 2**20
 # A job's description, in its folder; Parquet readers skip names that begin with _.
 JOB = "_job.json"
-# How often a run or a part is tried again that was lost with its process or its machine.
-RETRIES = 3
 
 
 @contextmanager
@@ -205,11 +203,6 @@ def write_json(file: Path, value: object) -> None:
         write_whole(file, (json.dumps(value, indent=2) + "\n").encode())
     except OSError as error:
         raise ClusterError(f"cannot write {file}: {error.strerror}") from error
-
-
-def last_line(error: BaseException) -> str:
-    """The last line of an error's message: Ray puts a traceback before it."""
-    return (str(error).strip() or type(error).__name__).splitlines()[-1]
 
 
 def as_dict(recipe: Recipe) -> dict[str, Any]:

@@ -30,9 +30,9 @@ import numpy as np
 
 from ..errors import ClusterError
 from ..files import write_whole
+from ..processes import RETRIES, in_processes, last_line
 from ..training.recipe import Recipe
-from .connection import RETRIES, as_dict, begin, connected, last_line, train_here, write_json
-from .processes import in_processes
+from .connection import as_dict, begin, connected, train_here, write_json
 
 RESULT = "result.json"
 # With more seeds than this, sign flips are drawn at random: 2^16 of them are quickly tried.

@@ -22,15 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ClusterError, RecipeError, TrainingError
+from ..processes import RETRIES, last_line
 from ..training.recipe import FAST, Recipe
 from .connection import (
     JOB,
-    RETRIES,
     as_dict,
     begin,
     connected,
     digits,
-    last_line,
     prepare,
     write_json,
 )

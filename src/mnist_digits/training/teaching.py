@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import copy
 import math
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from ..data.dataset import Digits, split_validation
 from ..errors import TrainingError
+from ..processes import in_processes
 from ..reading.labelled import Outcome
 from ..reading.reader import MODEL, Reader
 from . import checkpoint
@@ -193,12 +194,12 @@ def _taught_with(
     model = cast(DigitNet, base.model).to(digits.device)
     hard = hardest(model, digits)
     mixtures = (with_examples(digits, hard, examples.of(part), seed) for part in parts)
-    runs: list[Run] = []
-    for run in _trained(lesson(base.recipe, seed), model, mixtures, processes):
-        runs.append(run)
+    runs: dict[int, Run] = {}
+    for number, run in _trained(lesson(base.recipe, seed), model, mixtures, processes):
+        runs[number] = run
         if on_part:
             on_part(len(runs), len(parts))
-    return runs
+    return [run for _, run in sorted(runs.items())]
 
 
 def base_calibration(base: Run, folder: Path, digits: Digits) -> Calibration:
@@ -282,23 +283,28 @@ def added(digits: Digits, examples: Digits, epochs: int) -> Digits:
 
 
 def _trained(
-    recipe: Recipe, model: DigitNet, mixtures: Iterator[Digits], processes: int
-) -> Iterator[Run]:
-    """A run for each mixture, from the model's weights; here, or in processes side by side."""
+    recipe: Recipe, model: DigitNet, mixtures: Iterable[Digits], processes: int
+) -> Iterator[tuple[int, Run]]:
+    """A run for each mixture, and its number, from the model's weights; in any order."""
+    numbered = enumerate(mixtures)
     if processes == 1:
-        for mixture in mixtures:
-            yield _train_on(recipe, mixture, model)
+        for number, mixture in numbered:
+            yield number, _train_on(recipe, model, mixture)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=_one_thread) as pool:
-        yield from pool.map(_train_on, *zip(*[(recipe, m, model) for m in mixtures], strict=True))
+    with closing(in_processes(partial(_train_alone, recipe, model), numbered, processes)) as runs:
+        for (number, _), run in runs:
+            if isinstance(run, str):
+                raise TrainingError(f"a network could not be taught: {run}")
+            yield number, run
 
 
-def _one_thread() -> None:
+def _train_alone(recipe: Recipe, model: DigitNet, numbered: tuple[int, Digits]) -> Run:
+    """In a process of its own, on one thread."""
     torch.set_num_threads(1)
+    return _train_on(recipe, model, numbered[1])
 
 
-def _train_on(recipe: Recipe, mixture: Digits, model: DigitNet) -> Run:
+def _train_on(recipe: Recipe, model: DigitNet, mixture: Digits) -> Run:
     run = train(recipe, mixture, model=copy.deepcopy(model))
     run.state = {}
     return run

@@ -1,4 +1,4 @@
-"""Work in processes of this machine, without Ray: what studies and bulk readings share."""
+"""Work in processes of this machine, without Ray: of studies, bulk readings and teaching."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar
 
-from .connection import RETRIES, last_line
-
 T = TypeVar("T")
 R = TypeVar("R")
+
+# How often work is tried again that was lost with its process or its machine.
+RETRIES = 3
 
 
 def in_processes(
@@ -93,3 +94,8 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def last_line(error: BaseException) -> str:
+    """The last line of an error's message: Ray puts a traceback before it."""
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]

@@ -15,8 +15,7 @@ import cv2
 import pytest
 
 from mnist_digits.cluster import bulk
-from mnist_digits.cluster.connection import RETRIES
-from mnist_digits.cluster.processes import in_processes
+from mnist_digits.processes import RETRIES, in_processes
 
 
 def half(number: int, folder: Path, deaths: int) -> int:
