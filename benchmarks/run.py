@@ -1,6 +1,6 @@
 """Our recipes against the published ones, in turns on this machine; writes RESULTS.md.
 
-    python benchmarks/run.py           # an hour or more on two cores; slow peers are extrapolated
+    python benchmarks/run.py           # some 45 minutes on two cores; slow peers are extrapolated
     python benchmarks/run.py --full    # the peers to their end: more than a day
 
 Each training is a process of its own, so that its peak memory is its own; contenders take
@@ -30,21 +30,34 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from commands import measure_commands
 from peers import PEERS, PYTORCH_EXAMPLE, Normalized, train_peer
 from tables import by_name, results
 from torch import nn
 
-from mnist_digits import ENSEMBLE, FAST, DigitNet, Run, evaluate, load, load_mnist, save, train
+from mnist_digits import (
+    ENSEMBLE,
+    FAST,
+    DigitNet,
+    Digits,
+    Run,
+    evaluate,
+    load,
+    load_mnist,
+    save,
+    train,
+)
 from mnist_digits.figures import plots
 from mnist_digits.training.model import Ensemble
 from mnist_digits.training.recipe import RECIPES
+from mnist_digits.training.temperature import set_temperature, split_calibration
 
 HERE = Path(__file__).parent
 # contender: seeds
 SEEDS = {
     "fast": 10,
     "balanced": 5,
-    "accurate": 9,
+    "accurate": 6,
     "train_mnist_fast": 10,
     "PyTorch example": 1,
     "MnistSimpleCNN M3": 1,
@@ -58,9 +71,11 @@ def measure(name: str, seed: int, patience: float, directory: Path) -> dict[str,
     """Train one contender once, in this process; save the run, if it is one of ours.
 
     Returns name, seed, seconds, whether it `finished` or its seconds are extrapolated, its
-    epochs as (seconds, test accuracy), and the peak memory in bytes.
+    epochs as (seconds, test accuracy), and the peak memory in bytes; of ours also the calibration
+    error and the negative log-likelihood.
     """
     digits, test = load_mnist()
+    doubt = {}
     epochs: list[tuple[float, float]] = []
 
     def on_epoch(network: nn.Module, seconds: float) -> None:
@@ -74,7 +89,7 @@ def measure(name: str, seed: int, patience: float, directory: Path) -> dict[str,
 
         run = train(dataclasses.replace(RECIPES[name], seed=seed), digits, on_epoch=look)
         save(run, directory)
-        seconds = run.training_seconds
+        seconds, doubt = run.training_seconds, doubt_of(run.model, test)
     else:
         peer = PEERS[name]
         seconds, steps = train_peer(peer, digits, seed, on_epoch, patience)
@@ -87,6 +102,16 @@ def measure(name: str, seed: int, patience: float, directory: Path) -> dict[str,
         "finished": finished,
         "epochs": epochs,
         "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        **doubt,
+    }
+
+
+def doubt_of(network: nn.Module, test: Digits) -> dict[str, float]:
+    """How well its confidences fit its errors."""
+    on_test = evaluate(network, test)
+    return {
+        "calibration_error": on_test.calibration_error,
+        "negative_log_likelihood": on_test.negative_log_likelihood,
     }
 
 
@@ -121,36 +146,29 @@ def draw_ensembles(outcomes: list[dict[str, Any]], folder: Path) -> list[dict[st
 
     Their training time is the sum of their members'.
     """
-    _, test = load_mnist()
+    digits, test = load_mnist()
+    held_out = split_calibration(digits, ENSEMBLE.calibration_fraction)[1]
+    assert held_out
     members = [outcome for outcome in outcomes if outcome["name"] == "accurate"]
     draws = []
     for number in range(len(members) // ENSEMBLE.ensemble_size):
         part = members[number * ENSEMBLE.ensemble_size :][: ENSEMBLE.ensemble_size]
         networks = [load(folder / f"accurate {member['seed']}").model for member in part]
+        together = Ensemble(networks)
+        set_temperature(together, held_out)
         seconds = sum(member["seconds"] for member in part)
         draw = {
             "name": "ensemble",
             "seed": part[0]["seed"],
             "seconds": seconds,
             "finished": True,
-            "epochs": [(seconds, evaluate(Ensemble(networks), test).accuracy)],
+            "epochs": [(seconds, evaluate(together, test).accuracy)],
             "peak_memory": max(member["peak_memory"] for member in part),
+            **doubt_of(together, test),
         }
         report(draw)
         draws.append(draw)
     return draws
-
-
-def measure_command(name: str, repetitions: int = 3) -> float:
-    """Median seconds of the whole command: start, data, training, evaluation, files."""
-    times = []
-    for _ in range(repetitions):
-        with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "mnist_digits", "train", name, "--no-figures"]
-            started = time.perf_counter()
-            subprocess.run([*command, "--output", f"{folder}/run"], check=True, capture_output=True)
-            times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 def measure_inference(repetitions: int = 15) -> list[tuple[str, float, float]]:
@@ -196,7 +214,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         outcomes = measure_in_turns(options.full, Path(folder))
         outcomes += draw_ensembles(outcomes, Path(folder))
-    inference, command = measure_inference(), measure_command("fast")
+    inference, commands = measure_inference(), measure_commands()
     minutes = (time.perf_counter() - started) / 60
     epochs = {
         name + (" (stopped)" if not several[0]["finished"] else ""): [o["epochs"] for o in several]
@@ -204,7 +222,7 @@ def main() -> None:
     }
     figure = plots.accuracy_against_time(epochs, set(RECIPES))
     plots.save_figure(figure, HERE / "accuracy_time.png")
-    text = results(outcomes, inference, command, minutes, options.full)
+    text = results(outcomes, inference, commands, minutes, options.full)
     (HERE / "RESULTS.md").write_text(text)
     print(f"\nWritten to {HERE / 'RESULTS.md'}")
 

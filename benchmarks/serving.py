@@ -3,8 +3,10 @@
     python benchmarks/serving.py            # about half an hour
     python benchmarks/serving.py --quick    # does it work? a minute, writes nothing
 
-Server and client are on this machine and share its cores. Everything is bounded in number and
-in time, and every connection goes to 127.0.0.1.
+Server and client are on this machine and share its cores, so the client of the load test should
+cost little: it is wrk (`apt-get install wrk`) where that is installed, else the one below, in
+Python, which takes half of two cores. Everything is bounded in number and in time, and every
+connection goes to 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import zlib
 from collections import Counter
@@ -41,6 +44,8 @@ from mnist_digits.web.server import STATIC
 
 HERE = Path(__file__).parent
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+WRK = shutil.which("wrk")
+CLIENT = "wrk" if WRK else "a client in Python"
 
 
 @dataclass
@@ -155,6 +160,57 @@ def ask_all(port: int, requests: Iterator[bytes], clients: int, seconds: float) 
 
     asyncio.run(all_of_them())
     return outcome
+
+
+@dataclass
+class Load:
+    """What came of a load: answers a second, milliseconds, answers that were not 200, and all."""
+
+    rate: float
+    p99: float
+    errors: int
+    answers: int
+
+
+def timed_load(port: int, bodies: list[bytes], clients: int, seconds: float) -> Load:
+    """Send the bodies in turn over so many connections at once, for so long."""
+    if WRK:
+        return wrk(port, bodies, clients, seconds)
+    outcome = load(port, bodies, clients, 10**9, seconds)
+    answers = sum(outcome.statuses.values())
+    rate = len(outcome.seconds) / seconds
+    return Load(rate, outcome.quantile(0.99), outcome.errors, answers)
+
+
+def wrk(port: int, bodies: list[bytes], clients: int, seconds: float) -> Load:
+    """The same load by wrk: its script sends the bodies, and prints what came of it."""
+    strings = ",".join('"' + "".join(f"\\{byte:03}" for byte in body) + '"' for body in bodies)
+    program = """
+      local bodies, n = {BODIES}, 0
+      wrk.headers["Content-Type"] = "image/png"
+      function request()
+        n = n + 1
+        return wrk.format("POST", "/api/read", nil, bodies[n % #bodies + 1])
+      end
+      function done(summary, latency)
+        local e = summary.errors
+        local failed = e.connect + e.read + e.write + e.status + e.timeout
+        print("\\n=", summary.requests, summary.duration, latency:percentile(99), failed)
+      end"""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "load.lua"
+        script.write_text(program.replace("BODIES", strings))
+        command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:.0f}s", "--timeout", "60s"]
+        command += ["-s", str(script), f"http://127.0.0.1:{port}/"]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    answers, microseconds, p99, failed = map(float, output.split("\n=")[1].split())
+    return Load(1e6 * answers / microseconds, p99 / 1000, int(failed), int(answers))
+
+
+def mebibytes(process: psutil.Process) -> float:
+    """The memory of the server, with all processes that it has started."""
+    everyone = [process, *process.children(recursive=True)]
+    return sum(one.memory_info().rss for one in everyone) / 2**20
 
 
 def seconds_to_start() -> float:
@@ -326,8 +382,8 @@ def endure(port: int, process: psutil.Process, amount: Amount) -> list[str]:
         after = load(port, drawings()[:1], 1, 1, 60)
         assert after.errors == 0, f"no answer after: {name}"
         answers = ", ".join(f"{status or 'cut off'}: {n}" for status, n in sorted(statuses.items()))
-        memory = process.memory_info().rss / 2**20
-        rows.append(f"| {name} | {answers} | {seconds:.0f} s | {memory:.0f} MiB |")
+        memory = f"{mebibytes(process):.0f} MiB"
+        rows.append(f"| {name} | {answers} | {seconds:.0f} s | {memory} |")
         print(rows[-1], flush=True)
     return rows
 
@@ -354,15 +410,15 @@ def many_clients(amount: Amount) -> Iterator[tuple[str, str]]:
     bodies = drawings()
     with serving() as (port, process):
         load(port, bodies, amount.connections, 1000, 120)
-        before = process.memory_info().rss / 2**20
-        many = load(port, bodies, amount.connections, 10**9, amount.seconds)
-        rate = f"{len(many.seconds) / amount.seconds:,.0f} requests/s"
-        yield f"{amount.connections} connections for {amount.seconds:g} s", rate
-        yield "the same: p99", f"{many.quantile(0.99):.0f} ms"
-        yield "the same: errors", f"{many.errors} of {sum(many.statuses.values()):,}"
+        before = mebibytes(process)
+        many = timed_load(port, bodies, amount.connections, amount.seconds)
+        what = f"{amount.connections} connections for {amount.seconds:g} s, by {CLIENT}"
+        yield what, f"{many.rate:,.0f} requests/s"
+        yield "the same: p99", f"{many.p99:.0f} ms"
+        yield "the same: errors", f"{many.errors} of {many.answers:,}"
         more = load(port, bodies, amount.connections, amount.requests, amount.patience)
-        after = process.memory_info().rss / 2**20
-        done = 1000 + len(many.seconds) + len(more.seconds)
+        after = mebibytes(process)
+        done = 1000 + many.answers + len(more.seconds)
         yield "memory after 1,000 requests", f"{before:.0f} MiB"
         yield f"memory after {done:,} requests", f"{after:.0f} MiB ({after / before - 1:+.1%})"
 

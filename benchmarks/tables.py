@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from answers import grouped
+from commands import REPETITIONS, commands_table
 from peers import PEERS
 
 REFERENCE = "train_mnist_fast"
@@ -22,22 +23,25 @@ Written by `python benchmarks/run.py{flag}` on {day}, in {minutes:.0f} minutes, 
 
 ## Training
 
-| recipe | seeds | test accuracy | training time | against {reference} | first at 99.0% | 99.5% | 99.7% | peak memory |
-|---|---|---|---|---|---|---|---|---|
+| recipe | seeds | test accuracy | training time | against {reference} | first at 99.0% | 99.5% | 99.7% | calibration error | negative log-likelihood | peak memory |
+|---|---|---|---|---|---|---|---|---|---|---|
 {training}
 
 Accuracy is that of the last epoch, mean ± standard deviation over the seeds 0, 1, 2, ...;
 times and memory are medians. Training time goes from the data in memory to the final weights;
 "first at" is when an epoch first ended with that test accuracy. The ensembles are of the
 trainings of accurate, no two with a member in common; their time is the members' together.
+The expected calibration error is that of ten bins of equal count, the negative log-likelihood
+the mean -log of the label's probability; both on the test set, means over the seeds.
 Times with * are of trainings that were stopped and extrapolated from their steps. The peers
 are written anew from their published settings (`peers.py`), and train as they do: see there.
 What they published themselves:
 
 {published}
 
-The whole command `mnist-digits train fast --no-figures`, from its start to the files on disk,
-takes {command:.1f} s.
+From Enter to the prompt, in turns, medians of {repetitions} (`commands.py`):
+
+{commands}
 
 ![Accuracy against training time](accuracy_time.png)
 
@@ -54,7 +58,7 @@ In eager mode; batches of 100 or of 1,000, whichever suits the network better.
 def results(
     outcomes: list[Outcome],
     inference: list[tuple[str, float, float]],
-    command: float,
+    commands: dict[str, float],
     minutes: float,
     full: bool,
 ) -> str:
@@ -69,7 +73,8 @@ def results(
         reference=REFERENCE,
         published="\n".join(f"- {peer.name}: {peer.published}." for peer in PEERS.values()),
         training="\n".join(training_row(several, reference) for several in groups.values()),
-        command=command,
+        repetitions=REPETITIONS,
+        commands=commands_table(commands),
         inference="\n".join(
             f"| {name} | {rate:,.0f} | {1000 * seconds:.2f} ms |"
             for name, rate, seconds in inference
@@ -100,9 +105,18 @@ def training_row(outcomes: list[Outcome], reference: float) -> str:
         f"{seconds:,.1f} s{star}",
         f"{seconds / reference:.2f}×",
         *(first_reached(outcomes, threshold) for threshold in THRESHOLDS),
+        mean_of(outcomes, "calibration_error", ".2%"),
+        mean_of(outcomes, "negative_log_likelihood", ".4f"),
         f"{memory:.2f} GiB",
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def mean_of(outcomes: list[Outcome], what: str, form: str) -> str:
+    """The mean of a measurement that ours have, or a dash."""
+    if any(what not in outcome for outcome in outcomes):
+        return "–"
+    return format(statistics.mean(outcome[what] for outcome in outcomes), form)
 
 
 def first_reached(outcomes: list[Outcome], threshold: float) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 from hypothesis import settings
 
 import mnist_digits
@@ -20,6 +22,34 @@ if TYPE_CHECKING:
 # The same examples each time, and no clock: what CI says of a change is about the change.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+# The files that take longest come first, in this order: none is left to one worker in the end.
+LONGEST = (
+    *("test_cluster.py", "test_notebook.py", "test_faults.py", "test_web_teaching.py"),
+    *("test_page.py", "test_teaching.py", "test_teach.py", "test_cli.py", "test_hand.py"),
+    *("test_finder_training.py", "test_resume.py", "test_training.py", "test_readme.py"),
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Share the cores among the workers of pytest-xdist, the processes that they start included.
+
+    With a thread on each core, the threads of the workers wait for each other: a training of 3 s
+    was seen to take 40.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        torch.set_num_threads(threads)
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    # Otherwise `--dist loadfile` begins with the files that have most tests.
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; within a file the order stays."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session")

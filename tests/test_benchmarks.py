@@ -64,8 +64,10 @@ OUTCOMES = [
 def test_a_row_is_the_mean_over_the_seeds_and_the_ratio_to_the_peer() -> None:
     row = training_row(OUTCOMES[:2], reference=8.0)
     assert row == (
-        "| fast | 2 | 99.00% ± 0.14% | 3.0 s | 0.38× | 2.0 s (1 of 2) | – | – | 1.00 GiB |"
+        "| fast | 2 | 99.00% ± 0.14% | 3.0 s | 0.38× | 2.0 s (1 of 2) | – | – | – | – | 1.00 GiB |"
     )
+    doubt = {"calibration_error": 0.0012, "negative_log_likelihood": 0.03}
+    assert "| 0.12% | 0.0300 |" in training_row([OUTCOMES[0] | doubt], reference=8.0)
     assert "not trained to its end | 8.0 s*" in training_row(OUTCOMES[2:], reference=8.0)
 
 
@@ -77,10 +79,13 @@ def test_an_accuracy_is_reached_at_the_first_epoch_that_has_it() -> None:
 
 
 def test_the_report_tells_where_and_how() -> None:
-    text = results(OUTCOMES, [("fast", 50_000.0, 0.001)], 6.0, 3.0, full=False)
+    commands = {"mnist-digits train fast": 3.0, "train_mnist_fast": 12.0, "mnist-digits show": 0.5}
+    text = results(OUTCOMES, [("fast", 50_000.0, 0.001)], commands, 3.0, full=False)
     assert "python benchmarks/run.py`" in text
     assert f"torch {torch.__version__}" in text
     assert "| fast | 50,000 | 1.00 ms |" in text
+    assert "| `mnist-digits train fast` | 3.00 s: 0.25× |" in text
+    assert "| `mnist-digits show` | 0.50 s |" in text
 
 
 @pytest.fixture(scope="module")

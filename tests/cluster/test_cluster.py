@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gzip
 import io
 import json
@@ -105,6 +106,7 @@ def flat(run: Run) -> torch.Tensor:
     return torch.cat([value.double().flatten() for value in run.model.state_dict().values()])
 
 
+@functools.cache
 def trained_alone(seed: int) -> torch.Tensor:
     """The weights that one thread gives, without Ray."""
     threads = torch.get_num_threads()

@@ -117,13 +117,26 @@ def test_show_tells_recipe_results_and_versions(
 def test_training_imports_nothing_that_it_does_not_use(tmp_path: Path) -> None:
     program = (
         "import sys\nfrom mnist_digits.command.cli import main\n"
-        "main([*'train fast --widths 4 8 --hidden 8 --no-figures --output'.split(), sys.argv[1]])\n"
-        "unused = {'torchvision', 'torch._dynamo', 'sympy', 'matplotlib', 'onnxruntime', 'cv2'}\n"
-        "print(unused & set(sys.modules))"
+        "sys.argv[1:] = [*'train fast --widths 4 8 --hidden 8 --output'.split(), sys.argv[1]]\n"
+        "main()\nunused = {'torchvision', 'torch._dynamo', 'torch._refs', 'sympy'}\n"
+        "unused |= {'matplotlib', 'onnxruntime', 'cv2'}\nprint(unused & set(sys.modules))"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "run")]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert output.endswith("set()\n")
+    assert (tmp_path / "run" / "curves.png").exists()  # drawn by another process
+
+
+def test_reading_imports_nothing_that_it_does_not_use(tmp_path: Path) -> None:
+    Image.new("L", (60, 40), 255).save(tmp_path / "blank.png")
+    program = (
+        "import sys\nfrom mnist_digits.command.cli import main\nmain(['predict', sys.argv[1]])\n"
+        "unused = {'torch', 'matplotlib', 'importlib.metadata', 'PIL.ImageDraw'}\n"
+        "print(unused & set(sys.modules), 'mnist_digits.command.train' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "blank.png")]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert output.endswith("set() False\n")
 
 
 @pytest.mark.slow
@@ -249,8 +262,9 @@ def test_a_checkpoint_that_is_none(
 def test_a_loss_that_is_no_number_leaves_nothing_behind(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flags = ["--learning-rate", "1000", "--weight-decay", "10", "--output", tmp_path / "run"]
-    assert main(["train", *map(str, flags)]) == 2
+    flags = ["--learning-rate", "1000", "--weight-decay", "10", "--widths", "4", "8"]
+    flags += ["--output", str(tmp_path / "run")]
+    assert main(["train", *flags]) == 2
     assert "choose a lower one" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 

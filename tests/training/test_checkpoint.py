@@ -23,7 +23,8 @@ from mnist_digits import (
     save,
     train,
 )
-from mnist_digits.training.checkpoint import CHECKSUM, content_checksum
+from mnist_digits.reading.reader import SHIPPED
+from mnist_digits.training.checkpoint import CHECKSUM, content_checksum, load_unfinished
 
 
 def tampered(file: Path, **fields: str) -> None:
@@ -61,8 +62,9 @@ def test_a_run_comes_back_as_it_was(
 
 
 def test_an_ensemble_is_one_run(mnist: tuple[Digits, Digits], tmp_path: Path) -> None:
-    recipe = dataclasses.replace(FAST, ensemble_size=2, widths=(4, 8))
+    recipe = dataclasses.replace(FAST, ensemble_size=2, widths=(4, 8), calibration_fraction=0.25)
     run = train(recipe, mnist[0][:500])
+    assert float(run.model.temperature) != 1
     save(run, tmp_path)
     again = load(tmp_path)
     assert again.recipe == recipe
@@ -73,6 +75,60 @@ def test_an_ensemble_is_one_run(mnist: tuple[Digits, Digits], tmp_path: Path) ->
 
 def test_the_file_alone_will_do(file: Path) -> None:
     assert load(file).recipe == FAST
+
+
+def without_temperatures(file: Path) -> None:
+    """Make the run's file one of before networks had temperatures."""
+    tensors = safetensors.torch.load_file(file)
+    kept = {name: value for name, value in tensors.items() if not name.endswith("temperature")}
+    assert len(kept) < len(tensors)
+    with safetensors.safe_open(file, framework="pt") as opened:
+        header = opened.metadata()
+    recipe = json.loads(header["recipe"])
+    del recipe["calibration_fraction"]
+    header["recipe"] = json.dumps(recipe)
+    safetensors.torch.save_file(kept, file, header)
+
+
+def test_a_run_of_before_networks_had_temperatures(file: Path) -> None:
+    now = load(file)
+    assert float(now.model.temperature) != 1
+    without_temperatures(file)
+    with pytest.raises(CheckpointError, match="its checksum is not that of its content"):
+        load(file)
+    forged(file)
+    before = load(file)
+    assert float(before.model.temperature) == 1
+    # It learned from all images, and is trained again so.
+    assert before.recipe == dataclasses.replace(FAST, calibration_fraction=0)
+    weights = before.model.state_dict()
+    for name, value in now.model.state_dict().items():
+        assert name == "temperature" or torch.equal(weights[name], value)
+    save(before, file.parent)
+    assert load(file).recipe == before.recipe
+
+
+def test_an_unfinished_ensemble_of_before_networks_had_temperatures(
+    mnist: tuple[Digits, Digits], tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(FAST, ensemble_size=2, widths=(4, 8), calibration_fraction=0)
+    few = mnist[0][:500]
+
+    def keep_first(run: Run) -> None:
+        if len(run.history) == 1:
+            save(run, tmp_path)
+
+    whole = train(recipe, few, on_epoch=keep_first)
+    without_temperatures(tmp_path / "training.safetensors")
+    forged(tmp_path / "training.safetensors")
+    resumed = train(recipe, few, resume=load_unfinished(tmp_path))
+    weights = resumed.model.state_dict()
+    assert all(torch.equal(weights[n], value) for n, value in whole.model.state_dict().items())
+
+
+def test_the_network_that_ships_has_its_temperature_in_the_exported_model() -> None:
+    """Its `model.safetensors` is of before; with another temperature it would have two."""
+    assert float(load(SHIPPED).model.temperature) == 1
 
 
 def test_a_finished_run_has_a_result(run_directory: Path, tmp_path: Path, fast_run: Run) -> None:

@@ -80,6 +80,15 @@ def test_calibration_of_one_who_knows_how_sure_to_be() -> None:
     assert boaster.calibration_error == pytest.approx(0.2, abs=1e-6)
 
 
+def test_the_likelihood_of_one_who_knows_how_sure_to_be() -> None:
+    honest = of([0, 0, 0, 0, 1] * 200, [0] * 1000, confidence=0.8)
+    expected = -0.8 * math.log(0.8) - 0.2 * math.log(0.2 / 9)
+    assert honest.negative_log_likelihood == pytest.approx(expected, abs=1e-6)
+    # Who is certain and wrong is punished most, but by a number.
+    boaster = of([0, 0, 0, 0, 1] * 200, [0] * 1000, confidence=1.0)
+    assert expected < boaster.negative_log_likelihood < 100
+
+
 def test_images_can_be_left_out() -> None:
     evaluation = of([0, 1, 2, 3], [0, 1, 0, 0])
     assert evaluation.without((2, 3)).accuracy == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,32 +11,72 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_digits import FAST, CheckpointError, Digits, Reader, Run, evaluate
+from mnist_digits import (
+    BALANCED,
+    FAST,
+    CheckpointError,
+    Digits,
+    Reader,
+    Recipe,
+    Run,
+    evaluate,
+)
 from mnist_digits.command.cli import main
 from mnist_digits.training import checkpoint
 from mnist_digits.training.augmentation import augment
 from mnist_digits.training.calibration import Calibration, calibrate
 from mnist_digits.training.export import export_run
+from mnist_digits.training.model import DigitNet, Ensemble, network
 from mnist_digits.training.negatives import negatives
+
+PAIR = replace(FAST, name="pair", ensemble_size=2)
 
 
 @pytest.fixture(scope="module")
 def exported(fast_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("export") / "model.onnx"
-    export_run(fast_run, file, Calibration(temperature=0.5, sure_above=0.8))
+    export_run(fast_run, file, Calibration(float(fast_run.model.temperature), sure_above=0.8))
     return file
+
+
+@pytest.fixture(scope="module")
+def uncalibrated(fast_run: Run) -> DigitNet | Ensemble:
+    """The network of `fast` without its temperature."""
+    model = copy.deepcopy(fast_run.model).eval()
+    model.temperature.fill_(1.0)
+    return model
 
 
 def test_it_answers_as_the_network_does(
     exported: Path, fast_run: Run, mnist: tuple[Digits, Digits]
 ) -> None:
-    images = mnist[1].images[:1000]
-    with torch.inference_mode():
-        expected = (fast_run.model.eval()(images) / 0.5).softmax(dim=1).numpy()
+    few = mnist[1][:1000]
+    expected = evaluate(fast_run.model, few).probabilities.numpy()
     reader = Reader.load(exported)
-    np.testing.assert_allclose(reader.classify(images.numpy()), expected, atol=1e-5)
+    np.testing.assert_allclose(reader.classify(few.images.numpy()), expected, atol=1e-5)
     assert reader.sure_above == 0.8
     assert reader.information["recipe"]["name"] == "fast"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", [FAST, BALANCED, PAIR], ids=lambda recipe: recipe.name)
+def test_the_temperature_is_in_the_graph(
+    recipe: Recipe, mnist: tuple[Digits, Digits], tmp_path: Path
+) -> None:
+    """Of networks with test-time augmentation and of ensembles, too, whose members keep theirs."""
+    model = network(replace(recipe, widths=(4, 8), hidden=16), members=2).eval()
+    for name, value in model.named_buffers():
+        if name.endswith("temperature"):
+            value.fill_(0.3)
+    few = mnist[1][:50]
+    before = evaluate(model, few).probabilities
+    export_run(Run(recipe, model), tmp_path / "model.onnx", Calibration(0.2, 0.8))
+    assert torch.equal(before, evaluate(model, few).probabilities)
+    model.temperature.fill_(0.2)
+    expected = evaluate(model, few).probabilities
+    assert not torch.allclose(expected, before, atol=1e-3)
+    answers = Reader.load(tmp_path / "model.onnx").classify(few.images.numpy())
+    np.testing.assert_allclose(answers, expected.numpy(), atol=1e-5)
 
 
 @pytest.mark.slow
@@ -43,24 +84,38 @@ def test_exporting_leaves_the_run_as_it_was(
     exported: Path, fast_run: Run, mnist: tuple[Digits, Digits], tmp_path: Path
 ) -> None:
     before = evaluate(fast_run.model, mnist[1]).probabilities
-    export_run(fast_run, tmp_path / "again.onnx", Calibration(0.5, 0.8))
+    temperature = float(fast_run.model.temperature)
+    export_run(fast_run, tmp_path / "again.onnx", Calibration(temperature, 0.8))
     assert torch.equal(before, evaluate(fast_run.model, mnist[1]).probabilities)
     # No time, no folder, no name of a machine: the same run is the same file.
     assert (tmp_path / "again.onnx").read_bytes() == exported.read_bytes()
 
 
 @pytest.mark.slow
-def test_the_temperature_mends_the_confidence(fast_run: Run, mnist: tuple[Digits, Digits]) -> None:
+def test_the_temperature_mends_the_confidence(
+    uncalibrated: DigitNet, mnist: tuple[Digits, Digits]
+) -> None:
     """Label smoothing makes networks doubt themselves; on digits not used to fit, too."""
-    fitted = calibrate(fast_run.model, FAST, mnist[1][:5000])
+    fitted = calibrate(uncalibrated, FAST, mnist[1][:5000])
     assert 0.1 < fitted.temperature < 0.9
     assert 0.5 < fitted.sure_above < 1
     others = mnist[1][5000:]
-    plain = evaluate(fast_run.model, others)
+    plain = evaluate(uncalibrated, others)
     with torch.inference_mode():
-        logits = fast_run.model.eval()(others.images) / fitted.temperature
+        logits = uncalibrated(others.images) / fitted.temperature
     better = replace(plain, probabilities=logits.softmax(dim=1))
     assert better.calibration_error < plain.calibration_error / 5
+
+
+def test_a_network_keeps_its_temperature(
+    fast_run: Run, uncalibrated: DigitNet, mnist: tuple[Digits, Digits]
+) -> None:
+    """What `evaluate` tells and what an exported run tells are the same confidence."""
+    few = mnist[1][:2000]
+    fitted = calibrate(fast_run.model, FAST, few)
+    assert fitted.temperature == float(fast_run.model.temperature)
+    anew = calibrate(uncalibrated, FAST, few)
+    assert anew.temperature not in (1.0, fitted.temperature)
 
 
 @pytest.mark.slow
@@ -71,9 +126,21 @@ def test_the_command_exports_what_predict_takes(
     assert main(["export", str(run_directory), "--output", str(output)]) == 0
     captured = capsys.readouterr()
     assert f"Written to {output}" in captured.out
-    assert "too sure of itself: train with --validation" in captured.err
+    assert not captured.err
     result = json.loads((run_directory / "result.json").read_text())
     assert Reader.load(output).information["result"] == result
+    assert Reader.load(output).information["calibration"]["temperature"] == result["temperature"]
+
+
+@pytest.mark.slow
+def test_a_run_that_learned_from_all_images_is_exported_with_a_warning(
+    run_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = checkpoint.load(run_directory)
+    run.recipe = replace(run.recipe, calibration_fraction=0)
+    checkpoint.save(run, tmp_path)
+    assert main(["export", str(tmp_path)]) == 0
+    assert "too sure of itself: train with --validation" in capsys.readouterr().err
 
 
 def test_an_unfinished_run_is_not_exported(
@@ -88,18 +155,18 @@ def test_an_unfinished_run_is_not_exported(
 
 
 def test_few_negatives_are_sure(
-    fast_run: Run, mnist: tuple[Digits, Digits], monkeypatch: pytest.MonkeyPatch
+    uncalibrated: DigitNet, mnist: tuple[Digits, Digits], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As few as is asked for; this small network would be sure of more than a tenth of them."""
     monkeypatch.setattr("mnist_digits.training.calibration.DOUBTED_NEGATIVES", 0.9)
     digits = mnist[1][:2000]
-    fitted = calibrate(fast_run.model, FAST, digits)
+    fitted = calibrate(uncalibrated, FAST, digits)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         moved = replace(FAST, appearance=0.0)
         others = augment(negatives(digits.images, digits.labels), moved)
     with torch.inference_mode():
-        logits = fast_run.model.eval()(others) / fitted.temperature
+        logits = uncalibrated(others) / fitted.temperature
     sure = logits.softmax(dim=1).amax(dim=1) >= fitted.sure_above
     assert 0.09 < sure.float().mean() < 0.102
 

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from mnist_digits import ACCURATE, FAST, DigitNet, Digits, Recipe, Run
-from mnist_digits.training.model import PIXEL_MEAN, PIXEL_STD, shifted
+from mnist_digits import ACCURATE, ENSEMBLE, FAST, DigitNet, Digits, Recipe, Run
+from mnist_digits.training.model import PIXEL_MEAN, PIXEL_STD, network, shifted
 
 
 @pytest.mark.parametrize("recipe", [FAST, ACCURATE, dataclasses.replace(FAST, widths=(1, 3))])
@@ -36,6 +36,20 @@ def test_an_image_is_read_alone(fast_run: Run, mnist: tuple[Digits, Digits]) -> 
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("recipe", [FAST, ACCURATE, ENSEMBLE], ids=lambda recipe: recipe.name)
+def test_logits_are_divided_by_the_temperature_but_not_in_training(recipe: Recipe) -> None:
+    images = torch.randint(0, 256, (5, 1, 28, 28), dtype=torch.uint8)
+    model = network(recipe, members=2).eval()
+    with torch.inference_mode():
+        before = model(images)
+        model.temperature.fill_(0.5)
+        torch.testing.assert_close(model(images), before / 0.5)
+        if isinstance(model, DigitNet):
+            learning = model.train()(images)
+            model.temperature.fill_(2.0)
+            assert torch.equal(model(images), learning)
+
+
 def test_shifted_copies_are_shifted() -> None:
     image = torch.zeros(1, 1, 28, 28)
     image[0, 0, 10, 20] = 1
@@ -52,8 +66,10 @@ def test_test_time_augmentation_averages_the_answers(
     averaging = DigitNet(dataclasses.replace(FAST, tta_shift=1)).eval()
     averaging.load_state_dict(plain.state_dict())
     with torch.inference_mode():
-        copies = [plain(copy).softmax(dim=1) for copy in shifted(images, 1)]
+        # The mean of what they say by themselves; it has the temperature, not each of them.
+        logits = [plain(copy) * plain.temperature for copy in shifted(images, 1)]
+        mean = torch.stack([each.softmax(dim=1) for each in logits]).mean(dim=0)
         answer = averaging(images).softmax(dim=1)
-    torch.testing.assert_close(answer, torch.stack(copies).mean(dim=0))
+    torch.testing.assert_close(answer, (mean.log() / plain.temperature).softmax(dim=1))
     # Training is on the image as it is.
     assert averaging.train()(images).shape == (50, 10)

@@ -21,7 +21,8 @@ RECIPES = {
     "augmented": dataclasses.replace(
         SHORT, rotation=10, shift=2, appearance=0.5, synthetic_fraction=0.2
     ),
-    "ensemble": dataclasses.replace(SHORT, ensemble_size=3, epochs=2),
+    "calibrated": dataclasses.replace(SHORT, calibration_fraction=0.2),
+    "ensemble": dataclasses.replace(SHORT, ensemble_size=3, epochs=2, calibration_fraction=0.2),
 }
 
 
@@ -55,6 +56,7 @@ def train_until(recipe: Recipe, digits: Digits, epoch: int, folder: Path) -> Non
 def test_a_resumed_run_ends_with_the_very_weights(name: str, few: Digits, tmp_path: Path) -> None:
     recipe = RECIPES[name]
     whole = train(recipe, few)
+    assert (float(whole.model.temperature) == 1) == (recipe.calibration_fraction < 0.1)
     for epoch in range(1, recipe.epochs * recipe.ensemble_size + 1):
         folder = tmp_path / str(epoch)
         folder.mkdir()

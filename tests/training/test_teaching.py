@@ -12,11 +12,19 @@ from hypothesis import strategies as some
 from writers import save_pictures, sevens
 
 from mnist_digits import ENSEMBLE, FAST, Digits, Run, TrainingError, evaluate
-from mnist_digits.training.calibration import Calibration, raised
+from mnist_digits.training.calibration import Calibration, calibrate, raised
 from mnist_digits.training.evaluation import Evaluation
 from mnist_digits.training.examples import Examples, load_examples
 from mnist_digits.training.model import network
-from mnist_digits.training.teaching import Taught, added, sign_test, teach, with_examples
+from mnist_digits.training.teaching import (
+    Taught,
+    added,
+    base_calibration,
+    sign_test,
+    teach,
+    with_examples,
+)
+from mnist_digits.training.temperature import split_calibration
 
 CALIBRATION = Calibration(temperature=0.5, sure_above=0.9)
 
@@ -169,6 +177,24 @@ def test_sure_answers_that_are_wrong_raise_the_threshold() -> None:
     higher = raised(CALIBRATION, Evaluation(probabilities, wrong))
     assert higher.temperature == CALIBRATION.temperature
     assert float(confidence[8]) < higher.sure_above <= float(confidence[10]) + 1e-4
+
+
+@pytest.mark.slow
+def test_its_temperature_is_the_bases(taught: Taught, fast_run: Run) -> None:
+    """Its images come several times: on none of them could another be fitted."""
+    assert taught.run.recipe.calibration_fraction == 0
+    assert float(taught.run.model.temperature) == CALIBRATION.temperature
+    assert float(fast_run.model.temperature) != CALIBRATION.temperature
+
+
+@pytest.mark.slow
+def test_a_run_is_calibrated_on_what_it_has_not_learned_from(
+    fast_run: Run, mnist: tuple[Digits, Digits], tmp_path: Path
+) -> None:
+    _, unseen = split_calibration(mnist[0], FAST.calibration_fraction)
+    assert unseen
+    expected = calibrate(fast_run.model, FAST, unseen)
+    assert base_calibration(fast_run, tmp_path, mnist[0]) == expected
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ from mnist_digits.command.cli import main
 from mnist_digits.data.dataset import WRONG_TEST_LABELS
 from mnist_digits.reading.finder import FINDER
 from mnist_digits.reading.onnx_file import with_checksum
-from mnist_digits.reading.reader import SHIPPED
+from mnist_digits.reading.reader import SHIPPED, Reading
 from mnist_digits.web import limits, server
 from mnist_digits.web.samples import WRONG
 
@@ -79,6 +79,22 @@ def test_a_picture_in_a_form(client: httpx.Client) -> None:
     ):
         assert answer.json() == shipped().read_digit(two).to_dict()
         assert len(answer.json()["digits"]) == 1
+
+
+@pytest.mark.parametrize("word", ["true", "True", "1", "on", "t", "yes", "y"])
+def test_how_a_flag_is_set(word: str, client: httpx.Client) -> None:
+    (digit,) = client.post(f"/api/read?details={word}", content=SEVEN).json()["digits"]
+    assert digit["sure"] is True
+
+
+@pytest.mark.parametrize("query", ["", "details", "details=", "details=perhaps", "details=false"])
+def test_how_it_is_not(query: str, client: httpx.Client) -> None:
+    answer = client.post(f"/api/read?{query}", content=SEVEN)
+    if query in ("", "details=false"):
+        assert answer.json() == shipped().read(SEVEN).to_dict()
+    else:
+        assert (answer.status_code, list(answer.json())) == (422, ["error"])
+        assert answer.json()["error"].startswith("details: ")
 
 
 def test_details_only_for_who_asks(client: httpx.Client) -> None:
@@ -188,6 +204,7 @@ def test_what_is_refused_and_how(client: httpx.Client) -> None:
         assert (answer.status_code, list(answer.json())) == (status, ["error"]), answer.text
         assert answer.json()["error"]
     assert client.get("/", headers={"host": "localhost:99"}).status_code == 200
+    assert client.put("/api/read", content=SEVEN).headers["allow"] == "POST"
 
 
 @pytest.mark.parametrize("path", ["/../cli.py", "/%2e%2e/cli.py", "/static/../server.py", "//etc"])
@@ -374,6 +391,28 @@ def test_the_command_serves_without_torch_and_stops(tmp_path: Path) -> None:
         output, errors = process.communicate(timeout=20)
     assert output == "130 set()\n"
     assert errors == "\nmnist-digits app: stopped\n"
+
+
+class Faulty(Reader):
+    """Has a fault that no picture is to blame for."""
+
+    def read(self, *_: object) -> Reading:
+        raise RuntimeError("a fault of the reader")
+
+
+def test_a_fault_is_answered_and_logged_and_the_server_goes_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    faulty = Faulty((SHIPPED / "model.onnx").read_bytes(), threads=1)
+    with serving(faulty) as port:
+        # Each over a connection of its own: it is closed after a fault.
+        for _ in range(2):
+            answer = httpx.post(f"http://127.0.0.1:{port}/api/read", content=SEVEN)
+            assert answer.status_code == 500
+            assert answer.json() == {"error": "the server has failed: its log says how"}
+            assert answer.headers["x-content-type-options"] == "nosniff"
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+    assert capsys.readouterr().err.count("RuntimeError: a fault of the reader") == 2
 
 
 def test_a_model_that_does_not_show_what_goes_on_inside() -> None:

@@ -14,7 +14,9 @@ import io
 import os
 import sys
 import warnings
-from importlib import import_module, metadata
+from collections.abc import Iterable
+from importlib import import_module
+from typing import NoReturn
 
 from ..errors import MnistDigitsError
 from .options import Parser
@@ -47,7 +49,11 @@ def main(arguments: list[str] | None = None) -> int:
     # Otherwise Python looks for garbage in all of torch before it ends: 0.5 s.
     atexit.register(gc.freeze)
     warnings.formatwarning = lambda message, *_, **__: f"mnist-digits: warning: {message}\n"
-    options = build_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    asked = words[0] if words else ""
+    # The flags of one subcommand are there 15 ms sooner than those of all.
+    options = build_parser([asked] if asked in COMMANDS else COMMANDS).parse_args(words)
+    options.alone = arguments is None  # whether nothing else is done in this process
     if isinstance(sys.stdout, io.TextIOWrapper):
         # File names may not be valid text; lines should appear at once in a pipe, too.
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
@@ -76,19 +82,34 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def build_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The whole command line, or that of some of the subcommands."""
     parser = Parser(prog="mnist-digits", description="Read handwritten digits.")
-    version = metadata.version("mnist-digit-classification")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
+    parser.add_argument(
+        "--version",
+        action=_Version,
+        nargs=0,
+        default=argparse.SUPPRESS,
+        help="show program's version number and exit",
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in COMMANDS:
+    for name in names:
         module = import_module(f".{name}", __package__)
         summary = str(module.__doc__).splitlines()[0]
         command = commands.add_parser(name, help=summary, description=summary)
         module.add_flags(command)
         command.set_defaults(execute=module.execute)
     return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up only where it is asked for: 15 ms."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib import metadata
+
+        print(f"{parser.prog} {metadata.version('mnist-digit-classification')}")
+        parser.exit()
 
 
 if __name__ == "__main__":

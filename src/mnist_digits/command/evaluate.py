@@ -5,10 +5,24 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from .options import Parser, add_common_flags
-from .steps import folder_of, load_data, prepare, trained_on, write_figures
+from .steps import (
+    draw_results,
+    draw_training,
+    drawing,
+    folder_of,
+    import_torch,
+    load_data,
+    prepare,
+    trained_on,
+    write_figures,
+)
+
+if TYPE_CHECKING:
+    from ..figures.process import Drawing
 
 
 def add_flags(command: Parser) -> None:
@@ -38,22 +52,29 @@ def execute(options: argparse.Namespace) -> None:
     if options.pictures:
         _evaluate_pictures(options)
     elif options.run:
-        _evaluate_run(options)
+        with drawing(options.figures) as figures:
+            _evaluate_run(options, figures)
     else:
         raise UsageError("name the folder of a run, or give --pictures FOLDER")
 
 
-def _evaluate_run(options: argparse.Namespace) -> None:
+def _evaluate_run(options: argparse.Namespace, figures: Drawing | None) -> None:
+    import_torch(options)
+
     from ..training import checkpoint, evaluation
     from . import report
 
     device = prepare(options)
     run = checkpoint.load(options.run)
+    if figures:
+        draw_training(figures, run)
     digits, test = load_data(options, device)
     digits = trained_on(run, digits)
     run.model.to(device)
-    on_train = evaluation.evaluate(run.model, digits)
     on_test = evaluation.evaluate(run.model, test)
+    if figures:
+        draw_results(figures, test, on_test)
+    on_train = evaluation.evaluate(run.model, digits)
     if options.json:
         print(json.dumps(evaluation.summary(on_train, on_test) | evaluation.details(on_test)))
     else:
@@ -64,9 +85,9 @@ def _evaluate_run(options: argparse.Namespace) -> None:
             report.calibration_table(on_test),
         ]
         print("\n\n".join(tables))
-    if options.figures:
+    if figures:
         directory = options.output or folder_of(options.run)
-        write_figures(run, test, on_test, directory)
+        write_figures(figures.finished(), directory)
         if not options.json:
             print(f"\nFigures are in {directory}")
 

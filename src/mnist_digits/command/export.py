@@ -21,16 +21,18 @@ def execute(options: argparse.Namespace) -> None:
     from ..reading.reader import MODEL
     from ..training.calibration import calibrate
     from ..training.export import export_run
+    from ..training.procedure import unlearned
 
     run = finished(options.run)
     output = options.output or folder_of(options.run) / MODEL
     digits, _ = load_mnist(options.data)
-    _, validation = split_validation(digits)
-    if not run.held_out:
+    held_out = unlearned(run, digits)
+    if not held_out:
+        held_out = split_validation(digits)[1]
         print(
             "mnist-digits export: warning: this run has learned from the images that its "
             "confidence is calibrated on, and will be too sure of itself: train with --validation",
             file=sys.stderr,
         )
-    export_run(run, output, calibrate(run.model, run.recipe, validation))
+    export_run(run, output, calibrate(run.model, run.recipe, held_out))
     print(f"Written to {output}")

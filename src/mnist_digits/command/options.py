@@ -10,9 +10,10 @@ import argparse
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..training.recipe import FinderRecipe, Recipe
+if TYPE_CHECKING:
+    from ..training.recipe import FinderRecipe, Recipe
 
 RUN_HELP = "folder of a run, or its model.safetensors"
 MODEL_HELP = "an exported run (the model that we ship)"

@@ -13,6 +13,7 @@ from ..errors import PictureError
 from .options import MODEL_HELP, Parser, whole
 
 if TYPE_CHECKING:
+    from ..reading.annotation import Copies
     from ..reading.documents import Page
     from ..reading.reader import Reader, Reading
 
@@ -31,12 +32,11 @@ def add_flags(command: Parser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    from ..reading.annotation import Copies
     from ..reading.documents import find_pictures
     from ..reading.reader import Reader
 
     files = find_pictures(options.pictures)
-    copies = Copies(files, options.annotate) if options.annotate else None
+    copies = _copies(files, options.annotate) if options.annotate else None
     reader = Reader.load(options.model, options.threads)
     failed = False
     for index, file in enumerate(files):
@@ -46,6 +46,12 @@ def execute(options: argparse.Namespace) -> int:
                 copies.write(index, page, reading)
             _tell(file, page, reading, options.json)
     return int(failed)
+
+
+def _copies(files: list[Path], place: Path) -> Copies:
+    from ..reading.annotation import Copies
+
+    return Copies(files, place)
 
 
 def _pages(

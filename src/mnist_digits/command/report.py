@@ -96,7 +96,10 @@ def calibration_table(evaluation: Evaluation) -> str:
     lines = ["confidence    right   digits"]
     for part in evaluation.calibration():
         lines.append(f"{part.confidence:10.3%}  {part.right / part.count:7.2%}  {part.count:7,}")
-    lines.append(f"calibration error {evaluation.calibration_error:.2%}")
+    lines.append(
+        f"calibration error {evaluation.calibration_error:.2%}, "
+        f"negative log-likelihood {evaluation.negative_log_likelihood:.4f}"
+    )
     return "\n".join(lines)
 
 

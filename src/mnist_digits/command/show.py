@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from .options import RUN_HELP, Parser
+from .steps import import_torch
 
 
 def add_flags(command: Parser) -> None:
@@ -16,6 +17,8 @@ def add_flags(command: Parser) -> None:
 
 
 def execute(options: argparse.Namespace) -> None:
+    import_torch(options)
+
     from ..training import checkpoint
     from . import report
 

@@ -13,10 +13,22 @@ from typing import TYPE_CHECKING, TextIO
 from ..errors import RecipeError, UsageError
 from ..training.recipe import RECIPES, Recipe
 from .options import Parser, add_common_flags, add_recipe_flags, recipe_changes, whole
-from .steps import load_data, prepare, recipe_of, tidied, write_figures
+from .steps import (
+    draw_results,
+    draw_training,
+    drawing,
+    import_torch,
+    load_data,
+    prepare,
+    recipe_of,
+    tidied,
+    write_figures,
+)
 
 if TYPE_CHECKING:
     from ..data.dataset import Digits
+    from ..figures.process import Drawing
+    from ..training.evaluation import Evaluation
     from ..training.loop import Run
 
 
@@ -63,7 +75,15 @@ def add_flags(command: Parser) -> None:
 def execute(options: argparse.Namespace) -> None:
     if options.example and not options.example.parent.is_dir():
         raise UsageError(f"there is no folder {options.example.parent} for the example")
-    recipe, begun = _begin(options)
+    recipe = _recipe(options)
+    with drawing(options.figures or options.example) as figures:
+        _train(options, recipe, figures)
+
+
+def _train(options: argparse.Namespace, recipe: Recipe, figures: Drawing | None) -> None:
+    import_torch(options)
+    begun = _begun(options)
+    recipe = begun.recipe if begun else recipe
 
     import torch
 
@@ -85,21 +105,40 @@ def execute(options: argparse.Namespace) -> None:
         file=table,
     )
     on_epoch = _saver(directory, options.checkpoint_every, table)
+    on_tested = _drawer(figures, test) if figures else None
     with tidied(directory):
-        run, on_train, on_test = train_and_measure(recipe, kept, validation, test, begun, on_epoch)
+        run, on_train, on_test = train_and_measure(
+            recipe, kept, validation, test, begun, on_epoch, on_tested
+        )
     if options.pictures:
         run.result["pictures"] = str(options.pictures)
     checkpoint.save(run, directory)
     print(f"\n{report.accuracy_table(on_train, on_test)}", file=table)
-    if options.figures:
-        write_figures(run, test, on_test, directory)
-    if options.example:
-        from ..figures import plots
-
-        plots.save_figure(plots.sample_predictions(test, on_test), options.example)
+    if figures:
+        _write_figures(options, figures.finished(), directory)
     print(f"\nTrained in {run.training_seconds:.1f} s; written to {directory}", file=table)
     if options.json:
         print(json.dumps(run.result))
+
+
+def _drawer(figures: Drawing, test: Digits) -> Callable[[Run, Evaluation], None]:
+    """For `on_tested`: draw, while the run is evaluated on the digits that it was trained on."""
+
+    def on_tested(run: Run, on_test: Evaluation) -> None:
+        draw_training(figures, run)
+        draw_results(figures, test, on_test)
+
+    return on_tested
+
+
+def _write_figures(options: argparse.Namespace, drawn: dict[str, bytes], directory: Path) -> None:
+    """Write the figures to the folder of the run, the example to its own place, if wanted."""
+    from ..figures.png import write_png
+
+    if options.figures:
+        write_figures(drawn, directory)
+    if options.example:
+        write_png(drawn["sample_predictions"], options.example)
 
 
 def _with_pictures(folder: Path, digits: Digits, recipe: Recipe, table: TextIO) -> Digits:
@@ -113,10 +152,8 @@ def _with_pictures(folder: Path, digits: Digits, recipe: Recipe, table: TextIO) 
     return added(digits, examples.digits, recipe.epochs)
 
 
-def _begin(options: argparse.Namespace) -> tuple[Recipe, Run | None]:
-    """The recipe and, with --resume, the run to go on with, whose settings hold unless flags do."""
-    recipe = _recipe(options)
-
+def _begun(options: argparse.Namespace) -> Run | None:
+    """With --resume, the run to go on with, whose settings hold unless flags do."""
     from ..training import checkpoint
     from ..training.device import use_deterministic_operations
     from ..training.state import DEVICES
@@ -130,7 +167,7 @@ def _begin(options: argparse.Namespace) -> tuple[Recipe, Run | None]:
             options.device = DEVICES[int(state["device"].clamp(0, len(DEVICES) - 1))]
     if options.deterministic:
         use_deterministic_operations()
-    return begun.recipe if begun else recipe, begun
+    return begun
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:

@@ -7,28 +7,24 @@ global state and no window.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 from torch import Tensor
 
 from ..data.dataset import Digits
-from ..errors import OutputError
-from ..files import write_whole
-from ..reading import percentage
 from ..training.augmentation import augment
-from ..training.evaluation import Evaluation, wilson_interval
+from ..training.evaluation import Evaluation
 from ..training.loop import Epoch, Run
 from ..training.recipe import Recipe
+from . import results, shown
+from .png import as_png, write_png
 from .style import (
-    ABOVE,
     ALARMING,
-    BELOW,
     BLUE,
     GRID,
     INK,
@@ -36,7 +32,6 @@ from .style import (
     ORANGE,
     THIN,
     WIDTH,
-    Place,
     caption,
     card,
     percent,
@@ -55,14 +50,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     Raises:
         OutputError: the folder cannot be written.
     """
-    png = io.BytesIO()
-    # Without a version in the file the same figure is the same bytes on every machine.
-    figure.savefig(png, format="png", dpi=120, metadata={"Software": None})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, png.getvalue())
-    except OSError as error:
-        raise OutputError(f"cannot write the figure {path}: {error.strerror}") from error
+    write_png(as_png(figure), path)
 
 
 def sample_digits(digits: Digits, rows: int = 3, columns: int = 10) -> Figure:
@@ -133,12 +121,12 @@ def augmentation_preview(
         torch.manual_seed(seed)
         copies = originals.repeat_interleave(columns - 1, dim=0)
         changed = augment(copies, recipe).unflatten(0, (-1, columns - 1))
-    shown = torch.cat([originals[:, None].float(), changed.float()], dim=1).numpy()
+    pictures = torch.cat([originals[:, None].float(), changed.float()], dim=1).numpy()
     figure, whole = sheet(WIDTH, rows * 0.94 + 0.3)
     _, below = whole.stacked(0.2, rows * 0.94 + 0.1)
     for index, place in enumerate(below.grid(rows, columns, above=0)):
         row, column = divmod(index, columns)
-        filled = show_pixels(place, shown[row, column, 0], THIN if column else (BLUE, 2.5))
+        filled = show_pixels(place, pictures[row, column, 0], THIN if column else (BLUE, 2.5))
         if index == 0:
             caption(filled, "original", colour=BLUE)
     return figure
@@ -146,26 +134,27 @@ def augmentation_preview(
 
 def sample_predictions(digits: Digits, evaluation: Evaluation, columns: int = 10) -> Figure:
     """The first digits as they come, three rows of them, then the first that went wrong."""
-    rows = 3
-    first = list(range(min(rows * columns, len(digits))))
-    wrong = evaluation.mistakes.sort().values[:columns].tolist()
-    figure, whole = sheet(WIDTH, (rows + 1) * 1.2 + 1.0)
-    upper, lower = whole.stacked(rows, 1.12)
-    below = upper.titled(f"The first {len(first)} test digits: what it reads, and how sure it is")
-    _show_answers(below.grid(rows, columns, ABOVE, BELOW), digits, evaluation, first)
-    count = f"The first {len(wrong)} that it reads otherwise than the label, of {evaluation.errors}"
-    below = lower.titled(count)
-    _show_answers(below.grid(1, columns, ABOVE, BELOW), digits, evaluation, wrong)
-    return figure
+    return results.sample_predictions(shown.samples(digits, evaluation, columns), columns)
 
 
 def worst_mistakes(digits: Digits, evaluation: Evaluation, columns: int = 10) -> Figure:
     """The wrong predictions in which the network had the most confidence."""
-    indices = evaluation.mistakes[: 3 * columns].tolist()
-    text = f"The {len(indices)} mistakes made with most confidence, of {evaluation.errors}"
-    figure, places = _titled_grid(text, len(indices), columns)
-    _show_answers(places, digits, evaluation, indices)
-    return figure
+    return results.worst_mistakes(shown.mistakes(digits, evaluation, columns), columns)
+
+
+def training_curves(history: Sequence[Epoch]) -> Figure:
+    """Loss and error rate while training, in twentieths of an epoch."""
+    return results.training_curves(shown.curves(history))
+
+
+def confusion_matrix(evaluation: Evaluation) -> Figure:
+    """Which digit is read as which; the right ones muted, so that the errors show."""
+    return results.confusion_matrix(shown.confusion(evaluation))
+
+
+def calibration(evaluation: Evaluation) -> Figure:
+    """Confidence against how often it is right, with 95% intervals."""
+    return results.calibration(shown.calibration(evaluation))
 
 
 def suspected_labels(
@@ -179,7 +168,7 @@ def suspected_labels(
     indices = evaluation.suspected_labels[: 2 * columns].tolist()
     agreed = sum(index in known for index in indices)
     text = f"The {len(indices)} labels it believes least: people agree that {agreed} are wrong"
-    figure, places = _titled_grid(text, len(indices), columns)
+    figure, places = results.titled_grid(text, len(indices), columns)
     for place, index in zip(places, indices, strict=False):
         label, predicted = int(evaluation.labels[index]), int(evaluation.predictions[index])
         wrong = index in known
@@ -207,103 +196,6 @@ def loss_curve(losses: Sequence[float], steps: int) -> Figure:
     axes.set_ylim(min([0.01, *losses]), max([3, *losses]))
     axes.xaxis.set_major_formatter(plain_number)
     axes.yaxis.set_major_formatter(plain_number)
-    plain(axes)
-    return figure
-
-
-def training_curves(history: Sequence[Epoch]) -> Figure:
-    """Loss and error rate while training, in twentieths of an epoch."""
-    losses = np.concatenate([epoch.loss_curve for epoch in history])
-    accuracies = np.concatenate([epoch.accuracy_curve for epoch in history])
-    parts = [np.arange(len(e.loss_curve)) + 1 for e in history]
-    epochs = np.concatenate(
-        [e.epoch - 1 + part / len(part) for e, part in zip(history, parts, strict=True)]
-    )
-    figure = card(WIDTH, 3.6)
-    loss, error = figure.subplots(1, 2)
-    loss.plot(epochs, losses, color=BLUE)
-    loss.set(title="Training loss", xlabel="epoch", ylim=(0, None))
-    # No mistake at all has no place on a log scale: such points are left out.
-    errors = np.where(accuracies < 1, 1 - accuracies, np.nan)
-    error.plot(epochs, errors, color=BLUE, label="training")
-    validated = [(e.epoch, 1 - e.validation_accuracy) for e in history if e.validation_accuracy]
-    if validated:
-        style = {"color": ORANGE, "marker": "s", "markersize": 4, "linestyle": "--"}
-        error.plot(*zip(*validated, strict=True), label="validation", **style)
-    error.set(title="Wrong answers while training", xlabel="epoch", yscale="log")
-    error.yaxis.set_major_formatter(percent)
-    error.legend(frameon=False)
-    for axes in (loss, error):
-        axes.set_xlim(0, len(history))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        plain(axes)
-    return figure
-
-
-def confusion_matrix(evaluation: Evaluation) -> Figure:
-    """Which digit is read as which; the right ones muted, so that the errors show."""
-    counts = evaluation.confusion.numpy()
-    errors = np.where(np.eye(10, dtype=bool), 0, counts)
-    figure = card(6.4, 6.2)
-    axes = figure.subplots()
-    strongest = max(errors.max(), 1)
-    shade = np.ma.masked_equal(errors, 0)
-    axes.imshow(shade, cmap="Oranges", vmin=-0.1 * strongest, vmax=strongest * 1.25)
-    for row, column in np.ndindex(10, 10):
-        count = counts[row, column]
-        if row == column:
-            axes.text(column, row, f"{count:,}", ha="center", va="center", color=MUTED, fontsize=8)
-        elif count:
-            colour = "white" if count > 0.75 * strongest else INK
-            axes.text(column, row, count, ha="center", va="center", color=colour, fontsize=11)
-    axes.set(
-        title=f"{evaluation.errors:,} mistakes in {evaluation.count:,} digits",
-        xlabel="read as",
-        ylabel="label",
-        xticks=range(10),
-        yticks=range(10),
-    )
-    axes.set_xticks(np.arange(-0.5, 10), minor=True)
-    axes.set_yticks(np.arange(-0.5, 10), minor=True)
-    axes.grid(which="minor", color=GRID, linewidth=0.8)
-    axes.tick_params(which="both", length=0, colors=INK)
-    axes.spines[:].set_visible(False)
-    return figure
-
-
-def calibration(evaluation: Evaluation) -> Figure:
-    """Confidence against how often it is right, with 95% intervals.
-
-    Over the odds of being wrong, on a log scale: on a plain one everything that a good
-    network says lies in the last percent.
-    """
-    floor = 1e-4
-    bins = evaluation.calibration()
-    doubt = np.maximum([1 - part.confidence for part in bins], floor)
-    wrong = np.array([1 - part.right / part.count for part in bins])
-    low, high = np.array([wilson_interval(p.count - p.right, p.count) for p in bins]).T
-    figure = card(5.6, 5.2)
-    axes = figure.subplots()
-    axes.plot([floor, 1], [floor, 1], color=MUTED, linewidth=1, linestyle=":", label="ideal")
-    axes.vlines(doubt, np.maximum(low, floor), high, color=BLUE, linewidth=1.2)
-    some = wrong > 0
-    size = f"{bins[0].count:,} digits"
-    axes.plot(doubt[some], wrong[some], "o", color=BLUE, markersize=5, label=size)
-    none = np.full(sum(~some), floor)
-    axes.plot(doubt[~some], none, "v", color=BLUE, markersize=5, label=f"{size}, none wrong")
-    axes.set(
-        title=f"Calibration error {evaluation.calibration_error:.2%}",
-        xlabel="doubt: 1 − confidence",
-        ylabel="how often it is wrong",
-        xscale="log",
-        yscale="log",
-        xlim=(floor, 1),
-        ylim=(floor * 0.8, 1),
-        aspect="equal",
-    )
-    axes.xaxis.set_major_formatter(percent)
-    axes.yaxis.set_major_formatter(percent)
-    axes.legend(frameon=False, loc="upper left")
     plain(axes)
     return figure
 
@@ -368,25 +260,3 @@ def comparison(experiment: str, runs: Mapping[str, Sequence[Run]]) -> Figure:
     for axes in (loss, wrong):
         plain(axes)
     return figure
-
-
-def _titled_grid(text: str, count: int, columns: int) -> tuple[Figure, list[Place]]:
-    """A figure with a title, and places for at least so many digits."""
-    rows = max(1, -(-count // columns))
-    figure, whole = sheet(WIDTH, rows * 1.2 + 0.6)
-    return figure, whole.titled(text).grid(rows, columns, ABOVE, BELOW)
-
-
-def _show_answers(
-    places: Sequence[Place], digits: Digits, evaluation: Evaluation, indices: Sequence[int]
-) -> None:
-    """Digits with prediction and confidence; a mistake with a border, its label beside."""
-    for place, index in zip(places, indices, strict=False):
-        label, predicted = int(evaluation.labels[index]), int(evaluation.predictions[index])
-        right = label == predicted
-        filled = show_pixels(
-            place, digits.images[index, 0].cpu().numpy(), THIN if right else ALARMING
-        )
-        answer = f"{predicted}" if right else f"{predicted}, not {label}"
-        confidence = percentage(float(evaluation.confidence[index]))
-        caption(filled, answer, confidence, BLUE if right else ORANGE)

@@ -50,28 +50,47 @@ def frame(ink: Floats) -> NDArray[np.uint8]:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = cv2.resize(ink, size, interpolation=method)
-    peak = float(np.percentile(small, 99.5)) if small.size > 1 else 1.0
+    peak = percentile(small, 99.5) if small.size > 1 else 1.0
     small = np.clip(small / max(peak, 1e-6), 0, 1)
     total = float(small.sum()) or 1.0
     centre_x = float(small.sum(axis=0) @ np.arange(size[0])) / total
     centre_y = float(small.sum(axis=1) @ np.arange(size[1])) / total
     # Moved by whole pixels to within half a pixel of (14, 14), as all of MNIST is.
-    x = int(np.clip(round(FRAME / 2 - centre_x), 0, FRAME - size[0]))
-    y = int(np.clip(round(FRAME / 2 - centre_y), 0, FRAME - size[1]))
+    x = min(max(round(FRAME / 2 - centre_x), 0), FRAME - size[0])
+    y = min(max(round(FRAME / 2 - centre_y), 0), FRAME - size[1])
     result = np.zeros((FRAME, FRAME), np.uint8)
     result[y : y + size[1], x : x + size[0]] = (small * 255).round()
     return result
 
 
+def percentile(values: NDArray[np.float32], share: float) -> float:
+    """What `np.percentile` gives; of a few hundred values in a tenth of its time.
+
+    Args:
+        values: one or more.
+        share: 0 to 100.
+    """
+    ordered = np.sort(values, axis=None)
+    place = (len(ordered) - 1) * (share / 100)
+    low = int(place)
+    one, other = ordered[low], ordered[min(low + 1, len(ordered) - 1)]
+    part = place - low
+    # From the nearer of the two, in float32, as NumPy does it.
+    if part < 0.5:
+        return float(one + (other - one) * np.float32(part))
+    return float(other - (other - one) * np.float32(1 - part))
+
+
 def _thickened(ink: Floats) -> Floats:
     """The ink with strokes that have at least 1.8 pixels in the frame; MNIST's have 2 to 4."""
     scale = BOX / max(ink.shape)
-    solid = (ink > 0.5).astype(np.uint8)
+    solid = ink > 0.5
     if not solid.any():
         return ink
-    padded = np.pad(solid, 1)
+    padded = cv2.copyMakeBorder(solid.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, 3)
-    ridge = distance[(distance > 0) & (distance >= cv2.dilate(distance, np.ones((3, 3), np.uint8)))]
+    highest = cv2.dilate(distance, np.ones((3, 3), np.uint8))
+    ridge = distance[padded.view(bool) & (distance >= highest)]
     thickness = 2 * float(np.median(ridge)) - 1
     missing = 1.8 / scale - thickness
     radius = round(missing / 2)

@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, TypeAlias, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -243,11 +244,13 @@ def _is_kept_whole(image: JpegImageFile) -> bool:
 
 
 def _mode(image: Image.Image) -> str:
-    """What to convert an image to: F, RGBA or RGB."""
+    """What to convert an image to: F, RGBA, L or RGB."""
     if image.mode[:1] in "IF":  # 16 or 32 bits a pixel, or floating point
         return "F"
     transparent = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
-    return "RGBA" if transparent else "RGB"
+    if transparent:
+        return "RGBA"
+    return "L" if image.mode in ("1", "L") else "RGB"
 
 
 def _turn_upright(image: Image.Image) -> bool:
@@ -306,12 +309,14 @@ def _opaque(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode == "F":
         return np.dstack([_stretched(np.asarray(image, np.float64))] * 3)
     pixels = np.asarray(image)
+    if image.mode == "L":
+        return np.asarray(cv2.merge([pixels] * 3), np.uint8)
     if image.mode != "RGBA":
         return pixels
+    if pixels[:, :, 3].min() == 255:
+        return np.asarray(image.convert("RGB"))
     alpha = pixels[:, :, 3:].astype(np.float32) / 255
     colours = pixels[:, :, :3]
-    if alpha.min() == 1:
-        return np.ascontiguousarray(colours)
     solid = colours[alpha[:, :, 0] > 0.5]
     if len(solid) == 0:
         solid = colours[alpha[:, :, 0] > 0]

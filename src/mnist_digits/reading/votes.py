@@ -83,8 +83,11 @@ NO_GROUPS = Groups(
 
 def votes_of(ink: Floats, raw: Floats) -> Votes:
     """The votes of a look; places are a quarter of the resolution, two by two of the ink's."""
-    high, wide = raw.shape[1:]
-    strongest = ink.reshape(high, 2, wide, 2).max(axis=(1, 3))
+    # NumPy's max over two axes takes ten times as long.
+    upper, lower = ink[::2], ink[1::2]
+    strongest = np.maximum(
+        np.maximum(upper[:, ::2], upper[:, 1::2]), np.maximum(lower[:, ::2], lower[:, 1::2])
+    )
     rows, columns = np.nonzero(strongest > 0.5)
     x, y, sizes = raw[:, rows, columns]
     places = np.column_stack([columns, rows]) * QUARTER + (QUARTER - 1) / 2

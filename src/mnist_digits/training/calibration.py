@@ -1,6 +1,7 @@
 """Calibrated confidences: temperature, the threshold of `sure`, and the finder's certainty.
 
 Everything is fitted on digits and scenes that no network was trained on; never on the test set.
+A network whose recipe has a `calibration_fraction` has its temperature already.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from ..data.dataset import Digits
@@ -20,10 +21,12 @@ from ..reading.reader import Reader
 from .augmentation import augment
 from .evaluation import Evaluation, logits_of
 from .found import matched
+from .model import DigitNet, Ensemble
 from .negatives import negatives
 from .recipe import Recipe
 from .scenes.glyphs import load_glyphs
 from .scenes.scene import scene
+from .temperature import fit_temperature
 
 # Of the answers marked sure at most one in a thousand may be wrong. A threshold fitted to exactly
 # that would exceed it on every other set of new digits: a quarter less leaves room for chance.
@@ -38,8 +41,7 @@ class Calibration:
     """How logits become calibrated probabilities, and which of them count as sure.
 
     Attributes:
-        temperature: divides the logits (Guo, Pleiss, Sun and Weinberger, "On Calibration of
-            Modern Neural Networks", 2017).
+        temperature: that of the network: divides its logits as they come from its last layer.
         sure_above: the least confidence of an answer that is marked sure.
     """
 
@@ -47,28 +49,26 @@ class Calibration:
     sure_above: float = 0.9
 
 
-def calibrate(model: nn.Module, recipe: Recipe, held_out: Digits) -> Calibration:
+def calibrate(model: DigitNet | Ensemble, recipe: Recipe, held_out: Digits) -> Calibration:
     """Fit temperature and threshold on digits that the network was not trained on.
 
-    The temperature minimizes the cross-entropy. The threshold is the lowest at which
+    A network that has a temperature other than 1 keeps it. The threshold is the lowest at which
     at most SURE_ERRORS of the sure answers to the digits are wrong, and at most one in a hundred
     of the recipe's negatives is sure; but never higher than 0.9999.
     """
-    logits = logits_of(model, held_out.images)
-    temperatures = torch.logspace(-1.5, 1, 400)
-    losses = [functional.cross_entropy(logits / t, held_out.labels).item() for t in temperatures]
-    temperature = float(temperatures[losses.index(min(losses))])
-    probabilities = (logits / temperature).softmax(dim=1)
+    logits, own = logits_of(model, held_out.images), float(model.temperature)
+    missing = fit_temperature(logits, held_out.labels) if own == 1 else 1.0
+    probabilities = (logits / missing).softmax(dim=1)
     confidence, answers = probabilities.max(dim=1)
     wrong = answers != held_out.labels
     moved = replace(recipe, appearance=0.0)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         other = augment(negatives(held_out.images, held_out.labels), moved)
-    doubtful = (logits_of(model, other) / temperature).softmax(dim=1).amax(dim=1)
+    doubtful = (logits_of(model, other) / missing).softmax(dim=1).amax(dim=1)
     at_digits = _threshold(confidence, wrong)
     at_negatives = float(doubtful.quantile(DOUBTED_NEGATIVES))
-    return Calibration(temperature, _rounded_up(max(at_digits, at_negatives)))
+    return Calibration(own * missing, _rounded_up(max(at_digits, at_negatives)))
 
 
 def _threshold(confidence: Tensor, wrong: Tensor, most: float = SURE_ERRORS) -> float:

@@ -183,12 +183,12 @@ def _read(file: Path, wanted: Callable[[Run], dict[str, Tensor]]) -> tuple[Run, 
         with safe_open(file, framework="pt") as tensors:
             header = tensors.metadata() or {}
             run = _from_header(header)
-            _compare(tensors, wanted(run))
+            missing = _compare(tensors, wanted(run))
             # Cloned: otherwise they are windows onto a file that may change.
             loaded = {name: tensors.get_tensor(name).clone() for name in tensors.keys()}  # noqa: SIM118
             if header.get(CHECKSUM) != content_checksum(loaded, header):
                 raise CheckpointError("it is damaged: its checksum is not that of its content")
-            return run, loaded
+            return run, loaded | missing
     except (CheckpointError, RecipeError, SafetensorError, OSError) as error:
         raise CheckpointError(f"{file} does not hold a run: {error}") from error
 
@@ -199,9 +199,21 @@ def _with_weights(run: Run, weights: dict[str, Tensor]) -> Run:
     return run
 
 
-def measure(run: Run, digits: Digits, test: Digits) -> tuple[Evaluation, Evaluation]:
-    """Evaluate a run on the digits that it was trained on and the test set; set its `result`."""
-    on_train, on_test = evaluate(run.model, digits), evaluate(run.model, test)
+def measure(
+    run: Run,
+    digits: Digits,
+    test: Digits,
+    on_tested: Callable[[Run, Evaluation], None] | None = None,
+) -> tuple[Evaluation, Evaluation]:
+    """Evaluate a run on the digits that it was trained on and the test set; set its `result`.
+
+    Args:
+        on_tested: called with the evaluation on the test set, before the longer other one.
+    """
+    on_test = evaluate(run.model, test)
+    if on_tested:
+        on_tested(run, on_test)
+    on_train = evaluate(run.model, digits)
     run.result = result(run, on_train, on_test, digits)
     return on_train, on_test
 
@@ -213,6 +225,7 @@ def result(run: Run, on_train: Evaluation, on_test: Evaluation, digits: Digits) 
     """
     return {
         **summary(on_train, on_test),
+        "temperature": float(run.model.temperature),
         "validation_accuracy": run.history[-1].validation_accuracy,
         "held_out": run.held_out,
         "training_seconds": run.training_seconds,
@@ -291,7 +304,7 @@ def _from_header(header: dict[str, str]) -> Run:
     if header.get("format") != FORMAT:
         raise CheckpointError("its header is not that of mnist-digits; train writes such files")
     try:
-        recipe = Recipe.from_json(header["recipe"])
+        recipe = _recipe(header["recipe"])
         history = [_epoch(epoch) for epoch in json.loads(header["history"])]
         seconds = float(header["training_seconds"])
         outcome = _outcome(json.loads(header["result"]))
@@ -305,6 +318,14 @@ def _from_header(header: dict[str, str]) -> Run:
     with torch.device("meta"):
         model = network(recipe, members)
     return Run(recipe, model, history, seconds, outcome, held_out=held_out)
+
+
+def _recipe(text: str) -> Recipe:
+    """A run's recipe. Before there was a `calibration_fraction`, it learned from all images."""
+    recipe = Recipe.from_json(text)
+    if "calibration_fraction" in json.loads(text):
+        return recipe
+    return dataclasses.replace(recipe, calibration_fraction=0)
 
 
 def _epoch(values: dict[str, Any]) -> Epoch:
@@ -330,19 +351,24 @@ def _outcome(result: Any) -> dict[str, Any]:
     return result
 
 
-def _compare(tensors: Any, wanted: dict[str, Tensor]) -> None:
-    """Check that the file has exactly the wanted tensors, in their shapes and types."""
+def _compare(tensors: Any, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Check that the file has exactly the wanted tensors, in their shapes and types.
+
+    Returns the temperatures that it lacks: files of before networks had them mean 1.
+    """
     names = set(tensors.keys())
-    if names != wanted.keys():
-        odd = sorted(names ^ wanted.keys())
+    lacking = {name for name in wanted.keys() - names if name.endswith("temperature")}
+    if names | lacking != wanted.keys():
+        odd = sorted((names | lacking) ^ wanted.keys())
         raise CheckpointError(f"its weights are not those of its recipe's network: {odd[:3]}")
-    for name, value in wanted.items():
-        part = tensors.get_slice(name)
+    for name in names:
+        part, value = tensors.get_slice(name), wanted[name]
         found = (tuple(part.get_shape()), part.get_dtype())
         if found != _kind(value):
             raise CheckpointError(
                 f"its {name} is {found}, the recipe's network has {tuple(value.shape)}"
             )
+    return {name: torch.ones(()) for name in lacking}
 
 
 def _kind(value: Tensor) -> tuple[tuple[int, ...], str]:

@@ -95,11 +95,6 @@ class Evaluation:
         """float64 (10,): the fraction of right answers to images of this digit; NaN of none."""
         return self.confusion.diagonal() / self.confusion.sum(dim=1).double()
 
-    def at_temperature(self, temperature: float) -> Evaluation:
-        """The same, with the logits divided by a temperature."""
-        logits = self.probabilities.clamp_min(1e-30).log() / temperature
-        return Evaluation(logits.softmax(dim=1), self.labels)
-
     def without(self, indices: tuple[int, ...]) -> Evaluation:
         """The evaluation without the images of these indices."""
         kept = torch.ones(self.count, dtype=torch.bool)
@@ -135,6 +130,12 @@ class Evaluation:
         gaps = [abs(part.confidence * part.count - part.right) for part in self.calibration()]
         return sum(gaps) / self.count
 
+    @property
+    def negative_log_likelihood(self) -> float:
+        """Mean of -log(probability of the label), in nats: low where doubt is where errors are."""
+        least = torch.finfo(self.belief.dtype).tiny  # a probability may be rounded to 0
+        return -self.belief.clamp_min(least).double().log().mean().item()
+
 
 @dataclass(frozen=True)
 class CalibrationBin:
@@ -168,7 +169,7 @@ def logits_of(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def summary(on_train: Evaluation, on_test: Evaluation) -> dict[str, Any]:
-    """The metrics in `result.json`: accuracies and the calibration error as fractions of 1."""
+    """The metrics in `result.json`: accuracies, the calibration error as fractions of 1."""
     return {
         "train_accuracy": on_train.accuracy,
         "train_errors": on_train.errors,
@@ -179,6 +180,7 @@ def summary(on_train: Evaluation, on_test: Evaluation) -> dict[str, Any]:
         "test_accuracy_95_interval": list(on_test.interval),
         "test_accuracy_without_wrong_labels": on_test.without(WRONG_TEST_LABELS).accuracy,
         "test_calibration_error": on_test.calibration_error,
+        "test_negative_log_likelihood": on_test.negative_log_likelihood,
     }
 
 

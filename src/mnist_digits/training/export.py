@@ -37,20 +37,19 @@ class _Exported(nn.Module):
     These are the outputs of its two convolutional stages, kept to show how it sees.
     """
 
-    def __init__(self, model: DigitNet | Ensemble, temperature: float) -> None:
+    def __init__(self, model: DigitNet | Ensemble) -> None:
         super().__init__()
         self.model = model
-        self.temperature = temperature
         self.outputs = ["probabilities"]
         if isinstance(model, DigitNet) and not model.tta_shift:
             self.outputs += ["first", "second"]
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         if isinstance(self.model, Ensemble) or self.model.tta_shift:
-            return ((self.model(frames) / self.temperature).softmax(dim=1),)
+            return (self.model(frames).softmax(dim=1),)
         first = self.model.first(self.model.normalized(frames.float()))
         second = self.model.second(first)
-        return (self.model.head(second) / self.temperature).softmax(dim=1), first, second
+        return (self.model.head(second) / self.model.temperature).softmax(dim=1), first, second
 
 
 class _ExportedFinder(nn.Module):
@@ -74,12 +73,16 @@ def export_run(
 ) -> None:
     """Write the run's network as an ONNX file; recipe, result and `more` go into its metadata.
 
+    Args:
+        calibration: its temperature takes the place of the network's, if it is another.
+
     Raises:
         CheckpointError: the packages for it are missing, or the file cannot be written.
     """
     # A copy: the run's own network stays on its device, in its memory format.
     model = copy.deepcopy(run.model).cpu().to(memory_format=torch.contiguous_format)
-    network = _Exported(model, calibration.temperature).eval()
+    model.temperature.fill_(calibration.temperature)
+    network = _Exported(model).eval()
     about = {
         "recipe": dataclasses.asdict(run.recipe),
         "result": run.result,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
@@ -27,6 +27,7 @@ from .negatives import negatives
 from .optimization import adamw_one_cycle, restore_optimizer
 from .recipe import Recipe
 from .state import capture
+from .temperature import set_temperature, split_calibration
 
 # They forget sooner than the usual 0.9 and 0.999: one epoch of FAST is 240 steps, too few for
 # an average over 1,000.
@@ -81,12 +82,16 @@ def train(
     model: DigitNet | None = None,
     resume: Run | None = None,
     on_epoch: Callable[[Run], None] | None = None,
+    teacher: nn.Module | None = None,
 ) -> Run:
     """Train a network by the recipe, on the device where the dataset lies.
 
     The same recipe, data, machine, thread count and versions give the same weights, bit
     for bit. The caller's random state is left as it was. On a terminal a bar shows how
     far the epoch is.
+
+    The network learns from all but the recipe's `calibration_fraction` of the dataset; on those
+    its temperature is fitted after the last epoch.
 
     Args:
         validation: measured after every epoch; nothing is chosen by it here.
@@ -95,6 +100,9 @@ def train(
         resume: a run by this recipe on these digits that was stopped after an epoch: go on with
             it. The weights become those of a run that was never stopped, bit for bit.
         on_epoch: called after every epoch with the run so far.
+        teacher: learn from its answers to the augmented digits, not from the labels (Hinton,
+            Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015); it is on the
+            dataset's device.
 
     Raises:
         TrainingError: there are not two images, an ensemble was given a model, the run to resume
@@ -105,10 +113,10 @@ def train(
     if resume:
         _check_resumable(resume, recipe, dataset)
     if recipe.ensemble_size == 1:
-        return _train_network(recipe, dataset, validation, model, resume, on_epoch)
+        return _train_network(recipe, dataset, validation, model, resume, on_epoch, teacher)
     if model:
         raise TrainingError("an ensemble cannot go on from one network: leave out the model")
-    return _train_ensemble(recipe, dataset, validation, resume, on_epoch)
+    return _train_ensemble(recipe, dataset, validation, resume, on_epoch, teacher)
 
 
 def _train_network(
@@ -118,10 +126,12 @@ def _train_network(
     model: DigitNet | None,
     resume: Run | None,
     on_epoch: Callable[[Run], None] | None,
+    teacher: nn.Module | None,
 ) -> Run:
     """The training loop of one network; the arguments are those of `train`."""
     started, image_count = time.perf_counter(), len(dataset)
     device, bfloat16 = dataset.device, uses_bfloat16(recipe.precision, dataset.device)
+    dataset, calibration = split_calibration(dataset, recipe.calibration_fraction)
     dataset, others = _with_found(dataset, recipe)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
@@ -134,7 +144,8 @@ def _train_network(
             for images, labels in _batches(dataset, others, recipe, epoch):
                 with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                     logits = model(images).float()
-                loss = _loss(logits, labels, recipe)
+                    targets = _targets(images, labels, teacher)
+                loss = _loss(logits, targets, recipe)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -143,6 +154,8 @@ def _train_network(
                 schedule.step()
 
             sums = torch.stack(step_sums).cpu().double()  # the only wait for the device
+            if calibration and epoch == recipe.epochs:
+                set_temperature(model, calibration)
             run.training_seconds += time.perf_counter() - started
             run.history.append(_epoch(run, sums, learning_rates, len(dataset), validation))
             run.state = capture(model, optimizer, image_count)
@@ -177,7 +190,8 @@ def _check_resumable(resume: Run, recipe: Recipe, dataset: Digits) -> None:
     if images != len(dataset):
         raise TrainingError(f"this run was begun on {images:,} images, not on {len(dataset):,}")
     epochs = (len(resume.history) - 1) % recipe.epochs + 1
-    steps_per_epoch = _steps_per_epoch(recipe, images + round(recipe.found * images))
+    learned = len(split_calibration(dataset, recipe.calibration_fraction)[0])
+    steps_per_epoch = _steps_per_epoch(recipe, learned + round(recipe.found * learned))
     if float(resume.state["optimizer.0.step"]) != epochs * steps_per_epoch:
         raise TrainingError("the state of this run does not fit its history: it is damaged")
 
@@ -234,13 +248,22 @@ def _examples(digits: Digits, recipe: Recipe, others: Tensor) -> Tensor:
     return images
 
 
-def _loss(logits: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
-    """Cross-entropy of logits (M, 10): with the labels (N,), then with all digits alike.
+def _targets(images: Tensor, labels: Tensor, teacher: nn.Module | None) -> Tensor:
+    """What to answer to the digits, the first images: labels (N,) or probabilities (N, 10)."""
+    if teacher is None:
+        return labels
+    teacher.eval()
+    with torch.no_grad():
+        return teacher(images[: len(labels)]).float().softmax(dim=1)
+
+
+def _loss(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
+    """Cross-entropy of logits (M, 10): with the targets of the N digits, then with all alike.
 
     The logits after the first N are those of negatives.
     """
-    digits, others = logits[: len(labels)], logits[len(labels) :]
-    loss = functional.cross_entropy(digits, labels, label_smoothing=recipe.label_smoothing)
+    digits, others = logits[: len(targets)], logits[len(targets) :]
+    loss = functional.cross_entropy(digits, targets, label_smoothing=recipe.label_smoothing)
     if len(others):
         loss = loss - recipe.negatives * others.log_softmax(dim=1).mean()
     return loss
@@ -306,6 +329,7 @@ def _train_ensemble(
     validation: Digits | None,
     resume: Run | None,
     on_epoch: Callable[[Run], None] | None,
+    teacher: nn.Module | None,
 ) -> Run:
     """Train the members one after the other, each a run of its own with the next seed."""
     members = _split(resume) if resume else []
@@ -324,9 +348,15 @@ def _train_ensemble(
     for number in range(len(members), recipe.ensemble_size):
         alone = _member(recipe, number)
         # Without the validation slice: all members together are measured on it, not each alone.
-        members.append(_train_network(alone, digits, None, None, begun, watch))
+        members.append(_train_network(alone, digits, None, None, begun, watch, teacher))
         begun = None
-    return _merged(recipe, members, validation is not None)
+    run, started = _merged(recipe, members, validation is not None), time.perf_counter()
+    _, calibration = split_calibration(digits, recipe.calibration_fraction)
+    if calibration:
+        set_temperature(run.model, calibration)
+    run.training_seconds += time.perf_counter() - started
+    run.history[-1] = replace(run.history[-1], seconds=run.training_seconds)
+    return run
 
 
 def _member(recipe: Recipe, number: int) -> Recipe:

@@ -9,11 +9,22 @@ from . import checkpoint
 from .evaluation import Evaluation
 from .loop import Run, train
 from .recipe import Recipe
+from .temperature import split_calibration
 
 
 def split(digits: Digits, held_out: bool) -> tuple[Digits, Digits | None]:
     """The training digits to learn from, and the validation slice if it is held out."""
     return split_validation(digits) if held_out else (digits, None)
+
+
+def unlearned(run: Run, digits: Digits) -> Digits | None:
+    """Those of the training digits that the run has not learned from, to calibrate it on.
+
+    The validation slice if it was held out, or else those of the run's temperature, if any.
+    """
+    if run.held_out:
+        return split_validation(digits)[1]
+    return split_calibration(digits, run.recipe.calibration_fraction)[1]
 
 
 def train_and_measure(
@@ -23,11 +34,15 @@ def train_and_measure(
     test: Digits,
     resume: Run | None = None,
     on_epoch: Callable[[Run], None] | None = None,
+    on_tested: Callable[[Run, Evaluation], None] | None = None,
 ) -> tuple[Run, Evaluation, Evaluation]:
     """Train, then evaluate once: the run with its result, on the `kept` and the test digits.
+
+    Args:
+        on_tested: called with the evaluation on the test digits, before the longer other one.
 
     Raises:
         TrainingError: the loss or the weights became infinite.
     """
     run = train(recipe, kept, validation, resume=resume, on_epoch=on_epoch)
-    return run, *checkpoint.measure(run, kept, test)
+    return run, *checkpoint.measure(run, kept, test, on_tested)

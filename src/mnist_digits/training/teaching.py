@@ -34,6 +34,7 @@ from .evaluation import Evaluation, evaluate, wilson_interval
 from .examples import Examples
 from .loop import Run, train
 from .model import DigitNet
+from .procedure import unlearned
 from .recipe import Recipe
 
 STEPS, BATCH = 100, 200
@@ -46,7 +47,6 @@ HARD, SUSPECT = 1 / 30, 1 / 600
 FOLDS = 5
 # With fewer pictures nothing can be said of how much they help.
 LEAST_JUDGED = 10
-UNCALIBRATED = Calibration()
 # Differences that chance makes more often than this tell nothing.
 SIGNIFICANT = 0.05
 
@@ -132,7 +132,7 @@ def teach(
     examples: Examples,
     digits: Digits,
     test: Digits,
-    calibration: Calibration = UNCALIBRATED,
+    calibration: Calibration | None = None,
     processes: int = 1,
     seed: int = 0,
     on_part: Callable[[int, int], None] | None = None,
@@ -141,7 +141,9 @@ def teach(
 
     Args:
         digits: MNIST's training digits, or some of them.
-        calibration: that of the base; its threshold rises if cross-validation asks for it.
+        calibration: that of the base; the taught network has its temperature, too, and its
+            threshold rises if cross-validation asks for it. Without one, the temperature is
+            that of the base's network.
         processes: trainings at a time, each on one thread; more than one only on a CPU.
         on_part: called after each training with how many are done, and of how many.
 
@@ -151,11 +153,14 @@ def teach(
     """
     if not isinstance(base.model, DigitNet):
         raise TrainingError("an ensemble cannot be taught: choose a run of a single network")
+    calibration = calibration or Calibration(float(base.model.temperature))
     parts = _parts(examples, seed)
     *others, run = _taught_with(parts, base, examples, digits, processes, seed, on_part)
-    temperature = calibration.temperature
-    before = evaluate(base.model.to("cpu"), examples.digits).at_temperature(temperature)
-    after = _judged(others, examples, parts).at_temperature(temperature) if others else None
+    untaught = copy.deepcopy(base.model).to("cpu")
+    for model in (untaught, run.model, *(other.model for other in others)):
+        model.temperature.fill_(calibration.temperature)
+    before = evaluate(untaught, examples.digits)
+    after = _judged(others, examples, parts) if others else None
     if after:
         _check_labels(before, after)
         calibration = raised(calibration, after)
@@ -207,7 +212,9 @@ def base_calibration(base: Run, folder: Path, digits: Digits) -> Calibration:
     file = folder / MODEL
     if file.is_file():
         return Calibration(**Reader.load(file).information["calibration"])
-    return calibrate(base.model, base.recipe, split_validation(digits.to("cpu"))[1])
+    digits = digits.to("cpu")
+    held_out = unlearned(base, digits) or split_validation(digits)[1]
+    return calibrate(base.model, base.recipe, held_out)
 
 
 def lesson(recipe: Recipe, seed: int) -> Recipe:
@@ -227,6 +234,8 @@ def lesson(recipe: Recipe, seed: int) -> Recipe:
         shift=max(recipe.shift, 1.5),
         # Finding digits in scenes takes longer than all of teaching.
         found=0,
+        # The temperature is the base's: each image comes several times, so none is unseen.
+        calibration_fraction=0,
         precision="auto",
     )
 

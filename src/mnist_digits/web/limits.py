@@ -39,6 +39,11 @@ RAW = frozenset({"", "application/octet-stream", "application/x-www-form-urlenco
 class WorkerPool:
     """The threads that read, and the requests that wait for them.
 
+    Threads, not processes: of a reading, networks and decoders take two thirds to four fifths of
+    the time, without Python's lock, so that three or four cores find work. On two, two processes
+    answered as many requests at the same cost each. Nor are drawings put through a network
+    together: of eight in one batch each took 1.6 ms, of one 1.7.
+
     Attributes:
         waiting: requests that are read or wait for a thread.
         held: bytes of all bodies that are being received, wait, or are read.
