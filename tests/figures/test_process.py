@@ -24,8 +24,8 @@ def test_they_are_those_that_this_process_would_draw(
     test = mnist[1]
     on_test = evaluate(fast_run.model, test)
     with Drawing() as drawing:
-        steps.draw_training(drawing, fast_run)
-        steps.draw_results(drawing, test, on_test)
+        with steps.drawn(drawing, test, fast_run, on_test):
+            pass
         steps.write_figures(drawing.finished(), tmp_path / "figures")
     for name, figure in {
         "predictions.png": plots.sample_predictions(test, on_test),

@@ -31,6 +31,16 @@ def test_a_recipe_round_trips_through_json(recipe: Recipe) -> None:
     assert Recipe.from_json(recipe.to_json()) == recipe
 
 
+@pytest.mark.parametrize(("kernel", "convolutions"), [(3, 14), (5, 7), (27, 2), (1, 3)])
+def test_convolutions_that_leave_nothing_of_the_image_are_refused(
+    kernel: int, convolutions: int
+) -> None:
+    with pytest.raises(RecipeError, match="leave nothing"):
+        Recipe(kernel=kernel, widths=(8,) * convolutions)
+    if kernel > 1:
+        Recipe(kernel=kernel, widths=(8,) * (convolutions - 1))
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -55,6 +65,9 @@ def test_a_recipe_round_trips_through_json(recipe: Recipe) -> None:
         ("widths", (32, 10**9)),
         ("widths", 32),
         ("widths", "32"),
+        ("kernel", 28),
+        ("dropout", 1),
+        ("hidden", -1),
         ("precision", "float16"),
         ("precision", 16),
         ("name", ""),

@@ -47,6 +47,16 @@ def test_the_same_seed_gives_the_same_weights(few: Digits) -> None:
     assert [e.loss for e in first.history] == [e.loss for e in second.history]
 
 
+def test_a_teacher_is_believed_not_the_labels(few: Digits) -> None:
+    """Taught by a network that knows digits, one learns them, whatever the labels say."""
+    teacher = train(dataclasses.replace(SHORT, epochs=4), few).model
+    mislabelled = Digits(few.images, (few.labels + 1) % 10)
+    student = train(dataclasses.replace(SHORT, epochs=4), mislabelled, teacher=teacher)
+    assert evaluate(student.model, few).accuracy > 0.9
+    again = train(dataclasses.replace(SHORT, epochs=4), mislabelled, teacher=teacher)
+    assert torch.equal(weights(student), weights(again))
+
+
 def test_deterministic_operations_change_nothing_on_a_cpu(few: Digits) -> None:
     recipe = dataclasses.replace(
         SHORT,

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 from .options import Parser, add_common_flags
 from .steps import (
-    draw_results,
-    draw_training,
     drawing,
+    drawn,
     folder_of,
     import_torch,
     load_data,
@@ -66,15 +65,12 @@ def _evaluate_run(options: argparse.Namespace, figures: Drawing | None) -> None:
 
     device = prepare(options)
     run = checkpoint.load(options.run)
-    if figures:
-        draw_training(figures, run)
     digits, test = load_data(options, device)
     digits = trained_on(run, digits)
     run.model.to(device)
     on_test = evaluation.evaluate(run.model, test)
-    if figures:
-        draw_results(figures, test, on_test)
-    on_train = evaluation.evaluate(run.model, digits)
+    with drawn(figures, test, run, on_test):
+        on_train = evaluation.evaluate(run.model, digits)
     if options.json:
         print(json.dumps(evaluation.summary(on_train, on_test) | evaluation.details(on_test)))
     else:

@@ -127,21 +127,30 @@ def drawing(wanted: bool) -> AbstractContextManager[Drawing | None]:
     return Drawing()
 
 
-def draw_results(figures: Drawing, test: Digits, on_test: Evaluation) -> None:
-    """Begin to draw the figures of a run's answers to the test digits."""
+@contextmanager
+def drawn(figures: Drawing | None, test: Digits, run: Run, on_test: Evaluation) -> Iterator[None]:
+    """Meanwhile the figures of a run are drawn, if any are wanted.
+
+    For them one of several threads is left out: three on two cores wait for each other.
+    """
+    if not figures:
+        yield
+        return
+    import torch
+
     from ..figures import shown
 
     figures.draw("sample_predictions", shown.samples(test, on_test))
     figures.draw("worst_mistakes", shown.mistakes(test, on_test))
     figures.draw("confusion_matrix", shown.confusion(on_test))
     figures.draw("calibration", shown.calibration(on_test))
-
-
-def draw_training(figures: Drawing, run: Run) -> None:
-    """Begin to draw the figure of a run's training."""
-    from ..figures import shown
-
     figures.draw("training_curves", shown.curves(run.history))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads - 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def write_figures(drawn: dict[str, bytes], directory: Path) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -14,9 +15,8 @@ from ..errors import RecipeError, UsageError
 from ..training.recipe import RECIPES, Recipe
 from .options import Parser, add_common_flags, add_recipe_flags, recipe_changes, whole
 from .steps import (
-    draw_results,
-    draw_training,
     drawing,
+    drawn,
     import_torch,
     load_data,
     prepare,
@@ -28,7 +28,6 @@ from .steps import (
 if TYPE_CHECKING:
     from ..data.dataset import Digits
     from ..figures.process import Drawing
-    from ..training.evaluation import Evaluation
     from ..training.loop import Run
 
 
@@ -105,10 +104,9 @@ def _train(options: argparse.Namespace, recipe: Recipe, figures: Drawing | None)
         file=table,
     )
     on_epoch = _saver(directory, options.checkpoint_every, table)
-    on_tested = _drawer(figures, test) if figures else None
     with tidied(directory):
         run, on_train, on_test = train_and_measure(
-            recipe, kept, validation, test, begun, on_epoch, on_tested
+            recipe, kept, validation, test, begun, on_epoch, partial(drawn, figures, test)
         )
     if options.pictures:
         run.result["pictures"] = str(options.pictures)
@@ -119,16 +117,6 @@ def _train(options: argparse.Namespace, recipe: Recipe, figures: Drawing | None)
     print(f"\nTrained in {run.training_seconds:.1f} s; written to {directory}", file=table)
     if options.json:
         print(json.dumps(run.result))
-
-
-def _drawer(figures: Drawing, test: Digits) -> Callable[[Run, Evaluation], None]:
-    """For `on_tested`: draw, while the run is evaluated on the digits that it was trained on."""
-
-    def on_tested(run: Run, on_test: Evaluation) -> None:
-        draw_training(figures, run)
-        draw_results(figures, test, on_test)
-
-    return on_tested
 
 
 def _write_figures(options: argparse.Namespace, drawn: dict[str, bytes], directory: Path) -> None:

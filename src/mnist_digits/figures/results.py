@@ -24,7 +24,7 @@ from .style import (
     WIDTH,
     Place,
     caption,
-    card,
+    chart_card,
     percent,
     plain,
     sheet,
@@ -56,7 +56,7 @@ def worst_mistakes(mistakes: Mistakes, columns: int = COLUMNS) -> Figure:
 
 def training_curves(curves: Curves) -> Figure:
     """Loss and error rate while training, in twentieths of an epoch."""
-    figure = card(WIDTH, 3.6)
+    figure = chart_card(WIDTH, 3.6)
     loss, error = figure.subplots(1, 2)
     loss.plot(curves.epochs, curves.losses, color=BLUE)
     loss.set(title="Training loss", xlabel="epoch", ylim=(0, None))
@@ -80,7 +80,7 @@ def training_curves(curves: Curves) -> Figure:
 def confusion_matrix(counts: NDArray[np.int64]) -> Figure:
     """Which digit is read as which; the right ones muted, so that the errors show."""
     errors = np.where(np.eye(10, dtype=bool), 0, counts)
-    figure = card(6.4, 6.2)
+    figure = chart_card(6.4, 6.2)
     axes = figure.subplots()
     strongest = max(errors.max(), 1)
     shade = np.ma.masked_equal(errors, 0)
@@ -116,7 +116,7 @@ def calibration(shown: Calibration) -> Figure:
     floor = 1e-4
     doubt, wrong = np.maximum(shown.doubt, floor), shown.wrong
     low, high = shown.interval
-    figure = card(5.6, 5.2)
+    figure = chart_card(5.6, 5.2)
     axes = figure.subplots()
     axes.plot([floor, 1], [floor, 1], color=MUTED, linewidth=1, linestyle=":", label="ideal")
     axes.vlines(doubt, np.maximum(low, floor), high, color=BLUE, linewidth=1.2)

@@ -53,6 +53,17 @@ def card(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), facecolor="white", layout="constrained")
 
 
+def chart_card(width: float, height: float) -> Figure:
+    """The same for one chart or two, inches, with fixed room for their titles and labels.
+
+    To compute that room, as `card` does, takes a third of the time of drawing.
+    """
+    figure = Figure(figsize=(width, height), facecolor="white")
+    bottom, top = 0.55 / height, 1 - 0.4 / height
+    figure.subplots_adjust(0.75 / width, bottom, 1 - 0.2 / width, top, wspace=0.25)
+    return figure
+
+
 @dataclass(frozen=True)
 class Place:
     """A rectangle on a sheet, which a picture or a grid of pictures may fill; inches."""

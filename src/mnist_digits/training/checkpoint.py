@@ -20,7 +20,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -51,6 +51,8 @@ PACKAGES = (
     *("mnist-digit-classification", "torch", "torchvision", "numpy"),
     *("matplotlib", "opencv-python-headless", "pillow"),
 )
+
+Meanwhile = Callable[[Run, Evaluation], AbstractContextManager[object]]
 
 
 def new_directory(recipe: Recipe | FinderRecipe, chosen: Path | None = None) -> Path:
@@ -200,20 +202,16 @@ def _with_weights(run: Run, weights: dict[str, Tensor]) -> Run:
 
 
 def measure(
-    run: Run,
-    digits: Digits,
-    test: Digits,
-    on_tested: Callable[[Run, Evaluation], None] | None = None,
+    run: Run, digits: Digits, test: Digits, meanwhile: Meanwhile | None = None
 ) -> tuple[Evaluation, Evaluation]:
     """Evaluate a run on the digits that it was trained on and the test set; set its `result`.
 
     Args:
-        on_tested: called with the evaluation on the test set, before the longer other one.
+        meanwhile: given the evaluation on the test set, a context for the other, longer one.
     """
     on_test = evaluate(run.model, test)
-    if on_tested:
-        on_tested(run, on_test)
-    on_train = evaluate(run.model, digits)
+    with meanwhile(run, on_test) if meanwhile else nullcontext():
+        on_train = evaluate(run.model, digits)
     run.result = result(run, on_train, on_test, digits)
     return on_train, on_test
 
