@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pages import Pixels, page
 
 from mnist_digits import CheckpointError, Digits
-from mnist_digits.reading.finder import FINDER, Finder, Found
+from mnist_digits.reading.finder import FINDER, Finder, Found, resized
+from mnist_digits.reading.votes import votes_of
 
 
 @pytest.fixture(scope="module")
@@ -221,3 +222,31 @@ def test_whose_the_votes_are(finder: Finder, images: Pixels) -> None:
     assert set(owners[found.places[:, 0] > 200]) <= {int(found.middles[:, 0].argmax()), -1}
     assert (owners >= 0).mean() > 0.9
     assert (np.hypot(*(found.votes - found.middles[owners]).T) < found.reaches[owners]).mean() > 0.9
+
+
+@pytest.mark.parametrize("size", [(280, 280), (301, 97), (64, 700), (129, 257)])
+def test_a_grey_picture_is_reduced_as_one_plane(size: tuple[int, int]) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
+    pixels = cv2.merge([grey] * 3)
+    for scale in (0.1, 128 / 280, 0.5, 0.93):
+        sides = tuple(max(8, round(side * scale)) for side in size[::-1])
+        expected = cv2.resize(pixels, sides, interpolation=cv2.INTER_AREA)
+        np.testing.assert_array_equal(resized(pixels, scale), expected)
+
+
+@pytest.mark.parametrize("plane", [0, 1, 2])
+def test_a_picture_with_a_coloured_pixel_is_not_grey(plane: int) -> None:
+    pixels = np.full((40, 50, 3), 200, np.uint8)
+    pixels[7, 8, plane] = 0
+    expected = cv2.resize(pixels, (25, 20), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(resized(pixels, 0.5), expected)
+    assert len(np.unique(resized(pixels, 0.5)[..., plane])) == 2
+
+
+def test_a_vote_weighs_as_much_as_the_strongest_of_its_four_places() -> None:
+    random = np.random.default_rng(0)
+    ink = random.random((64, 48), np.float32)
+    votes = votes_of(ink, random.random((3, 32, 24), np.float32))
+    expected = ink.reshape(32, 2, 24, 2).max(axis=(1, 3))
+    assert (votes.weights == expected[votes.rows, votes.columns]).all()
+    assert len(votes.weights) == (expected > 0.5).sum()

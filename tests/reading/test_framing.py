@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pages import tight
 
 from mnist_digits import Digits
-from mnist_digits.reading.framing import frame
+from mnist_digits.reading.framing import frame, percentile
 
 
 def test_a_frame_of_mnist_is_framed_as_it_was(mnist: tuple[Digits, Digits]) -> None:
@@ -39,3 +40,13 @@ def test_a_thin_line_stays_visible() -> None:
     cv2.line(ink, (20, 10), (380, 390), 1.0, 1)
     framed = frame(ink)
     assert (framed > 128).sum() >= 15
+
+
+@pytest.mark.parametrize("share", [0, 25, 50, 99.5, 100])
+def test_percentiles_are_those_of_numpy(share: float) -> None:
+    random = np.random.default_rng(0)
+    for count in (1, 2, 3, 7, 280, 400, 1001):
+        values = random.random((count, 1), np.float32)
+        # Versions of NumPy differ in the last bit.
+        expected = float(np.percentile(values, share))
+        assert percentile(values, share) == pytest.approx(expected, rel=2e-7)

@@ -346,3 +346,17 @@ def test_a_damaged_file_is_a_picture_or_an_error(place: int, value: int) -> None
     except PictureError:
         return
     assert picture.pixels.dtype == np.uint8
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
+@pytest.mark.parametrize("size", [(40, 30), (3000, 1700)])
+def test_the_pixels_are_those_of_the_colours(mode: str, size: tuple[int, int]) -> None:
+    grey = np.random.default_rng(0).integers(0, 2, size[::-1], dtype=np.uint8) * 255
+    image = Image.fromarray(grey).convert(mode)
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    expected = image.convert("RGB")
+    expected.thumbnail((1600, 1600), Image.Resampling.BOX)
+    picture = open_picture(file.getvalue())
+    np.testing.assert_array_equal(picture.pixels, np.asarray(expected))
+    assert (picture.width, picture.height) == size
