@@ -153,12 +153,12 @@ def drawn(figures: Drawing | None, test: Digits, run: Run, on_test: Evaluation) 
         torch.set_num_threads(threads)
 
 
-def write_figures(drawn: dict[str, bytes], directory: Path) -> None:
-    """Write the figures of a run to a folder, as PNG."""
+def write_figures(figures: dict[str, bytes], directory: Path) -> None:
+    """Write the figures of a run, PNG by the names of FIGURES, to a folder."""
     from ..figures.png import write_png
 
     for name, file in FIGURES.items():
-        write_png(drawn[name], directory / file)
+        write_png(figures[name], directory / file)
 
 
 @contextmanager

@@ -37,13 +37,7 @@ def split_calibration(digits: Digits, fraction: float) -> tuple[Digits, Digits |
         held_out[indices[every // 2 :: every]] = True
     if int(held_out.sum()) < LEAST_IMAGES:
         return digits, None
-    return _chosen(digits, ~held_out), _chosen(digits, held_out)
-
-
-def _chosen(digits: Digits, mask: Tensor) -> Digits:
-    """Those of the mask (N,): 40 ms for the 60,000, where `digits[mask]` takes 110."""
-    indices = mask.nonzero()[:, 0]
-    return Digits(digits.images.index_select(0, indices), digits.labels[indices])
+    return digits[~held_out], digits[held_out]
 
 
 def _single(images: Tensor) -> Tensor:

@@ -78,6 +78,15 @@ def create_app(
     for path, (name, media_type) in FILES.items():
         app.add_api_route(path, _file(name, media_type), methods=READING)
 
+    async def read(request: Request) -> Response:
+        single, details = (_flag(request, name) for name in ("single", "details"))
+        async with Upload(request, workers) as upload:
+            content, field = await upload.picture()
+            return await workers.answer(_read, current(), content, single or field, details)
+
+    # Without what FastAPI does for each request, which takes as long as all else around a reading.
+    app.add_route("/api/read", read, methods=["POST"])
+
     @app.post("/api/explain")
     async def explanation(request: Request) -> Response:
         async with Upload(request, workers) as upload:
@@ -96,7 +105,7 @@ def create_app(
         return JSONResponse({"status": "ok"})
 
     add_routes(app, teaching, workers)
-    return Guard(Readings(app, workers, current), hosts)
+    return Guard(app, hosts)
 
 
 def _file(name: str, media_type: str) -> Callable[[], Any]:
@@ -177,37 +186,6 @@ def _stage(maps: np.ndarray[Any, Any]) -> dict[str, Any]:
 def _packed(values: np.ndarray[Any, Any]) -> str:
     """Values from 0 to 255 as base64, a byte each."""
     return base64.b64encode(values.round().astype(np.uint8).tobytes()).decode()
-
-
-class Readings:
-    """POST /api/read, answered past FastAPI, whose routing takes as long as all else around it."""
-
-    def __init__(self, app: ASGIApp, workers: WorkerPool, reader: Callable[[], Reader]) -> None:
-        """Answer with the network that `reader` gives; `app` answers whatever else is asked."""
-        self.app, self.workers, self.reader = app, workers, reader
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != "/api/read":
-            await self.app(scope, receive, send)
-            return
-        request, fault = Request(scope, receive), None
-        try:
-            response = await self._answer(request)
-        except Exception as error:
-            response = await _tell(request, error)
-            fault = error if response.status_code == 500 else None
-        await response(scope, receive, send)
-        if fault:
-            raise fault
-
-    async def _answer(self, request: Request) -> Response:
-        if request.method != "POST":
-            raise HTTPException(405, "Method Not Allowed", {"Allow": "POST"})
-        single, details = (_flag(request, name) for name in ("single", "details"))
-        async with Upload(request, self.workers) as upload:
-            content, field = await upload.picture()
-            arguments = self.reader(), content, single or field, details
-            return await self.workers.answer(_read, *arguments)
 
 
 def _flag(request: Request, name: str) -> bool:
