@@ -13,13 +13,11 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from tqdm import tqdm
 
 from ..data.dataset import Digits
 from ..errors import TrainingError
 from .augmentation import augment
-from .device import uses_bfloat16
 from .evaluation import evaluate
 from .handwriting import draw, with_flags
 from .model import DigitNet, Ensemble
@@ -27,6 +25,7 @@ from .negatives import negatives
 from .optimization import adamw_one_cycle, restore_optimizer
 from .recipe import Recipe
 from .state import capture
+from .step import Step
 from .temperature import set_temperature, split_calibration
 
 # They forget sooner than the usual 0.9 and 0.999: one epoch of FAST is 240 steps, too few for
@@ -130,34 +129,29 @@ def _train_network(
 ) -> Run:
     """The training loop of one network; the arguments are those of `train`."""
     started, image_count = time.perf_counter(), len(dataset)
-    device, bfloat16 = dataset.device, uses_bfloat16(recipe.precision, dataset.device)
+    device = dataset.device
     dataset, calibration = split_calibration(dataset, recipe.calibration_fraction)
     dataset, others = _with_found(dataset, recipe)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
         run, model, optimizer, schedule = _begin(recipe, dataset, model, resume)
         run.held_out = validation is not None
+        step = Step(model, optimizer, recipe, teacher)
         for epoch in range(len(run.history) + 1, recipe.epochs + 1):
             model.train()
             step_sums: list[Tensor] = []
-            learning_rates: list[float] = []
-            for images, labels in _batches(dataset, others, recipe, epoch):
-                with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                    logits = model(images).float()
-                    targets = _targets(images, labels, teacher)
-                loss = _loss(logits, targets, recipe)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                step_sums.append(_sums(loss, logits, labels))
-                learning_rates.append(float(schedule.get_last_lr()[0]))
+            learning_rates: list[float | Tensor] = []
+            for images, labels in _batches(dataset, others, _in_epoch(recipe, epoch), epoch):
+                step_sums.append(step(images, labels))
+                learning_rates.append(schedule.get_last_lr()[0])
                 schedule.step()
 
             sums = torch.stack(step_sums).cpu().double()  # the only wait for the device
             if calibration and epoch == recipe.epochs:
                 set_temperature(model, calibration)
             run.training_seconds += time.perf_counter() - started
-            run.history.append(_epoch(run, sums, learning_rates, len(dataset), validation))
+            rates = [float(rate) for rate in learning_rates]
+            run.history.append(_epoch(run, sums, rates, len(dataset), validation))
             run.state = capture(model, optimizer, image_count)
             if on_epoch:
                 on_epoch(run)
@@ -209,6 +203,15 @@ def _with_found(dataset: Digits, recipe: Recipe) -> tuple[Digits, Tensor]:
     return with_found(dataset, recipe.found, recipe.seed)
 
 
+def _in_epoch(recipe: Recipe, epoch: int) -> Recipe:
+    """The recipe as it is in this epoch, from 1: the last ones may have geometry alone."""
+    if epoch <= recipe.epochs - round(recipe.clean_fraction * recipe.epochs):
+        return recipe
+    return replace(
+        recipe, elastic=0, synthetic_fraction=0, flagged_ones=0, appearance=0, negatives=0
+    )
+
+
 def _batches(
     dataset: Digits, others: Tensor, recipe: Recipe, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -246,33 +249,6 @@ def _examples(digits: Digits, recipe: Recipe, others: Tensor) -> Tensor:
             none[: count // 4] = others[picks].float()
         images = torch.cat([images.float(), none])
     return images
-
-
-def _targets(images: Tensor, labels: Tensor, teacher: nn.Module | None) -> Tensor:
-    """What to answer to the digits, the first images: labels (N,) or probabilities (N, 10)."""
-    if teacher is None:
-        return labels
-    teacher.eval()
-    with torch.no_grad():
-        return teacher(images[: len(labels)]).float().softmax(dim=1)
-
-
-def _loss(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
-    """Cross-entropy of logits (M, 10): with the targets of the N digits, then with all alike.
-
-    The logits after the first N are those of negatives.
-    """
-    digits, others = logits[: len(targets)], logits[len(targets) :]
-    loss = functional.cross_entropy(digits, targets, label_smoothing=recipe.label_smoothing)
-    if len(others):
-        loss = loss - recipe.negatives * others.log_softmax(dim=1).mean()
-    return loss
-
-
-def _sums(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-    """A step's loss and its right answers, each summed over the digits, (2,); on the device."""
-    right = (logits[: len(labels)].argmax(dim=1) == labels).float().mean()
-    return torch.stack([loss.detach(), right]) * len(labels)
 
 
 def _epoch(

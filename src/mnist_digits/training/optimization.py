@@ -34,7 +34,18 @@ def adamw_one_cycle(
     model: nn.Module, recipe: Recipe | FinderRecipe, steps: int, betas: tuple[float, float]
 ) -> tuple[torch.optim.Optimizer, LRScheduler]:
     """The optimizer and the schedule of a training of so many steps."""
-    optimizer = AdamW(model.parameters(), betas=betas, weight_decay=recipe.weight_decay)
+    device = next(model.parameters()).device
+    on_gpu = device.type == "cuda"
+    # There the rate and the count of steps are tensors, or a step could not be recorded.
+    rate = torch.tensor(recipe.learning_rate, device=device) if on_gpu else recipe.learning_rate
+    optimizer = AdamW(
+        model.parameters(),
+        rate,
+        betas=betas,
+        weight_decay=recipe.weight_decay,
+        capturable=on_gpu,
+        fused=on_gpu or None,
+    )
     # If the rate rose for exactly one step, OneCycleLR would divide by 0.
     warmup = 0.0 if recipe.warmup * (steps + 1) == 1 else recipe.warmup
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -63,6 +74,8 @@ def restore_optimizer(
         step, *moments = (state[f"optimizer.{number}.{name}"] for name in KEPT)
         # In the parameter's memory layout: the last bits could depend on it.
         laid = [torch.empty_like(parameter).detach().copy_(moment) for moment in moments]
+        if optimizer.defaults["capturable"]:
+            step = step.to(parameter.device)
         optimizer.state[parameter] = dict(zip(KEPT, [step.clone(), *laid], strict=True))
     done = int(state["optimizer.0.step"])
     schedule.load_state_dict({**schedule.state_dict(), "last_epoch": done - 1, "_step_count": done})

@@ -107,6 +107,10 @@ class Recipe:
         0.0, "pictures of what is no digit, for each digit; to be answered with doubt", 0, 1
     )
 
+    clean_fraction: float = setting(
+        0.0, "of the epochs, the last ones: of the augmentation geometry alone", 0, 1
+    )
+
     tta_shift: int = setting(
         0, "test-time augmentation: mean over the image and four copies shifted by so many", 0, 4
     )

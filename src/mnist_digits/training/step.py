@@ -1,0 +1,128 @@
+"""One step of training: answers, their loss, its gradient, new weights.
+
+On a GPU the step is recorded as a CUDA graph, which runs its hundred small operations in one go.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .device import uses_bfloat16
+from .recipe import Recipe
+
+# Steps that a GPU takes one operation at a time before it records one: in these, libraries choose
+# algorithms and the optimizer makes its state, which a recording could not repeat.
+WARM_UP = 3
+
+
+class Step:
+    """A step of training by the recipe, to be called with each batch in turn.
+
+    Takes images (N + M, 1, 28, 28), of which the last M are negatives, and the labels (N,) of
+    the others. Gives the loss and the right answers, each summed over the digits, (2,); they stay
+    on the device.
+
+    Args:
+        teacher: learn from its answers, not from the labels.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        recipe: Recipe,
+        teacher: nn.Module | None,
+    ) -> None:
+        self.model, self.optimizer, self.recipe, self.teacher = model, optimizer, recipe, teacher
+        device = next(model.parameters()).device
+        self.bfloat16 = uses_bfloat16(recipe.precision, device)
+        self.take = Recorded(self._take, device) if device.type == "cuda" else self._take
+
+    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
+        return self.take(images, labels)
+
+    def _take(self, images: Tensor, labels: Tensor) -> Tensor:
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
+            logits = self.model(images).float()
+            targets = _targets(images, labels, self.teacher)
+        loss = _loss(logits, targets, self.recipe)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        right = (logits[: len(labels)].argmax(dim=1) == labels).float().mean()
+        return torch.stack([loss.detach(), right]) * len(labels)
+
+
+def _targets(images: Tensor, labels: Tensor, teacher: nn.Module | None) -> Tensor:
+    """What to answer to the digits, the first images: labels (N,) or probabilities (N, 10)."""
+    if teacher is None:
+        return labels
+    teacher.eval()
+    with torch.no_grad():
+        return teacher(images[: len(labels)]).float().softmax(dim=1)
+
+
+def _loss(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
+    """Cross-entropy of logits (M, 10): with the targets of the N digits, then with all alike.
+
+    The logits after the first N are those of negatives.
+    """
+    digits, others = logits[: len(targets)], logits[len(targets) :]
+    loss = functional.cross_entropy(digits, targets, label_smoothing=recipe.label_smoothing)
+    if len(others):
+        loss = loss - recipe.negatives * others.log_softmax(dim=1).mean()
+    return loss
+
+
+class Recorded:
+    """A function of tensors on a GPU, recorded as a CUDA graph for each shape of its arguments.
+
+    Launching operations one by one takes a CPU 2.9 ms for a step of `balanced`, replaying them
+    0.5 ms (NVIDIA H200). The function must not wait for the device.
+    """
+
+    def __init__(self, function: Callable[..., Tensor], device: torch.device) -> None:
+        self.function = function
+        # Of its own, as recording needs it; what ran on another stream could not be recorded.
+        self.stream = torch.cuda.Stream(device)
+        self.calls: Counter[tuple[torch.Size, ...]] = Counter()
+        self.graphs: dict[
+            tuple[torch.Size, ...], tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...], Tensor]
+        ] = {}
+
+    def __call__(self, *arguments: Tensor) -> Tensor:
+        shapes = tuple(argument.shape for argument in arguments)
+        self.calls[shapes] += 1
+        if self.calls[shapes] <= WARM_UP:
+            return self._beside(arguments)
+        if shapes not in self.graphs:
+            self.graphs[shapes] = self._record(arguments)
+        graph, inputs, output = self.graphs[shapes]
+        for place, argument in zip(inputs, arguments, strict=True):
+            place.copy_(argument)
+        graph.replay()
+        return output.clone()
+
+    def _beside(self, arguments: tuple[Tensor, ...]) -> Tensor:
+        """The function's result, computed on the stream of its own."""
+        current = torch.cuda.current_stream(self.stream.device)
+        self.stream.wait_stream(current)
+        with torch.cuda.stream(self.stream):
+            result = self.function(*arguments)
+        current.wait_stream(self.stream)
+        return result
+
+    def _record(
+        self, arguments: tuple[Tensor, ...]
+    ) -> tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...], Tensor]:
+        """The graph, where it reads its arguments, and where it leaves its result."""
+        inputs = tuple(argument.clone() for argument in arguments)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=self.stream):
+            output = self.function(*inputs)
+        return graph, inputs, output
