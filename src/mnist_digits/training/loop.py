@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from ..data.dataset import Digits
@@ -81,7 +81,6 @@ def train(
     model: DigitNet | None = None,
     resume: Run | None = None,
     on_epoch: Callable[[Run], None] | None = None,
-    teacher: nn.Module | None = None,
 ) -> Run:
     """Train a network by the recipe, on the device where the dataset lies.
 
@@ -99,9 +98,6 @@ def train(
         resume: a run by this recipe on these digits that was stopped after an epoch: go on with
             it. The weights become those of a run that was never stopped, bit for bit.
         on_epoch: called after every epoch with the run so far.
-        teacher: learn from its answers to the augmented digits, not from the labels (Hinton,
-            Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015); it is on the
-            dataset's device.
 
     Raises:
         TrainingError: there are not two images, an ensemble was given a model, the run to resume
@@ -112,10 +108,10 @@ def train(
     if resume:
         _check_resumable(resume, recipe, dataset)
     if recipe.ensemble_size == 1:
-        return _train_network(recipe, dataset, validation, model, resume, on_epoch, teacher)
+        return _train_network(recipe, dataset, validation, model, resume, on_epoch)
     if model:
         raise TrainingError("an ensemble cannot go on from one network: leave out the model")
-    return _train_ensemble(recipe, dataset, validation, resume, on_epoch, teacher)
+    return _train_ensemble(recipe, dataset, validation, resume, on_epoch)
 
 
 def _train_network(
@@ -125,7 +121,6 @@ def _train_network(
     model: DigitNet | None,
     resume: Run | None,
     on_epoch: Callable[[Run], None] | None,
-    teacher: nn.Module | None,
 ) -> Run:
     """The training loop of one network; the arguments are those of `train`."""
     started, image_count = time.perf_counter(), len(dataset)
@@ -136,7 +131,7 @@ def _train_network(
         torch.manual_seed(recipe.seed)
         run, model, optimizer, schedule = _begin(recipe, dataset, model, resume)
         run.held_out = validation is not None
-        step = Step(model, optimizer, recipe, teacher)
+        step = Step(model, optimizer, recipe)
         for epoch in range(len(run.history) + 1, recipe.epochs + 1):
             model.train()
             step_sums: list[Tensor] = []
@@ -305,7 +300,6 @@ def _train_ensemble(
     validation: Digits | None,
     resume: Run | None,
     on_epoch: Callable[[Run], None] | None,
-    teacher: nn.Module | None,
 ) -> Run:
     """Train the members one after the other, each a run of its own with the next seed."""
     members = _split(resume) if resume else []
@@ -324,7 +318,7 @@ def _train_ensemble(
     for number in range(len(members), recipe.ensemble_size):
         alone = _member(recipe, number)
         # Without the validation slice: all members together are measured on it, not each alone.
-        members.append(_train_network(alone, digits, None, None, begun, watch, teacher))
+        members.append(_train_network(alone, digits, None, None, begun, watch))
         begun = None
     run, started = _merged(recipe, members, validation is not None), time.perf_counter()
     _, calibration = split_calibration(digits, recipe.calibration_fraction)

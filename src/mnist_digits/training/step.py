@@ -26,19 +26,10 @@ class Step:
     Takes images (N + M, 1, 28, 28), of which the last M are negatives, and the labels (N,) of
     the others. Gives the loss and the right answers, each summed over the digits, (2,); they stay
     on the device.
-
-    Args:
-        teacher: learn from its answers, not from the labels.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        recipe: Recipe,
-        teacher: nn.Module | None,
-    ) -> None:
-        self.model, self.optimizer, self.recipe, self.teacher = model, optimizer, recipe, teacher
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe) -> None:
+        self.model, self.optimizer, self.recipe = model, optimizer, recipe
         device = next(model.parameters()).device
         self.bfloat16 = uses_bfloat16(recipe.precision, device)
         self.take = Recorded(self._take, device) if device.type == "cuda" else self._take
@@ -49,8 +40,7 @@ class Step:
     def _take(self, images: Tensor, labels: Tensor) -> Tensor:
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits = self.model(images).float()
-            targets = _targets(images, labels, self.teacher)
-        loss = _loss(logits, targets, self.recipe)
+        loss = _loss(logits, labels, self.recipe)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -58,22 +48,13 @@ class Step:
         return torch.stack([loss.detach(), right]) * len(labels)
 
 
-def _targets(images: Tensor, labels: Tensor, teacher: nn.Module | None) -> Tensor:
-    """What to answer to the digits, the first images: labels (N,) or probabilities (N, 10)."""
-    if teacher is None:
-        return labels
-    teacher.eval()
-    with torch.no_grad():
-        return teacher(images[: len(labels)]).float().softmax(dim=1)
-
-
-def _loss(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
-    """Cross-entropy of logits (M, 10): with the targets of the N digits, then with all alike.
+def _loss(logits: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
+    """Cross-entropy of logits (M, 10): with the labels of the N digits, then with all alike.
 
     The logits after the first N are those of negatives.
     """
-    digits, others = logits[: len(targets)], logits[len(targets) :]
-    loss = functional.cross_entropy(digits, targets, label_smoothing=recipe.label_smoothing)
+    digits, others = logits[: len(labels)], logits[len(labels) :]
+    loss = functional.cross_entropy(digits, labels, label_smoothing=recipe.label_smoothing)
     if len(others):
         loss = loss - recipe.negatives * others.log_softmax(dim=1).mean()
     return loss
