@@ -1,11 +1,15 @@
 """Our recipes against the published ones, in turns on this machine; writes RESULTS.md.
 
-    python benchmarks/run.py           # some 45 minutes on two cores; slow peers are extrapolated
-    python benchmarks/run.py --full    # the peers to their end: more than a day
+    python benchmarks/run.py                    # some three hours on two cores, half of it `record`
+    python benchmarks/run.py --folder FOLDER    # keeps the trainings, so that it can be stopped
+    python benchmarks/run.py --full             # the peers to their end: more than a day
 
 Each training is a process of its own, so that its peak memory is its own; contenders take
 turns, seed by seed. The test set is evaluated after every epoch, off the clock and only to
 tell when an accuracy was first reached: the accuracy of a recipe is that of its last epoch.
+
+Slow peers are stopped, and their time is extrapolated from their steps; the figure has what they
+published at that time.
 
 The members of an ensemble are trainings of `accurate` with consecutive seeds, and nothing
 else (a test sees to it): they are trained once, and counted for both.
@@ -31,6 +35,7 @@ from typing import Any
 
 import torch
 from commands import measure_commands
+from matplotlib.figure import Figure
 from peers import PEERS, PYTORCH_EXAMPLE, Normalized, train_peer
 from tables import by_name, results
 from torch import nn
@@ -48,6 +53,7 @@ from mnist_digits import (
     train,
 )
 from mnist_digits.figures import plots
+from mnist_digits.files import write_whole
 from mnist_digits.training.model import Ensemble
 from mnist_digits.training.recipe import RECIPES
 from mnist_digits.training.temperature import set_temperature, split_calibration
@@ -58,6 +64,7 @@ SEEDS = {
     "fast": 10,
     "balanced": 5,
     "accurate": 6,
+    "record": 3,
     "train_mnist_fast": 10,
     "PyTorch example": 1,
     "MnistSimpleCNN M3": 1,
@@ -116,17 +123,23 @@ def doubt_of(network: nn.Module, test: Digits) -> dict[str, float]:
 
 
 def measure_in_turns(full: bool, folder: Path) -> list[dict[str, Any]]:
-    """All the trainings, each in a process of its own, seed by seed; runs go to `folder`."""
+    """All the trainings, each in a process of its own, seed by seed.
+
+    Runs and outcomes go to `folder`; what has an outcome there is not trained again.
+    """
     outcomes = []
     for seed in range(max(SEEDS.values())):
         for name in (name for name, count in SEEDS.items() if seed < count):
             patience = math.inf if full else PATIENCE.get(name, math.inf)
             directory = folder / f"{name} {seed}"
-            directory.mkdir()
-            arguments = [name, str(seed), str(patience), str(directory)]
-            command = [sys.executable, __file__, "--one", *arguments]
-            output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-            outcomes.append(json.loads(output))
+            outcome = directory / "outcome.json"
+            if not outcome.exists():
+                directory.mkdir(parents=True, exist_ok=True)
+                arguments = [name, str(seed), str(patience), str(directory)]
+                command = [sys.executable, __file__, "--one", *arguments]
+                output = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+                write_whole(outcome, output)
+            outcomes.append(json.loads(outcome.read_text()))
             report(outcomes[-1])
     return outcomes
 
@@ -200,10 +213,24 @@ def seconds_of(network: Callable[[torch.Tensor], object], images: torch.Tensor) 
     return time.perf_counter() - started
 
 
+def figure(outcomes: list[dict[str, Any]]) -> Figure:
+    """Accuracy against time; of what was stopped also what was published, at the time it takes."""
+    epochs: dict[str, list[Any]] = {}
+    published: dict[str, tuple[float, float]] = {}
+    for name, several in by_name(outcomes).items():
+        stopped = not several[0]["finished"]
+        if several[0]["epochs"]:
+            epochs[name + " (stopped)" * stopped] = [each["epochs"] for each in several]
+        if stopped:
+            published[name] = several[0]["seconds"], PEERS[name].accuracy
+    return plots.accuracy_against_time(epochs, set(RECIPES), published)
+
+
 def main() -> None:
     """Measure, print a line a training, and write RESULTS.md with its figure."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--full", action="store_true", help="train the slow peers to their end")
+    parser.add_argument("--folder", type=Path, help="keep the trainings here, and go on with them")
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -211,17 +238,13 @@ def main() -> None:
         print(json.dumps(measure(name, int(seed), float(patience), Path(directory))))
         return
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        outcomes = measure_in_turns(options.full, Path(folder))
-        outcomes += draw_ensembles(outcomes, Path(folder))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        outcomes = measure_in_turns(options.full, folder)
+        outcomes += draw_ensembles(outcomes, folder)
     inference, commands = measure_inference(), measure_commands()
     minutes = (time.perf_counter() - started) / 60
-    epochs = {
-        name + (" (stopped)" if not several[0]["finished"] else ""): [o["epochs"] for o in several]
-        for name, several in by_name([o for o in outcomes if o["epochs"]]).items()
-    }
-    figure = plots.accuracy_against_time(epochs, set(RECIPES))
-    plots.save_figure(figure, HERE / "accuracy_time.png")
+    plots.save_figure(figure(outcomes), HERE / "accuracy_time.png")
     text = results(outcomes, inference, commands, minutes, options.full)
     (HERE / "RESULTS.md").write_text(text)
     print(f"\nWritten to {HERE / 'RESULTS.md'}")

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .training.recipe import BALANCED as BALANCED
     from .training.recipe import ENSEMBLE as ENSEMBLE
     from .training.recipe import FAST as FAST
+    from .training.recipe import RECORD as RECORD
     from .training.recipe import ROBUST as ROBUST
     from .training.recipe import Recipe as Recipe
     from .training.teaching import teach as teach
@@ -69,6 +70,7 @@ _HOMES = {
     "FAST": "training.recipe",
     "MnistDigitsError": "errors",
     "PictureError": "errors",
+    "RECORD": "training.recipe",
     "ROBUST": "training.recipe",
     "Reader": "reading.reader",
     "Reading": "reading.reader",

@@ -194,7 +194,7 @@ def test_validation_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["--learning-rate", "nan"], "learning_rate must be a number from"),
         (["--widths", "32"], "widths must be two numbers"),
         (["--precision", "float8"], "precision must be one of auto, float32, bfloat16"),
-        (["slow"], "there is no recipe 'slow': choose one of fast, balanced, accurate, ensemble"),
+        (["slow"], "there is no recipe 'slow': choose one of fast, balanced, accurate, record"),
         (["--device", "tpu"], "there is no device 'tpu' here: choose"),
         (["--threads", "0"], "--threads: must be a whole number from 1"),
         (["--epoch-count", "3"], "unrecognized arguments"),

@@ -178,10 +178,14 @@ def test_a_comparison_shows_each_seed_and_the_mean_loss() -> None:
 
 def test_accuracy_against_time_ends_each_training_with_a_point() -> None:
     trainings = {"ours": [[(1.0, 0.990), (2.0, 0.992)]], "peer": [[(8.0, 0.991)]]}
-    axes = plots.accuracy_against_time(trainings, {"ours"}).axes[0]
-    ends = {line.get_marker(): line for line in axes.lines if line.get_marker() in ("o", "s")}
-    assert values(ends["o"]) == ([2.0], [0.992])
-    assert values(ends["s"]) == ([8.0], [0.991])
+    axes = plots.accuracy_against_time(trainings, {"ours"}, {"other": (9.0, 0.997)}).axes[0]
+    points = [line for line in axes.lines if line.get_marker() in ("o", "s")]
+    assert [(line.get_marker(), line.get_fillstyle(), *values(line)) for line in points] == [
+        ("o", "full", [2.0], [0.992]),
+        ("s", "full", [8.0], [0.991]),
+        ("s", "none", [9.0], [0.997]),
+    ]
+    assert [text.get_text() for text in axes.texts] == ["ours", "peer", "other (published)"]
 
 
 def test_a_page_shows_the_digits_that_were_found_and_their_boxes(test_set: Digits) -> None:

@@ -8,6 +8,7 @@ global state and no window.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -201,24 +202,32 @@ def loss_curve(losses: Sequence[float], steps: int) -> Figure:
 
 
 def accuracy_against_time(
-    contenders: Mapping[str, Sequence[Sequence[tuple[float, float]]]], ours: Collection[str]
+    contenders: Mapping[str, Sequence[Sequence[tuple[float, float]]]],
+    ours: Collection[str],
+    published: Mapping[str, tuple[float, float]] | None = None,
 ) -> Figure:
     """Each training as a line, epoch by epoch, with a point where it ends.
 
     Args:
         contenders: of each name its trainings: seconds and test accuracy after each epoch.
         ours: the names that are drawn as this project's.
+        published: what others tell of theirs: seconds and test accuracy; an empty point each.
     """
     figure = card(8, 4.6)
     axes = figure.subplots()
+    label = partial(
+        axes.annotate, xytext=(8, -14), textcoords="offset points", color=INK, fontsize=9
+    )
     for name, trainings in contenders.items():
         colour, marker = (BLUE, "o") if name in ours else (ORANGE, "s")
         for epochs in trainings:
             axes.plot(*zip(*epochs, strict=True), color=colour, linewidth=0.8, alpha=0.5)
         ends = np.array([epochs[-1] for epochs in trainings])
         axes.plot(*ends.T, marker, color=colour, markersize=6, alpha=0.8)
-        end, shift = np.median(ends, axis=0), (8, -14)
-        axes.annotate(name, end, shift, textcoords="offset points", color=INK, fontsize=9)
+        label(name, np.median(ends, axis=0))
+    for name, end in (published or {}).items():
+        axes.plot(*end, "s", color=ORANGE, markersize=6, fillstyle="none")
+        label(f"{name} (published)", end)
     axes.set(xscale="log", ylim=(0.985, 0.999), xlabel="training time, s", ylabel="test accuracy")
     axes.xaxis.set_major_formatter(plain_number)
     axes.yaxis.set_major_formatter(percent)
