@@ -6,9 +6,13 @@ Connections, heads, bodies, all bodies together, waiting requests, and the time 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
+import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
@@ -28,6 +32,8 @@ MAXIMUM_HEAD = 65_536
 MAXIMUM_CONNECTIONS = 900
 # Threads that read side by side; each may take 700 MB to decode a large picture.
 MAXIMUM_THREADS = 8
+# Seconds after which a reading has been of a large picture, whose memory is given back at once.
+LONG = 0.5
 # Requests that wait for a thread; 32 clients at once, twice.
 BACKLOG = 64
 # A slower sender is cut off: 20 MB at 8 Mbit/s.
@@ -62,10 +68,25 @@ class WorkerPool:
         self.waiting += 1
         try:
             loop = asyncio.get_running_loop()
-            content = await loop.run_in_executor(self.threads, function, *arguments)
+            content = await loop.run_in_executor(self.threads, _tidily, function, *arguments)
         finally:
             self.waiting -= 1
         return Response(content, media_type="application/json")
+
+
+def _tidily(function: Callable[..., bytes], *arguments: object) -> bytes:
+    """What the function returns; if it took long, memory that it has freed is given back.
+
+    The C library of Linux keeps it for each thread: after pictures of 49 megapixels 1.2 GB, of
+    which 0.4 GB remain this way.
+    """
+    started = time.perf_counter()
+    try:
+        return function(*arguments)
+    finally:
+        if sys.platform == "linux" and time.perf_counter() - started > LONG:
+            with suppress(AttributeError):  # other C libraries have no such function
+                ctypes.CDLL(None).malloc_trim(0)
 
 
 def busy() -> HTTPException:
