@@ -198,6 +198,8 @@ def _batches(
     recipe: FinderRecipe, digits: Digits, start: int, workers: int, device: torch.device
 ) -> Iterator[Batch]:
     """The batches of scenes from step `start` on, every fourth in quarters, on the device."""
+    if start == recipe.steps:
+        return  # before the digits are prepared, which takes half a minute
     # OpenCV's threads do not live on in the processes that make scenes, which would wait for them.
     cv2.setNumThreads(1)
     glyphs = load_glyphs(digits, recipe.synthetic, recipe.seed)
