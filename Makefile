@@ -40,7 +40,7 @@ audit: $(VENV)/installed  ## Ask whether anything that is installed is known to 
 	$(BIN)/pip install --quiet pip-audit
 	$(BIN)/pip-audit --skip-editable
 
-bench: $(VENV)/installed  ## Measure against the published recipes (an hour or more); writes benchmarks/RESULTS.md
+bench: $(VENV)/installed  ## Measure against the published recipes (three hours); writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py
 
 bench-full: $(VENV)/installed  ## The same with the slow peers to their end: more than a day

@@ -32,11 +32,12 @@ from mnist_digits.training.recipe import ACCURATE, RECORD, Recipe
 BLOCKS, BLOCK = 6, 10_000
 PLAIN = replace(ACCURATE, normalization="dataset")
 STRONG: dict[str, Any] = {
-    name: getattr(RECORD, name)
-    for name in (
-        *("elastic", "synthetic_fraction", "flagged_ones", "appearance", "negatives"),
-        "clean_fraction",
-    )
+    "elastic": RECORD.elastic,
+    "synthetic_fraction": RECORD.synthetic_fraction,
+    "flagged_ones": RECORD.flagged_ones,
+    "appearance": RECORD.appearance,
+    "negatives": RECORD.negatives,
+    "clean_fraction": RECORD.clean_fraction,
 }
 FIVE = replace(PLAIN, name="five", kernel=5, widths=(16, 32, 48, 64, 80), hidden=0, epochs=20)
 WIDE: dict[str, Any] = {"widths": RECORD.widths, "hidden": RECORD.hidden}
