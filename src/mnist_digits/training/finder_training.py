@@ -199,7 +199,7 @@ def _batches(
 ) -> Iterator[Batch]:
     """The batches of scenes from step `start` on, every fourth in quarters, on the device."""
     if start == recipe.steps:
-        return  # before the digits are prepared, which takes half a minute
+        return  # before digits are drawn for it
     # OpenCV's threads do not live on in the processes that make scenes, which would wait for them.
     cv2.setNumThreads(1)
     glyphs = load_glyphs(digits, recipe.synthetic, recipe.seed)

@@ -6,6 +6,7 @@ the glyph drawn with that pen. Only `load_glyphs` and `letters` need torch.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -31,22 +32,34 @@ FINE = 0.03
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
 class Glyphs:
     """What can be drawn.
 
     Attributes:
-        distances: uint8 (N, 84, 84), to the skeleton, in eighths of a pixel.
         images: uint8 (N, 28, 28), light on dark.
         labels: int64 (N,); -1 for what is no digit.
     """
 
-    distances: NDArray[np.uint8]
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        distances: Iterable[NDArray[np.uint8]] = (),
+    ) -> None:
+        """`distances` are those of the last images, where they are known."""
+        self.images, self.labels = images, labels
+        known = list(distances)
+        self._distances = dict(enumerate(known, len(images) - len(known)))
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def distance(self, number: int) -> NDArray[np.uint8]:
+        """From each pixel to the skeleton of a glyph, (84, 84), in eighths of a pixel."""
+        # When first asked for: for all of MNIST it takes half a minute.
+        if number not in self._distances:
+            self._distances[number] = skeleton_distance(self.images[number])
+        return self._distances[number]
 
 
 @dataclass(frozen=True)
@@ -75,18 +88,18 @@ def load_glyphs(digits: Digits, drawn: int, seed: int = 0) -> Glyphs:
 
     from ..handwriting import distances, rasterize, strokes
 
-    images, labels = [digits.images[:, 0].numpy()], [digits.labels.numpy()]
-    kept = [skeleton_distances(images[0])]
+    images, labels = [digits.images[:, 0].cpu().numpy()], [digits.labels.cpu().numpy()]
+    known: list[NDArray[np.uint8]] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         # The strokes' own distances: a skeleton of pixels would make straight ones uneven.
         for part in torch.randint(0, 10, (drawn,)).split(50):
             start, end, pen = strokes(part)
             exact = distances(start, end, ZOOM)[:, 0] * ZOOM * UNIT
-            kept.append(exact.clamp(0, 255).to(torch.uint8).numpy())
+            known.extend(exact.clamp(0, 255).to(torch.uint8).numpy())
             images.append((rasterize(start, end, pen)[:, 0] * 255).to(torch.uint8).numpy())
             labels.append(part.numpy())
-    return Glyphs(*(np.concatenate(parts) for parts in (kept, images, labels)))
+    return Glyphs(np.concatenate(images), np.concatenate(labels), known)
 
 
 @cache
@@ -95,18 +108,15 @@ def letters(alphabet: str = LETTERS) -> Glyphs:
     from ..negatives import letter_bank
 
     images = letter_bank(alphabet)[:, 0].numpy()
-    return Glyphs(skeleton_distances(images), images, np.full(len(images), -1, np.int64))
+    return Glyphs(images, np.full(len(images), -1, np.int64))
 
 
-def skeleton_distances(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Distances (N, 84, 84) of images (N, 28, 28) to the skeleton of their ink."""
-    result = np.empty((len(images), SIDE, SIDE), np.uint8)
-    for number, image in enumerate(images):
-        big = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
-        bones = thinned((cv2.GaussianBlur(big, (0, 0), 1.2) > 110).astype(np.uint8))
-        distance = cv2.distanceTransform(1 - bones, cv2.DIST_L2, 5)
-        result[number] = np.clip(distance * UNIT, 0, 255)
-    return result
+def skeleton_distance(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The distance (84, 84) of each pixel of an image (28, 28) to the skeleton of its ink."""
+    big = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    bones = thinned((cv2.GaussianBlur(big, (0, 0), 1.2) > 110).astype(np.uint8))
+    distance = cv2.distanceTransform(1 - bones, cv2.DIST_L2, 5)
+    return np.clip(distance * UNIT, 0, 255).astype(np.uint8)
 
 
 def thinned(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -151,7 +161,7 @@ def draw_glyph(
     side = int(1.3 * SIDE * scale * np.abs(pen.matrix).sum(axis=1).max()) + 6
     turn = pen.matrix * scale
     matrix = np.column_stack([turn, side / 2 - turn @ [SIDE / 2, SIDE / 2]])
-    distances = glyphs.distances[number]
+    distances = glyphs.distance(number)
     if pen.bend:
         bent = _bent(random, pen.bend)
         distances = cv2.remap(distances, *bent, cv2.INTER_LINEAR, borderValue=255)
