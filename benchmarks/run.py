@@ -1,7 +1,7 @@
 """Our recipes against the published ones, in turns on this machine; writes RESULTS.md.
 
     python benchmarks/run.py                    # some three hours on two cores, half of it `record`
-    python benchmarks/run.py --folder FOLDER    # keeps the trainings, so that it can be stopped
+    python benchmarks/run.py --folder FOLDER    # keeps each epoch: may be stopped and goes on
     python benchmarks/run.py --full             # the peers to their end: more than a day
 
 Each training is a process of its own, so that its peak memory is its own; contenders take
@@ -54,8 +54,9 @@ from mnist_digits import (
 )
 from mnist_digits.figures import plots
 from mnist_digits.files import write_whole
+from mnist_digits.training.checkpoint import TRAINING, load_unfinished
 from mnist_digits.training.model import Ensemble
-from mnist_digits.training.recipe import RECIPES
+from mnist_digits.training.recipe import RECIPES, Recipe
 from mnist_digits.training.temperature import set_temperature, split_calibration
 
 HERE = Path(__file__).parent
@@ -71,34 +72,28 @@ SEEDS = {
 }
 # Seconds of training after which the quick run stops a peer, and extrapolates. The example
 # is given the epochs that it needs to pass 99.0% for the first time.
-PATIENCE = {"PyTorch example": 400.0, "MnistSimpleCNN M3": 60.0}
+PATIENCE = {"PyTorch example": 600.0, "MnistSimpleCNN M3": 60.0}
 
 
 def measure(name: str, seed: int, patience: float, directory: Path) -> dict[str, Any]:
-    """Train one contender once, in this process; save the run, if it is one of ours.
+    """Train one contender once, in this process; one of ours is kept in the directory.
 
     Returns name, seed, seconds, whether it `finished` or its seconds are extrapolated, its
     epochs as (seconds, test accuracy), and the peak memory in bytes; of ours also the calibration
     error and the negative log-likelihood.
     """
     digits, test = load_mnist()
-    doubt = {}
-    epochs: list[tuple[float, float]] = []
-
-    def on_epoch(network: nn.Module, seconds: float) -> None:
-        epochs.append((seconds, evaluate(network, test).accuracy))
-
-    finished = True
+    finished, doubt = True, {}
     if name in RECIPES:
-
-        def look(run: Run) -> None:
-            on_epoch(run.model, run.training_seconds)
-
-        run = train(dataclasses.replace(RECIPES[name], seed=seed), digits, on_epoch=look)
-        save(run, directory)
+        recipe = dataclasses.replace(RECIPES[name], seed=seed)
+        run, epochs = train_ours(recipe, digits, test, directory)
         seconds, doubt = run.training_seconds, doubt_of(run.model, test)
     else:
-        peer = PEERS[name]
+        peer, epochs = PEERS[name], []
+
+        def on_epoch(network: nn.Module, seconds: float) -> None:
+            epochs.append((seconds, evaluate(network, test).accuracy))
+
         seconds, steps = train_peer(peer, digits, seed, on_epoch, patience)
         finished = len(epochs) == peer.epochs
         seconds *= peer.epochs * math.ceil(len(digits) / peer.batch_size) / steps
@@ -111,6 +106,24 @@ def measure(name: str, seed: int, patience: float, directory: Path) -> dict[str,
         "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         **doubt,
     }
+
+
+def train_ours(
+    recipe: Recipe, digits: Digits, test: Digits, directory: Path
+) -> tuple[Run, list[tuple[float, float]]]:
+    """Train, or go on after the last epoch in the directory; gives the epochs, too."""
+    file = directory / "epochs.json"
+    begun, epochs = None, []
+    if (directory / TRAINING).exists():
+        begun = load_unfinished(directory)
+        epochs = json.loads(file.read_text())[: len(begun.history)]
+
+    def keep(run: Run) -> None:
+        epochs.append((run.training_seconds, evaluate(run.model, test).accuracy))
+        write_whole(file, json.dumps(epochs).encode())
+        save(run, directory)
+
+    return train(recipe, digits, resume=begun, on_epoch=keep), epochs
 
 
 def doubt_of(network: nn.Module, test: Digits) -> dict[str, float]:
@@ -237,15 +250,13 @@ def main() -> None:
         name, seed, patience, directory = options.one
         print(json.dumps(measure(name, int(seed), float(patience), Path(directory))))
         return
-    started = time.perf_counter()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         outcomes = measure_in_turns(options.full, folder)
         outcomes += draw_ensembles(outcomes, folder)
     inference, commands = measure_inference(), measure_commands()
-    minutes = (time.perf_counter() - started) / 60
     plots.save_figure(figure(outcomes), HERE / "accuracy_time.png")
-    text = results(outcomes, inference, commands, minutes, options.full)
+    text = results(outcomes, inference, commands, options.full)
     (HERE / "RESULTS.md").write_text(text)
     print(f"\nWritten to {HERE / 'RESULTS.md'}")
 

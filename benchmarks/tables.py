@@ -19,7 +19,7 @@ THRESHOLDS = (0.99, 0.995, 0.997)
 Outcome = dict[str, Any]
 TEMPLATE = """# Results
 
-Written by `python benchmarks/run.py{flag}` on {day}, in {minutes:.0f} minutes, on {machine}.
+Written by `python benchmarks/run.py{flag}` on {day}, on {machine}.
 
 ## Training
 
@@ -59,16 +59,14 @@ def results(
     outcomes: list[Outcome],
     inference: list[tuple[str, float, float]],
     commands: dict[str, float],
-    minutes: float,
     full: bool,
 ) -> str:
-    """The text of RESULTS.md. Times are in seconds, but `minutes`."""
+    """The text of RESULTS.md. Times are in seconds."""
     groups = by_name(outcomes)
     reference = statistics.median(outcome["seconds"] for outcome in groups[REFERENCE])
     return TEMPLATE.format(
         flag=" --full" if full else "",
         day=date.today(),
-        minutes=minutes,
         machine=machine(),
         reference=REFERENCE,
         published="\n".join(f"- {peer.name}: {peer.published}." for peer in PEERS.values()),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from constants import constants, size_text
 from doubt import Row, cells, summed, textures
 from peers import M3, PEERS, PYTORCH_EXAMPLE, TRAIN_MNIST_FAST, Peer, train_peer
 from rapidocr import digits_of
+from run import train_ours
 from scenes import KINDS, example, scene_table
 from sheets import fitted, mistakes_figure
 from tables import first_reached, results, training_row
@@ -20,7 +23,7 @@ from timing import pictures
 from torch import nn
 
 import mnist_digits
-from mnist_digits import Digits
+from mnist_digits import FAST, Digits, evaluate
 from mnist_digits.training.scenes.glyphs import Glyphs, load_glyphs
 from mnist_digits.training.scenes.scene import FEATURES, LAYOUTS
 
@@ -80,12 +83,31 @@ def test_an_accuracy_is_reached_at_the_first_epoch_that_has_it() -> None:
 
 def test_the_report_tells_where_and_how() -> None:
     commands = {"mnist-digits train fast": 3.0, "train_mnist_fast": 12.0, "mnist-digits show": 0.5}
-    text = results(OUTCOMES, [("fast", 50_000.0, 0.001)], commands, 3.0, full=False)
+    text = results(OUTCOMES, [("fast", 50_000.0, 0.001)], commands, full=False)
     assert "python benchmarks/run.py`" in text
     assert f"torch {torch.__version__}" in text
     assert "| fast | 50,000 | 1.00 ms |" in text
     assert "| `mnist-digits train fast` | 3.00 s: 0.25× |" in text
     assert "| `mnist-digits show` | 0.50 s |" in text
+
+
+def test_a_training_that_was_stopped_goes_on(
+    mnist: tuple[Digits, Digits], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(FAST, widths=(4, 8), hidden=8, epochs=3)
+    digits, test = mnist[0][:1000], mnist[1][:500]
+    for name in ("whole", "stopped"):
+        (tmp_path / name).mkdir()
+    whole, epochs = train_ours(recipe, digits, test, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr("run.evaluate", Mock(side_effect=[evaluate(whole.model, test), KeyError]))
+        with pytest.raises(KeyError):
+            train_ours(recipe, digits, test, tmp_path / "stopped")
+    resumed, others = train_ours(recipe, digits, test, tmp_path / "stopped")
+    assert [accuracy for _, accuracy in others[1:]] == [accuracy for _, accuracy in epochs[1:]]
+    assert len(others) == len(epochs) == 3
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name])
 
 
 @pytest.fixture(scope="module")

@@ -215,19 +215,20 @@ def accuracy_against_time(
     """
     figure = card(8, 4.6)
     axes = figure.subplots()
-    label = partial(
-        axes.annotate, xytext=(8, -14), textcoords="offset points", color=INK, fontsize=9
-    )
+    label = partial(axes.annotate, textcoords="offset points", color=INK, fontsize=9)
     for name, trainings in contenders.items():
         colour, marker = (BLUE, "o") if name in ours else (ORANGE, "s")
         for epochs in trainings:
             axes.plot(*zip(*epochs, strict=True), color=colour, linewidth=0.8, alpha=0.5)
-        ends = np.array([epochs[-1] for epochs in trainings])
-        axes.plot(*ends.T, marker, color=colour, markersize=6, alpha=0.8)
-        label(name, np.median(ends, axis=0))
+        seconds, accuracies = np.array([epochs[-1] for epochs in trainings]).T
+        axes.plot(seconds, accuracies, marker, color=colour, markersize=6, alpha=0.8)
+        if name in ours:
+            label(name, (np.median(seconds), max(accuracies)), (0, 7), ha="center", va="bottom")
+        else:
+            label(name, (np.median(seconds), min(accuracies)), (0, -7), ha="center", va="top")
     for name, end in (published or {}).items():
         axes.plot(*end, "s", color=ORANGE, markersize=6, fillstyle="none")
-        label(f"{name} (published)", end)
+        label(f"{name} (published)", end, (6, 7), ha="right", va="bottom")
     axes.set(xscale="log", ylim=(0.985, 0.999), xlabel="training time, s", ylabel="test accuracy")
     axes.xaxis.set_major_formatter(plain_number)
     axes.yaxis.set_major_formatter(percent)
