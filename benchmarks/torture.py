@@ -87,9 +87,9 @@ def killed(amount: Amount) -> list[Row]:
         done, held, killings, anew = 0, 0, 0, list(kills.RECIPES)
         for number in amount.numbers(100, "kills"):
             name = anew[number % len(anew)]
-            expected, seconds = whole[name]
+            expected, calls = whole[name]
             folder = scratch / f"run-{number}"
-            killings += kills.killed_until_finished(folder, name, random, seconds, most=6)
+            killings += kills.killed_until_finished(folder, name, random, calls, most=6)
             done += 1
             held += kills.identical(folder, expected) and not list(folder.glob(".*"))
             shutil.rmtree(folder)

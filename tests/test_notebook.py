@@ -111,7 +111,7 @@ def test_its_training_loop_is_short(committed: Any) -> None:
 def test_it_runs_from_top_to_bottom(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MNIST_DIGITS_FAST_RUN", "1")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT)}})
+    client = NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(ROOT)}})
     client.execute()
     text = printed(notebook)
     assert "fast run" in text

@@ -6,10 +6,12 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
-import time
+from itertools import count
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,49 +43,65 @@ def flags(name: str) -> list[str]:
     return [*SMALL, *RECIPES[name]]
 
 
-def start(log: Path, *arguments: object) -> ForkServerProcess:
-    """The command in a process of its own; what it says goes to the end of the log."""
-    process = context.Process(target=_command, args=(log, [str(word) for word in arguments]))
+def start(log: Path, moment: int, *arguments: object) -> ForkServerProcess:
+    """The command in a process of its own; what it says goes to the end of the log.
+
+    It kills itself at the function call with the number `moment`, wherever that is, and notes the
+    number of its calls beside the log if it reaches its end. A share of a measured time would be
+    past the end wherever the first run, by which it is measured, was the slower one.
+    """
+    words = [str(word) for word in arguments]
+    process = context.Process(target=_command, args=(log, moment, words))
     process.start()
     return process
 
 
-def _command(log: Path, arguments: list[str]) -> None:
+def _command(log: Path, moment: int, arguments: list[str]) -> None:
     file = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(file, stream)
-    sys.exit(main(arguments))
+    calls = count()
+
+    def watch(_frame: object, event: str, _argument: Any) -> None:
+        if event in ("call", "c_call") and next(calls) == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.setprofile(watch)
+    status = main(arguments)
+    sys.setprofile(None)
+    log.with_suffix(".calls").write_text(str(next(calls)))
+    sys.exit(status)
 
 
-def undisturbed(folder: Path, name: str) -> tuple[Run, float]:
-    """A run that nobody stops, and how many seconds its process took."""
-    started = time.monotonic()
-    process = start(folder.with_suffix(".log"), "train", *flags(name), *ALWAYS, "--output", folder)
+def undisturbed(folder: Path, name: str) -> tuple[Run, int]:
+    """A run that nobody stops, and how many functions its process called."""
+    log = folder.with_suffix(".log")
+    process = start(log, -1, "train", *flags(name), *ALWAYS, "--output", folder)
     process.join()
-    assert process.exitcode == 0, folder.with_suffix(".log").read_text()
-    return load(folder), time.monotonic() - started
+    assert process.exitcode == 0, log.read_text()
+    return load(folder), int(log.with_suffix(".calls").read_text())
 
 
 def killed_until_finished(
-    folder: Path, name: str, random: np.random.Generator, seconds: float, most: int
+    folder: Path, name: str, random: np.random.Generator, calls: int, most: int
 ) -> int:
-    """Kill the run's process after up to so many seconds, and resume it, until it is finished.
+    """Have the run's process killed at one of so many calls, and resume it, until it is finished.
 
-    The first `most` times at a random moment; then nobody kills it any more.
+    The first `most` times at a random moment, of half as many calls each time, since less and less
+    is left to do; then nobody kills it any more. It may be over before its moment.
 
     Returns how often it was killed. A run of which nothing is saved yet is begun anew.
     """
     kills, log = 0, folder.with_suffix(".log")
     while not (folder / "result.json").exists():
+        moment = int(random.integers(calls >> kills)) if kills < most else -1
         if (folder / "training.safetensors").exists():
-            process = start(log, "train", "--resume", folder, *ALWAYS)
+            process = start(log, moment, "train", "--resume", folder, *ALWAYS)
         else:
             shutil.rmtree(folder, ignore_errors=True)
-            process = start(log, "train", *flags(name), *ALWAYS, "--output", folder)
-        process.join(random.uniform(0, seconds) if kills < most else None)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
+            process = start(log, moment, "train", *flags(name), *ALWAYS, "--output", folder)
+        process.join()
+        if process.exitcode == -signal.SIGKILL:
             kills += 1
         elif process.exitcode != 0:
             raise AssertionError(log.read_text())
