@@ -102,6 +102,15 @@ def test_the_files_that_it_links_exist(committed: Any) -> None:
         assert (ROOT / target).exists(), target
 
 
+def test_the_time_that_is_promised_is_that_of_the_committed_run(committed: Any) -> None:
+    found = re.search(r"all cells together took (\d+) s", printed(committed))
+    assert found
+    for text in (prose(committed), (ROOT / "README.md").read_text()):
+        promised = re.search(r"(\d+) to (\d+) minutes on two (?:processor )?cores", text)
+        assert promised
+        assert 60 * int(promised[1]) <= int(found[1]) <= 60 * int(promised[2])
+
+
 def test_its_training_loop_is_short(committed: Any) -> None:
     (loop,) = [cell.source for cell in code_cells(committed) if "def train(" in cell.source]
     assert len(loop.splitlines()) < 25
