@@ -14,6 +14,9 @@ const MARGIN = 40;
 // Bytes of a picture that the server takes.
 const LARGEST = 20_000_000;
 
+// Milliseconds after a pen was seen for which touches are those of the hand that holds it.
+const HAND_RESTS = 3000;
+
 // Between a digit and its box.
 const GAP = 4;
 
@@ -23,7 +26,8 @@ const raster = document.createElement("canvas").getContext("2d", { willReadFrequ
 
 let strokes = []; // [{points: [{x, y, width}]}], the last one may still be growing
 let history = []; // what `strokes` was before each change
-let growing = null; // {pointer, stroke}, by the pointer's number
+let growing = null; // {pointer, stroke, touch}, by the pointer's number and whether it is a finger
+let penSeen = -Infinity; // when a pen was last over the sheet
 let picture = null; // {blob, single, label} where one is shown instead of the sheet
 let reading = null; // what the server answered, with boxes in pixels of the `body` that was sent
 let chosen = 0; // which of the digits is looked into
@@ -70,8 +74,9 @@ function drawFrom(stroke, first) {
       context.lineWidth = (before.width + here.width) / 2;
       context.moveTo(start.x, start.y);
       context.quadraticCurveTo(before.x, before.y, end.x, end.y);
-      // The piece up to the pen itself: the next point's curve will lie on it.
-      if (n === points.length - 1) context.lineTo(here.x, here.y);
+      // The piece up to the pen itself: the next point's curve will lie on it. A line of no length
+      // would leave no dot.
+      if (n === points.length - 1) context.lineTo(here.x + 0.1, here.y);
       context.stroke();
     }
   }
@@ -91,15 +96,19 @@ function pointsOf(event) {
 }
 
 function penDown(event) {
-  if (growing || event.button !== 0) return;
+  const touch = event.pointerType === "touch";
+  if (event.button !== 0 || (touch && event.timeStamp - penSeen < HAND_RESTS)) return;
+  if (growing?.touch && event.pointerType === "pen") undo();
+  if (growing) return;
   event.preventDefault();
   byId("ink").setPointerCapture(event.pointerId);
   const stroke = { points: pointsOf(event).slice(-1) };
   change([...strokes, stroke]);
-  growing = { pointer: event.pointerId, stroke };
+  growing = { pointer: event.pointerId, stroke, touch };
 }
 
 function penMoves(event) {
+  if (event.pointerType === "pen") penSeen = event.timeStamp;
   if (growing?.pointer !== event.pointerId) return;
   const { points } = growing.stroke;
   const first = points.length;
@@ -110,7 +119,10 @@ function penMoves(event) {
 }
 
 function penUp(event) {
+  if (event.pointerType === "pen") penSeen = event.timeStamp;
   if (growing?.pointer !== event.pointerId) return;
+  // A touch that the system takes for something else, such as the ball of a hand.
+  if (growing.touch && event.type === "pointercancel") return undo();
   growing = null;
   ask();
 }
@@ -123,7 +135,8 @@ function change(next) {
 
 function undo() {
   if (picture) return showPicture(null);
-  if (growing || !history.length) return;
+  if (!history.length) return;
+  growing = null;
   strokes = history.pop();
   update();
 }
