@@ -52,7 +52,9 @@ def test_without_a_folder_there_is_nothing_to_confirm(browser: Browser) -> None:
     complaints: list[str] = []
     with serving() as port:
         page = open_page(browser, port, complaints)
-        expect(page.locator("#folder")).to_have_text("Nothing that you draw is kept.")
+        expect(page.locator("#folder")).to_have_text(
+            "Nothing that you draw is kept once this tab is closed."
+        )
         write(page, HANDS["school"][3], left=0.5, top=0.2, height=0.6)
         assert answer(page) == "3"
         page.keyboard.press("5")

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+import re
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pytest
@@ -24,6 +27,9 @@ from mnist_digits.web.server import STATIC
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+Place: TypeAlias = tuple[float, float]
+# The address of a picture in the pixels that were read.
+AS_READ = re.compile("^data:image/jpeg;")
 # Machines that test are busy.
 expect.set_options(timeout=30_000)
 SAMPLES = json.loads((STATIC / "samples.json").read_text())
@@ -290,6 +296,74 @@ def test_what_is_no_picture_is_said_so(page: Page, tmp_path: Path, complaints: l
     complaints.clear()
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "photo.heic", "photo.jpg"])
+def test_of_what_is_no_picture_there_is_one_line(
+    name: str, page: Page, tmp_path: Path, complaints: list[str]
+) -> None:
+    (tmp_path / name).write_bytes(b"\xff\xd8\xff seven" if name == "photo.jpg" else b"seven")
+    page.set_input_files("#file", tmp_path / name)
+    expect(page.locator("#notice")).to_contain_text("The picture is ")
+    assert answer(page) == "Nothing yet"
+    assert page.locator("#paper").inner_text() == ""
+    expect(page.locator("#picture img")).to_be_hidden()
+    complaints.clear()
+
+
+def drawn_seven(mode: str = "L") -> Image.Image:
+    """A page of 400 × 300 with a seven at 150, 90."""
+    frame = np.frombuffer(base64.b64decode(SAMPLES[7]["pixels"]), np.uint8).reshape(28, 28)
+    return Image.fromarray(paper([(frame, 150, 90, 120)])).convert(mode)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "heic"])
+def test_what_browsers_do_not_know_is_shown_once_it_is_read(
+    suffix: str, page: Page, tmp_path: Path
+) -> None:
+    if suffix == "heic":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    file = tmp_path / f"seven.{suffix}"
+    drawn_seven("RGB").resize((2400, 1800)).save(file)
+    page.set_input_files("#file", file)
+    expect(page.locator("#boxes div")).to_have_count(1)
+    assert answer(page) == "7"
+    expect(page.locator("#picture img")).to_have_attribute("src", AS_READ)
+    expect(page.locator("#picture img")).to_be_visible()
+    expect(page.locator("#notice")).to_be_hidden()
+    image, box = (page.locator(which).first.bounding_box() for which in ("img", "#boxes div"))
+    assert image
+    assert box
+    left = image["x"] + (image["width"] - image["height"] * 4 / 3) / 2
+    assert abs((box["x"] - left) / image["height"] - 150 / 300) < 0.04
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+@pytest.mark.parametrize("ink", [0, 255])
+def test_what_is_transparent_is_shown_as_it_is_read(
+    ink: int, scheme: Literal["dark", "light"], page: Page, tmp_path: Path
+) -> None:
+    page.emulate_media(color_scheme=scheme)
+    shape = Image.eval(drawn_seven(), lambda value: 255 if value < 128 else 0)
+    plain = Image.new("L", shape.size, ink)
+    Image.merge("LA", (plain, shape)).save(tmp_path / "clear.png")
+    page.set_input_files("#file", tmp_path / "clear.png")
+    assert answer(page) == "7"
+    expect(page.locator("#picture img")).to_have_attribute("src", AS_READ)
+    levels = page.evaluate(
+        """async () => {
+          const image = document.querySelector("#picture img");
+          await image.decode();
+          const view = new OffscreenCanvas(400, 300).getContext("2d");
+          view.drawImage(image, 0, 0);
+          const { data } = view.getImageData(0, 0, 400, 300);
+          return Array.from({ length: 120000 }, (_, n) => (data[4 * n] * data[4 * n + 3]) / 255);
+        }"""
+    )
+    # Ink on its opposite.
+    assert abs(levels[0] - (255 - ink)) < 10
+    assert min(levels) < 40
+    assert max(levels) > 215
+
+
 def test_a_picture_is_pasted_and_dropped(page: Page) -> None:
     expect(page.locator("#strip canvas").last).to_be_visible()
     for kind, name in (("paste", "ClipboardEvent"), ("drop", "DragEvent")):
@@ -307,15 +381,48 @@ def test_a_picture_is_pasted_and_dropped(page: Page) -> None:
         assert answer(page) == ("7" if kind == "paste" else "2")
 
 
+def drop(page: Page, *items: tuple[str, str], files: Sequence[Path] = ()) -> None:
+    """Drag things on the sheet, each of a kind and with its text, or files."""
+    hand = page.context.new_cdp_session(page)
+    told = [{"mimeType": kind, "data": text} for kind, text in items]
+    data = {"items": told, "files": [str(file) for file in files], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        event = {"type": kind, "x": 300, "y": 300, "data": data}
+        hand.send("Input.dispatchDragEvent", event)
+
+
+def test_what_is_not_taken_is_said(page: Page, tmp_path: Path) -> None:
+    notice = page.locator("#notice")
+    write(page, HANDS["school"][3], left=0.5, top=0.2, height=0.6)
+    assert answer(page) == "3"
+    drop(page, ("text/uri-list", "https://example.org/seven.png"))
+    expect(notice).to_contain_text("This is a link, and nothing is loaded from elsewhere")
+    page.evaluate(
+        """() => {
+          const clipboardData = new DataTransfer();
+          clipboardData.setData("text/plain", "seven");
+          document.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true }));
+        }"""
+    )
+    expect(notice).to_have_text("There is no picture in it: only pictures can be read here.")
+    assert answer(page) == "3"
+    names = [tmp_path / f"{n}.png" for n in range(10)]
+    for name in names:
+        drawn_seven().save(name)
+    drop(page, files=names)
+    expect(notice).to_have_text("Of 10 files only one is read: 0.png.")
+    assert answer(page) == "7"
+    expect(notice).to_be_visible()
+    drop(page, files=names[1:2])
+    expect(notice).to_be_hidden()
+    assert answer(page) == "7"
+
+
 def test_a_folder_is_told_as_such(page: Page, tmp_path: Path) -> None:
     write(page, HANDS["school"][3], left=0.5, top=0.2, height=0.6)
     assert answer(page) == "3"
     (tmp_path / "scans").mkdir()
-    hand = page.context.new_cdp_session(page)
-    data = {"items": [], "files": [str(tmp_path / "scans")], "dragOperationsMask": 1}
-    for kind in ("dragEnter", "dragOver", "drop"):
-        event = {"type": kind, "x": 300, "y": 300, "data": data}
-        hand.send("Input.dispatchDragEvent", event)
+    drop(page, files=[tmp_path / "scans"])
     expect(page.locator("#notice")).to_have_text("scans cannot be read: is it a folder?")
     assert answer(page) == "3"
     page.keyboard.press("Control+z")
@@ -323,9 +430,8 @@ def test_a_folder_is_told_as_such(page: Page, tmp_path: Path) -> None:
 
 
 def test_a_file_that_goes_away_is_still_read(page: Page, tmp_path: Path) -> None:
-    frame = np.frombuffer(base64.b64decode(SAMPLES[7]["pixels"]), np.uint8).reshape(28, 28)
     file = tmp_path / "seven.png"
-    Image.fromarray(paper([(frame, 150, 90, 120)])).save(file)
+    drawn_seven().save(file)
     page.set_input_files("#file", file)
     assert answer(page) == "7"
     file.unlink()
@@ -353,21 +459,50 @@ def test_test_digits_are_read_as_the_network_reads_them(page: Page) -> None:
         expect(page.locator("#verdict")).to_contain_text(f"the network is {verdict}")
 
 
+class Hand:
+    """Fingers and a pen on the sheet; places are fractions of its height."""
+
+    def __init__(self, page: Page) -> None:
+        box = page.locator("#ink").bounding_box()
+        assert box
+        self.box, self.session = box, page.context.new_cdp_session(page)
+        # Of the events to come, in seconds.
+        self.time = time.time()
+
+    def touch(self, kind: str, *places: Place) -> None:
+        """Start, Move, End or Cancel: where the sheet is touched then."""
+        points = [{"x": x, "y": y} for x, y in map(self.on_page, places)]
+        event = {"type": f"touch{kind}", "touchPoints": points, "timestamp": self.time}
+        self.session.send("Input.dispatchTouchEvent", event)
+
+    def write(self, places: Sequence[Place], force: float = 0.5) -> None:
+        """A stroke of the pen."""
+        for n, (x, y) in enumerate(map(self.on_page, places)):
+            kinds = ["mouseMoved" if n else "mousePressed"]
+            for kind in kinds + ["mouseReleased"] * (n == len(places) - 1):
+                event = {"type": kind, "x": x, "y": y, "button": "left", "buttons": 1}
+                event |= {"clickCount": 1, "pointerType": "pen", "force": force}
+                self.session.send("Input.dispatchMouseEvent", {**event, "timestamp": self.time})
+
+    def on_page(self, place: Place) -> Place:
+        height = self.box["height"]
+        return self.box["x"] + place[0] * height, self.box["y"] + place[1] * height
+
+
+def line(stroke: Points, left: float = 0.5) -> list[Place]:
+    return [(x, y) for x, y in curve(stroke) / 100 * 0.6 + [left, 0.2]]
+
+
 def test_a_finger_on_a_phone(browser: Browser, port: int) -> None:
     phone: ViewportSize = {"width": 360, "height": 780}
     context = browser.new_context(viewport=phone, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(f"http://127.0.0.1:{port}/")
-    sheet = page.locator("#ink").bounding_box()
-    assert sheet
-    finger = context.new_cdp_session(page)
+    hand = Hand(page)
     for stroke in HANDS["school"][4]:
-        line = curve(stroke) / 100 * 0.6 + [0.5, 0.2]
-        for n, (x, y) in enumerate(line * sheet["height"] + [sheet["x"], sheet["y"]]):
-            kind = "touchMove" if n else "touchStart"
-            touch = {"type": kind, "touchPoints": [{"x": x, "y": y}]}
-            finger.send("Input.dispatchTouchEvent", touch)
-        finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        for n, place in enumerate(line(stroke)):
+            hand.touch("Move" if n else "Start", place)
+        hand.touch("End")
     assert answer(page) == "4"
     # The page did not scroll under the finger, nor does it ever sideways.
     assert page.evaluate("scrollY") == 0
@@ -376,22 +511,114 @@ def test_a_finger_on_a_phone(browser: Browser, port: int) -> None:
 
 
 def test_a_pen_that_is_pressed_writes_bolder(page: Page) -> None:
-    sheet = page.locator("#ink").bounding_box()
-    assert sheet
-    pen = page.context.new_cdp_session(page)
+    hand = Hand(page)
     for force, start in ((0.1, 0.3), (0.9, 0.9)):
-        for n in range(20):
-            kind = {0: "mousePressed", 19: "mouseReleased"}.get(n, "mouseMoved")
-            # Not quite straight: a ruled line could be one, and no digit.
-            x, y = (sheet["height"] * share for share in (start - 0.008 * n, 0.2 + 0.03 * n))
-            event = {"type": kind, "x": sheet["x"] + x, "y": sheet["y"] + y, "button": "left"}
-            event |= {"buttons": 1, "clickCount": 1, "pointerType": "pen", "force": force}
-            pen.send("Input.dispatchMouseEvent", event)
+        # Not quite straight: a ruled line could be one, and no digit.
+        hand.write([(start - 0.008 * n, 0.2 + 0.03 * n) for n in range(20)], force)
     assert answer(page) == "11"
     faint, bold = (box.bounding_box() for box in page.locator("#boxes div").all())
     assert faint
     assert bold
     assert bold["width"] > faint["width"] + 10
+
+
+def strokes(page: Page) -> int:
+    return int(page.evaluate("strokes.length"))
+
+
+def test_a_pen_wins_over_the_hand_that_holds_it(page: Page) -> None:
+    """The ball of the hand is on the sheet before the pen, and stays there."""
+    hand = Hand(page)
+    hand.touch("Start", (1.2, 0.8))
+    hand.touch("Move", (1.22, 0.82))
+    assert strokes(page) == 1
+    for stroke in HANDS["school"][4]:
+        hand.write(line(stroke))
+        hand.touch("Move", (1.24, 0.8))
+    hand.touch("End")
+    assert answer(page) == "4"
+    # It moves on between two strokes of the pen.
+    hand.touch("Start", (1.3, 0.8))
+    hand.touch("End")
+    assert strokes(page) == 2
+    # Long after it, a finger is one that writes.
+    hand.time += 60
+    hand.touch("Start", (1.3, 0.8))
+    hand.touch("End")
+    assert strokes(page) == 3
+    # What the system takes back, as it does with hands that it knows as such, was no writing.
+    hand.touch("Start", (1.3, 0.8))
+    hand.touch("Move", (1.3, 0.7))
+    hand.touch("Cancel")
+    assert strokes(page) == 3
+    page.keyboard.press("Control+z")
+    assert answer(page) == "4"
+
+
+def test_undone_while_it_is_drawn(page: Page) -> None:
+    """A hand that rests on the sheet does not keep the button from working."""
+    hand = Hand(page)
+    hand.touch("Start", (1.2, 0.8))
+    page.get_by_role("button", name="Undo").click()
+    hand.touch("Move", (1.2, 0.4))
+    assert strokes(page) == 0
+    expect(page.locator("#hint")).to_be_visible()
+
+
+def test_a_tap_is_a_dot(page: Page) -> None:
+    sheet = page.locator("#ink").bounding_box()
+    assert sheet
+    page.mouse.click(sheet["x"] + 200, sheet["y"] + 100)
+    dark = """() => [sheet, raster].map((context) => {
+      const { width, height } = context.canvas;
+      const { data } = context.getImageData(0, 0, width, height);
+      const ink = context === sheet ? (n) => data[n + 3] > 128 : (n) => data[n] < 128;
+      return Array.from({ length: width * height }, (_, n) => 4 * n).filter(ink).length;
+    })"""
+    on_sheet, on_raster = page.evaluate(dark)
+    # Of the pen's width, 26 thousandths of the sheet's: round.
+    assert on_sheet == pytest.approx(np.pi * (0.013 * sheet["width"]) ** 2, rel=0.1)
+    assert on_raster == pytest.approx(np.pi * (13 * 0.3) ** 2, rel=0.2)
+
+
+def test_a_reload_keeps_the_drawing(page: Page, tmp_path: Path) -> None:
+    for place, digit in enumerate((2, 7)):
+        write(page, HANDS["school"][digit], left=0.2 + 0.6 * place, top=0.2, height=0.5)
+    assert answer(page) == "27"
+    drawn_seven().save(tmp_path / "seven.png")
+    page.set_input_files("#file", tmp_path / "seven.png")
+    assert answer(page) == "7"
+    page.reload()
+    expect(page.locator("#text")).to_have_text("27")
+    expect(page.locator("#hint")).to_be_hidden()
+    page.get_by_role("button", name="Undo").click()
+    assert answer(page) == "2"
+    page.get_by_role("button", name="Clear").click()
+    page.reload()
+    assert answer(page) == "Nothing yet"
+    expect(page.locator("#hint")).to_be_visible()
+    # Another tab has a sheet of its own.
+    write(page, HANDS["school"][2], left=0.2, top=0.2, height=0.5)
+    other = page.context.new_page()
+    other.goto(page.url)
+    assert answer(other) == "Nothing yet"
+
+
+@pytest.mark.parametrize(
+    ("second", "width", "why"),
+    [
+        (0.1, 20, "This may be a 0 or a 6."),
+        (0.001, 20, "If this is a digit, it is a 0."),
+        (0.001, 70, "It is wider than digits are."),
+    ],
+)
+def test_why_an_answer_is_not_sure(second: float, width: int, why: str, page: Page) -> None:
+    probabilities = [1 - second, 0, 0, 0, 0, 0, second, 0, 0, 0]
+    digit = {"digit": 0, "sure": False, "box": [0, 0, width, 30], "probabilities": probabilities}
+    told = {"text": "0", "sure": False, "digits": [digit | {"frame": ""}]}
+    shown = "told => { reading = told; showVerdict(told.digits[0]); }"
+    page.evaluate(shown, told)
+    expect(page.locator("#verdict")).to_have_text(f"Not sure. {why}")
 
 
 def test_the_pen_has_a_width(page: Page) -> None:

@@ -105,6 +105,22 @@ def test_details_only_for_who_asks(client: httpx.Client) -> None:
     np.testing.assert_allclose(digit["probabilities"], expected.probabilities, atol=1e-4)
 
 
+def test_the_picture_as_it_is_read_only_for_who_asks(client: httpx.Client) -> None:
+    content = io.BytesIO()
+    Image.new("LA", (3200, 1600), (0, 0)).save(content, "TIFF")
+    plain, asked = (
+        client.post(f"/api/read?details=true&picture={flag}", content=content.getvalue()).json()
+        for flag in ("false", "true")
+    )
+    head, _, data = asked.pop("picture").partition(",")
+    assert asked == plain
+    assert (asked["width"], asked["height"]) == (3200, 1600)
+    with Image.open(io.BytesIO(base64.b64decode(data))) as seen:
+        assert (head, seen.format) == ("data:image/jpeg;base64", "JPEG")
+        # Bounded, and nothing is white.
+        assert (seen.size, seen.getpixel((0, 0))) == ((1600, 800), (255, 255, 255))
+
+
 @pytest.mark.parametrize("size", [(300, 400), (97, 211), (301, 40), (2500, 1700)])
 def test_what_the_finder_sees(size: tuple[int, int], client: httpx.Client) -> None:
     height = min(size) // 2

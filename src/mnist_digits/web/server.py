@@ -37,7 +37,7 @@ from ..errors import PictureError, ServerError
 from ..reading.explanation import occlusion
 from ..reading.finder import FINDER, Found
 from ..reading.framing import FRAME
-from ..reading.picture import open_picture
+from ..reading.picture import Picture, open_picture
 from ..reading.reader import Reader, Reading
 from .limits import Connection, Upload, WorkerPool
 from .teaching import Teaching, add_routes
@@ -79,10 +79,11 @@ def create_app(
         app.add_api_route(path, _file(name, media_type), methods=READING)
 
     async def read(request: Request) -> Response:
-        single, details = (_flag(request, name) for name in ("single", "details"))
+        single, details, shown = (_flag(request, n) for n in ("single", "details", "picture"))
         async with Upload(request, workers) as upload:
             content, field = await upload.picture()
-            return await workers.answer(_read, current(), content, single or field, details)
+            single |= field
+            return await workers.answer(_read, current(), content, single, details, shown)
 
     # Without what FastAPI does for each request, which takes as long as all else around a reading.
     app.add_route("/api/read", read, methods=["POST"])
@@ -117,19 +118,31 @@ def _file(name: str, media_type: str) -> Callable[[], Any]:
     return file
 
 
-def _read(reader: Reader, content: bytes, single: bool, details: bool) -> bytes:
-    reading = reader.read(content, single)
+def _read(reader: Reader, content: bytes, single: bool, details: bool, shown: bool) -> bytes:
+    picture = open_picture(content)
+    reading = reader.read(picture, single)
     result = reading.to_dict()
     if details:
         _add_details(result, reading)
-        found = reading.found or _searched(reader, content)
+        found = reading.found or _searched(reader, picture)
         result["finder"] = found and _overview(found)
+        result |= {"width": picture.width, "height": picture.height}
+    if shown:
+        result["picture"] = _as_seen(picture)
     return json.dumps(result).encode()
 
 
-def _searched(reader: Reader, content: bytes) -> Found | None:
+def _as_seen(picture: Picture) -> str:
+    """The pixels that were read, as a data URL.
+
+    Browsers know neither HEIC nor TIFF, and lay what is transparent on the page's own ground.
+    """
+    _, jpeg = cv2.imencode(".jpg", picture.pixels[:, :, ::-1])
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg.tobytes()).decode()}"
+
+
+def _searched(reader: Reader, picture: Picture) -> Found | None:
     """What the finder sees in a drawing, which was read without it; None for a frame."""
-    picture = open_picture(content)
     if (picture.width, picture.height) == (FRAME, FRAME):
         return None
     return reader.finder.find(picture.pixels).scaled(picture.reduction)

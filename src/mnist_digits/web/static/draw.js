@@ -124,6 +124,7 @@ function penUp(event) {
   // A touch that the system takes for something else, such as the ball of a hand.
   if (growing.touch && event.type === "pointercancel") return undo();
   growing = null;
+  keepSheet();
   ask();
 }
 
@@ -148,6 +149,8 @@ function clear() {
 }
 
 function update() {
+  remark = "";
+  keepSheet();
   redraw();
   byId("hint").hidden = Boolean(picture || strokes.length);
   byId("undo").disabled = !picture && !history.length;
@@ -157,6 +160,23 @@ function update() {
   ask();
 }
 
+// The sheet outlives a reload, in this tab alone, unless the browser keeps nothing.
+const KEPT = "mnist-digits: the sheet";
+
+function keepSheet() {
+  try {
+    const rounded = (_, value) => (typeof value === "number" ? Number(value.toFixed(1)) : value);
+    sessionStorage.setItem(KEPT, JSON.stringify(strokes, rounded));
+  } catch {}
+}
+
+function restoreSheet() {
+  try {
+    strokes = JSON.parse(sessionStorage.getItem(KEPT)) ?? [];
+  } catch {}
+  history = strokes.map((_, n) => strokes.slice(0, n));
+}
+
 // --- Pictures -----------------------------------------------------------------------------
 
 function showPicture(next) {
@@ -164,7 +184,6 @@ function showPicture(next) {
   picture = next && { ...next, url: URL.createObjectURL(next.blob) };
   const image = byId("picture").querySelector("img");
   byId("picture").hidden = !picture;
-  byId("unseen").hidden = true;
   byId("picture").classList.toggle("tiny", Boolean(picture?.single));
   if (picture) image.src = picture.url;
   else image.removeAttribute("src");
@@ -182,19 +201,27 @@ function showPicture(next) {
 let brought = 0; // how many files, of which only the last one is wanted
 
 // A file is copied at once: once it is removed or changed, or where it is a folder, sending it
-// would fail as if there were no server.
-async function bring(files) {
-  const all = [...(files ?? [])];
+// would fail as if there were no server. Of what kind it is, its name may say wrongly.
+async function bring({ files, types }) {
+  const all = [...files];
   const file = all.find((one) => one.size) ?? all[0];
-  if (!file) return;
-  if (file.size > LARGEST) return notice(`${file.name} has more than ${LARGEST / 1e6} MB: make it smaller.`);
+  if (!file) {
+    return say(
+      types.includes("text/uri-list")
+        ? "This is a link, and nothing is loaded from elsewhere: save the picture, and open the file."
+        : "There is no picture in it: only pictures can be read here.",
+    );
+  }
+  if (file.size > LARGEST) return say(`${file.name} has more than ${LARGEST / 1e6} MB: make it smaller.`);
   const number = ++brought;
   byId("answer").ariaBusy = "true";
   try {
-    const blob = new Blob([await file.arrayBuffer()], { type: file.type });
-    if (number === brought) showPicture({ blob, single: false });
+    const blob = new Blob([await file.arrayBuffer()]);
+    if (number !== brought) return;
+    showPicture({ blob, single: false });
+    if (all.length > 1) say(`Of ${all.length} files only one is read: ${file.name}.`);
   } catch {
-    notice(`${file.name} cannot be read: is it a folder?`);
+    say(`${file.name} cannot be read: is it a folder?`);
     work(); // no longer busy, unless with something else
   }
 }
@@ -210,12 +237,9 @@ function pictureOnSheet() {
   const style = getComputedStyle(image);
   const padding = parseFloat(style.paddingLeft);
   const [wide, high] = [image.clientWidth - 2 * padding, image.clientHeight - 2 * padding];
-  const scale = Math.min(wide / image.naturalWidth, high / image.naturalHeight);
-  return {
-    x: padding + (wide - scale * image.naturalWidth) / 2,
-    y: padding + (high - scale * image.naturalHeight) / 2,
-    scale,
-  };
+  const { width, height } = reading;
+  const scale = Math.min(wide / width, high / height);
+  return { x: padding + (wide - scale * width) / 2, y: padding + (high - scale * height) / 2, scale };
 }
 
 // --- Asking -------------------------------------------------------------------------------
@@ -241,7 +265,7 @@ async function work() {
   while (wanted || unexplained()) {
     try {
       await (wanted ? read() : explain());
-      notice("");
+      notice(remark);
     } catch (error) {
       notice(error.message);
       if (error.pause) await new Promise((resolve) => setTimeout(resolve, error.pause));
@@ -257,7 +281,8 @@ async function read() {
   if (!asked) return;
   const about = subject;
   try {
-    const answer = await post(`/api/read?details=true&single=${asked.single}`, asked.body);
+    const shown = Boolean(picture) && !asked.single;
+    const answer = await post(`/api/read?details=true&single=${asked.single}&picture=${shown}`, asked.body);
     if (about === subject) show({ ...answer, body: asked.body });
   } catch (error) {
     if (error.pause) wanted = true;
@@ -287,7 +312,7 @@ const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
 
 // What is to be read now: {body, single}, or null for an empty sheet.
 function question() {
-  if (picture) return { body: picture.blob, single: Boolean(picture.single) };
+  if (picture) return { body: picture.blob, single: picture.single };
   if (!strokes.length) return null;
   const { width, height } = raster.canvas;
   return { body: greymap(raster.getImageData(0, 0, width, height)), single: false };
@@ -334,6 +359,7 @@ const bytes = (base64) => Uint8Array.from(atob(base64), (character) => character
 function show(answer) {
   const focused = byId("text").contains(document.activeElement);
   reading = answer;
+  if (answer?.picture) byId("picture").querySelector("img").src = answer.picture;
   forgetSaid();
   chosen = Math.max(0, Math.min(followed(), (answer?.digits.length ?? 0) - 1));
   showText();
@@ -429,7 +455,9 @@ function reason(digit) {
   if (!digit.sure) {
     const order = digit.probabilities.map((p, n) => [p, n]).sort((a, b) => b[0] - a[0]);
     const [[, first], [likely, second]] = order;
-    return likely >= 0.02 ? `This may be a ${first} or a ${second}.` : "It looks like no digit that it knows.";
+    if (likely >= 0.02) return `This may be a ${first} or a ${second}.`;
+    const [x0, y0, x1, y1] = digit.box;
+    return x1 - x0 > 2 * (y1 - y0) ? "It is wider than digits are." : `If this is a digit, it is a ${first}.`;
   }
   return reading.digits.every((other) => other.sure)
     ? "There is something that it does not take for a digit."
@@ -448,9 +476,9 @@ function showBars(digit) {
 }
 
 function showBoxes() {
+  const found = reading?.digits ?? [];
+  if (!found.length) return byId("boxes").replaceChildren();
   const { x, y, scale } = picture ? pictureOnSheet() : rasterOnSheet();
-  // There is no scale while a picture is not loaded, or where the browser cannot show it.
-  const found = Number.isFinite(scale) ? (reading?.digits ?? []) : [];
   byId("boxes").replaceChildren(
     ...found.map((digit, n) => {
       const box = document.createElement("div");
@@ -482,6 +510,13 @@ function notice(text) {
   if (byId("notice").textContent === text) return;
   byId("notice").textContent = text;
   byId("notice").hidden = !text;
+}
+
+let remark = ""; // of what was brought, until there is something else on the sheet
+
+function say(text) {
+  remark = text;
+  notice(text);
 }
 
 // --- Inside the networks ------------------------------------------------------------------
@@ -766,25 +801,29 @@ function start() {
   byId("undo").addEventListener("click", undo);
   byId("clear").addEventListener("click", clear);
   byId("open").addEventListener("click", () => byId("file").click());
-  byId("file").addEventListener("change", (event) => { bring(event.target.files); event.target.value = ""; });
+  byId("file").addEventListener("change", (event) => { bring(event.target); event.target.value = ""; });
   byId("picture").addEventListener("click", pictureClicked);
   const image = byId("picture").querySelector("img");
-  image.addEventListener("load", showBoxes);
-  image.addEventListener("error", () => { byId("unseen").hidden = !picture; });
+  // What this browser cannot show is seen once it is read.
+  for (const kind of ["load", "error"]) {
+    image.addEventListener(kind, () => image.classList.toggle("unseen", kind === "error"));
+  }
   document.addEventListener("keydown", keyPressed);
-  document.addEventListener("paste", (event) => bring(event.clipboardData.files));
+  document.addEventListener("paste", (event) => bring(event.clipboardData));
   document.addEventListener("dragover", (event) => { event.preventDefault(); paper.classList.add("dropping"); });
   document.addEventListener("dragleave", () => paper.classList.remove("dropping"));
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     paper.classList.remove("dropping");
-    bring(event.dataTransfer.files);
+    bring(event.dataTransfer);
   });
   new ResizeObserver(() => { fitSheet(); showBoxes(); sketch(); }).observe(paper);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   startControls();
+  restoreSheet();
   fitSheet();
   show(null);
+  update();
   showSamples().catch(() => {});
   showFacts().catch(() => {});
 }

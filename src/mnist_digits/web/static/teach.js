@@ -8,7 +8,7 @@ let keeping = Promise.resolve(); // one picture after the other
 
 async function startTeaching(enabled) {
   if (enabled) await askLesson();
-  else byId("folder").textContent = "Nothing that you draw is kept.";
+  else byId("folder").textContent = "Nothing that you draw is kept once this tab is closed.";
 }
 
 async function askLesson(method = "GET", path = "/api/teach") {
@@ -70,7 +70,7 @@ async function send(about, text) {
   for (;;) {
     try {
       const answer = await post(`/api/teach/examples?label=${text}`, about.body);
-      notice("");
+      notice(remark);
       showLesson({ ...lesson, examples: answer.examples });
       if (about === reading) byId("kept").textContent = `Kept as ${text.split("/").join(", ")}.`;
       return;
