@@ -507,6 +507,14 @@ def test_a_finger_on_a_phone(browser: Browser, port: int) -> None:
     # The page did not scroll under the finger, nor does it ever sideways.
     assert page.evaluate("scrollY") == 0
     assert page.evaluate("document.documentElement.scrollWidth") == 360
+    # Turned on its side, the sheet leaves room to scroll: on it, fingers write.
+    page.set_viewport_size({"width": 780, "height": 360})
+    expect(page.locator("#boxes div")).to_have_count(1)
+    sheet, box = (page.locator(which).bounding_box() for which in ("#paper", "#boxes div"))
+    assert sheet
+    assert box
+    assert sheet["height"] <= 0.8 * 360 + 1
+    assert abs((box["x"] - sheet["x"]) / sheet["height"] - 0.5) < 0.1
     context.close()
 
 
