@@ -109,10 +109,10 @@ def test_the_picture_as_it_is_read_only_for_who_asks(client: httpx.Client) -> No
     content = io.BytesIO()
     Image.new("LA", (3200, 1600), (0, 0)).save(content, "TIFF")
     plain, asked = (
-        client.post(f"/api/read?details=true&picture={flag}", content=content.getvalue()).json()
+        client.post(f"/api/read?details=true&pixels={flag}", content=content.getvalue()).json()
         for flag in ("false", "true")
     )
-    head, _, data = asked.pop("picture").partition(",")
+    head, _, data = asked.pop("pixels").partition(",")
     assert asked == plain
     assert (asked["width"], asked["height"]) == (3200, 1600)
     with Image.open(io.BytesIO(base64.b64decode(data))) as seen:

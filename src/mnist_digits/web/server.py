@@ -79,7 +79,7 @@ def create_app(
         app.add_api_route(path, _file(name, media_type), methods=READING)
 
     async def read(request: Request) -> Response:
-        single, details, shown = (_flag(request, n) for n in ("single", "details", "picture"))
+        single, details, shown = (_flag(request, n) for n in ("single", "details", "pixels"))
         async with Upload(request, workers) as upload:
             content, field = await upload.picture()
             single |= field
@@ -128,7 +128,7 @@ def _read(reader: Reader, content: bytes, single: bool, details: bool, shown: bo
         result["finder"] = found and _overview(found)
         result |= {"width": picture.width, "height": picture.height}
     if shown:
-        result["picture"] = _as_seen(picture)
+        result["pixels"] = _as_seen(picture)
     return json.dumps(result).encode()
 
 

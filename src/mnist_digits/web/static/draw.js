@@ -282,7 +282,7 @@ async function read() {
   const about = subject;
   try {
     const shown = Boolean(picture) && !asked.single;
-    const answer = await post(`/api/read?details=true&single=${asked.single}&picture=${shown}`, asked.body);
+    const answer = await post(`/api/read?details=true&single=${asked.single}&pixels=${shown}`, asked.body);
     if (about === subject) show({ ...answer, body: asked.body });
   } catch (error) {
     if (error.pause) wanted = true;
@@ -359,7 +359,7 @@ const bytes = (base64) => Uint8Array.from(atob(base64), (character) => character
 function show(answer) {
   const focused = byId("text").contains(document.activeElement);
   reading = answer;
-  if (answer?.picture) byId("picture").querySelector("img").src = answer.picture;
+  if (answer?.pixels) byId("picture").querySelector("img").src = answer.pixels;
   forgetSaid();
   chosen = Math.max(0, Math.min(followed(), (answer?.digits.length ?? 0) - 1));
   showText();
