@@ -20,6 +20,13 @@ R = TypeVar("R")
 RETRIES = 3
 
 
+def usable_cores() -> int:
+    """How many cores this process may use: in a container or under taskset fewer than all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def in_processes(
     work: Callable[[T], R], items: Iterable[T], processes: int
 ) -> Generator[tuple[T, R | str], None, None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import os
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from ..processes import usable_cores
 from ..reading.pdf import is_pdf
 
 # A photo of 50 megapixels has about so many bytes.
@@ -36,7 +37,7 @@ MAXIMUM_THREADS = 8
 LONG = 0.5
 # Requests that wait for a thread; 32 clients at once, twice.
 BACKLOG = 64
-# A slower sender is cut off: 20 MB at 8 Mbit/s.
+# For a whole request, head and body: 20 MB at 8 Mbit/s.
 SECONDS_TO_SEND = 20.0
 # Of a body that is a picture. The third is what `curl --data-binary` says of whatever it sends.
 RAW = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded"})
@@ -56,7 +57,7 @@ class WorkerPool:
     """
 
     def __init__(self) -> None:
-        threads = min(MAXIMUM_THREADS, os.cpu_count() or 1)
+        threads = min(MAXIMUM_THREADS, usable_cores())
         self.threads = ThreadPoolExecutor(threads, thread_name_prefix="reading")
         self.waiting = 0
         self.held = 0
@@ -136,11 +137,7 @@ class Upload:
             receive = self._bytes
         else:
             raise HTTPException(415, f"{kind} is no picture: send the bytes of an image file")
-        try:
-            content, single = await asyncio.wait_for(receive(), SECONDS_TO_SEND)
-        except (asyncio.TimeoutError, TimeoutError):
-            message = f"the body took more than {SECONDS_TO_SEND:g} seconds"
-            raise HTTPException(408, message, {"Connection": "close"}) from None
+        content, single = await receive()
         # One of a few kB can take minutes to draw, nothing stops that, and all others would wait.
         if is_pdf(content):
             raise HTTPException(415, "PDFs are not read here: send a page as a picture")
@@ -158,55 +155,90 @@ class Upload:
 
 
 class Connection(HttpToolsProtocol):
-    """A connection with bounds: uvicorn's own waits for ever for a head of any length."""
+    """A connection with bounds: uvicorn's own waits for ever, for a request of any length.
 
-    received = 0
+    A request has SECONDS_TO_SEND from its first byte to the last of its body, whether its route
+    reads that or not. So has the next one from the answer to the one before, and a client to
+    receive an answer.
+    """
+
+    room = MAXIMUM_HEAD
     deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > MAXIMUM_CONNECTIONS:
-            transport.write(FULL)
-            transport.close()
-        self._expect_head()
+            self._refuse("503 Service Unavailable", "too many connections")
+        self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._heard_head()
+        if self.deadline:
+            self.deadline.cancel()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.received = 0
-        self._expect_head()
+        self.room = MAXIMUM_HEAD
+        self._wait()
 
     def on_headers_complete(self) -> None:
-        self._heard_head()
+        # What goes on after a body was refused is let by for as long again: who is cut off
+        # while sending never sees the answer.
+        self.room += 2 * MAXIMUM_BODY
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._wait()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._wait()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._wait()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._wait()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        self.received += len(data)
-        # What goes on after a body was refused is let by for as long again: who is cut off
-        # while sending never sees the answer.
-        if self.received > (MAXIMUM_HEAD if self.deadline else 2 * MAXIMUM_BODY + MAXIMUM_HEAD):
+        self.room -= len(data)
+        if self.room < 0:
             self.transport.close()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         # Who has sent all of a request and closes its half still waits for the answer.
-        return self.cycle is not None and not self.cycle.more_body
+        return self._is_answering()
 
-    def _expect_head(self) -> None:
-        self._heard_head()
-        self.deadline = self.loop.call_later(SECONDS_TO_SEND, self.transport.close)
+    def _is_answering(self) -> bool:
+        """Whether it is not the client that is waited for."""
+        cycle = self.cycle
+        return cycle is not None and not cycle.more_body and not cycle.response_complete
 
-    def _heard_head(self) -> None:
+    def _wait(self) -> None:
+        """Give the client time, if it is its turn."""
         if self.deadline:
             self.deadline.cancel()
-            self.deadline = None
+        if self.flow.write_paused or not self._is_answering():
+            self.deadline = self.loop.call_later(SECONDS_TO_SEND, self._give_up)
 
+    def _give_up(self) -> None:
+        cycle, closing = self.cycle, self.transport.is_closing()
+        if not closing and cycle and cycle.more_body and not cycle.response_started:
+            self._refuse("408 Request Timeout", f"it took more than {SECONDS_TO_SEND:g} seconds")
+            self._wait()
+        else:
+            # To close it would wait for a client that does not read.
+            self.transport.abort()
 
-FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n"
-    b"content-length: 33\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
-    b'{"error": "too many connections"}'
-)
+    def _refuse(self, status: str, error: str) -> None:
+        """Answer what never comes to the application, and hang up."""
+        body = json.dumps({"error": error}).encode()
+        head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\n"
+        head += f"content-length: {len(body)}\r\nretry-after: 1\r\nconnection: close\r\n"
+        more = [name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers]
+        self.transport.write(head.encode() + b"".join(more) + b"\r\n" + body)
+        self.transport.close()

@@ -298,7 +298,7 @@ def create_server(reader: Reader, host: str, teaching: Teaching | None = None) -
             access_log=False,
             server_header=False,
             headers=list(HEADERS.items()),
-            timeout_keep_alive=30,
+            timeout_keep_alive=30,  # Connection gives less
             timeout_graceful_shutdown=3,
         )
     )
