@@ -99,6 +99,23 @@ def test_how_it_is_not(query: str, client: httpx.Client) -> None:
         assert answer.json()["error"].startswith("details: ")
 
 
+def test_what_is_not_known_is_not_ignored(client: httpx.Client) -> None:
+    form = {"picture": SEVEN}
+    for name, answer in (
+        ("sngle", client.post("/api/read?sngle=true", content=SEVEN)),
+        ("sngle", client.post("/api/read", files=form, data={"sngle": "true"})),
+        ("single", client.post("/api/read", files=form, data={"single": "perhaps"})),
+        ("label", client.post("/api/read?details=true&label=7", content=SEVEN)),
+        ("single", client.post("/api/explain?single=true", content=bytes(784))),
+    ):
+        assert answer.status_code == 422
+        assert name in answer.json()["error"]
+    error = client.post("/api/read?sngle=true", content=SEVEN).json()["error"]
+    assert "single, details" in error
+    answer = client.post("/api/read", files=form, data={"details": "yes"})
+    assert answer.json()["digits"][0]["sure"] is True
+
+
 def test_details_only_for_who_asks(client: httpx.Client) -> None:
     (digit,) = client.post("/api/read?details=true", content=SEVEN).json()["digits"]
     expected = shipped().read(SEVEN).digits[0]

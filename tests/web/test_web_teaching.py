@@ -92,7 +92,7 @@ def test_examples_are_ordinary_labelled_pictures(client: httpx.Client, tmp_path:
     answers = [
         keep(client, SEVEN, "7"),
         keep(client, photo.getvalue(), "12/34"),
-        client.post("/api/teach/examples?label=0", files={"file": ("one.png", ONE)}),
+        client.post("/api/teach/examples", files={"file": ("one.png", ONE)}, data={"label": "0"}),
     ]
     assert [answer.status_code for answer in answers] == [201, 201, 201]
     files = [answer.json()["file"] for answer in answers]
@@ -168,6 +168,7 @@ def test_labels_are_digits(label: str, client: httpx.Client, tmp_path: Path) -> 
 
 def test_what_is_no_picture_is_not_kept(client: httpx.Client, tmp_path: Path) -> None:
     assert client.post("/api/teach/examples", content=SEVEN).status_code == 422
+    assert client.post("/api/teach/examples?label=7&lable=1", content=SEVEN).status_code == 422
     assert keep(client, b"seven", "7").status_code == 422
     assert keep(client, b"%PDF-1.7", "7").status_code == 415
     assert keep(client, SEVEN, "7", headers={"content-type": "text/plain"}).status_code == 415

@@ -10,7 +10,7 @@ import ctypes
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -41,6 +41,9 @@ BACKLOG = 64
 SECONDS_TO_SEND = 20.0
 # Of a body that is a picture. The third is what `curl --data-binary` says of whatever it sends.
 RAW = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded"})
+# As FastAPI reads them.
+FLAGS = dict.fromkeys(("true", "1", "on", "t", "yes", "y"), True)
+FLAGS |= dict.fromkeys(("false", "0", "off", "f", "no", "n"), False)
 
 
 class WorkerPool:
@@ -101,12 +104,26 @@ def too_large() -> HTTPException:
 
 
 class Upload:
-    """The body of one request: received within the limits, counted until the request is done."""
+    """The body of one request: received within the limits, counted until the request is done.
 
-    def __init__(self, request: Request, workers: WorkerPool) -> None:
+    Attributes:
+        parameters: what the query says, and the fields of a form once that is received.
+    """
+
+    def __init__(self, request: Request, workers: WorkerPool, *names: str) -> None:
+        """Look at the query.
+
+        Args:
+            names: the parameters that there are.
+
+        Raises:
+            HTTPException: another one is given.
+        """
         self.workers, self.size = workers, 0
         self.receive = request.receive
         self.request = Request(request.scope, self._receive)
+        self.names, self.parameters = names, dict[str, str]()
+        self._take(request.query_params)
 
     async def __aenter__(self) -> Upload:
         return self
@@ -125,8 +142,22 @@ class Upload:
             raise busy()
         return message
 
-    async def picture(self) -> tuple[bytes, bool]:
-        """The bytes of a picture, and whether a form's field `single` is set."""
+    def _take(self, parameters: Mapping[str, str]) -> None:
+        for name in parameters:
+            if name not in self.names:
+                known = ", ".join(self.names) or "none"
+                raise HTTPException(422, f"{name[:100]!r} is no parameter: there are {known}")
+        self.parameters.update(parameters)
+
+    def flag(self, name: str) -> bool:
+        """Whether a parameter that is true or false is set."""
+        value = self.parameters.get(name, "false").lower()
+        if value not in FLAGS:
+            raise HTTPException(422, f"{name}: {value[:100]!r} is neither true nor false")
+        return FLAGS[value]
+
+    async def picture(self) -> bytes:
+        """The bytes of a picture."""
         # That it is a number has been seen to by the parser of heads.
         if int(self.request.headers.get("content-length", 0)) > MAXIMUM_BODY:
             raise too_large()
@@ -134,24 +165,22 @@ class Upload:
         if kind == "multipart/form-data":
             receive = self._form
         elif kind in RAW or kind.startswith("image/"):
-            receive = self._bytes
+            receive = self.request.body
         else:
             raise HTTPException(415, f"{kind} is no picture: send the bytes of an image file")
-        content, single = await receive()
+        content = await receive()
         # One of a few kB can take minutes to draw, nothing stops that, and all others would wait.
         if is_pdf(content):
             raise HTTPException(415, "PDFs are not read here: send a page as a picture")
-        return content, single
+        return content
 
-    async def _bytes(self) -> tuple[bytes, bool]:
-        return await self.request.body(), False
-
-    async def _form(self) -> tuple[bytes, bool]:
+    async def _form(self) -> bytes:
         async with self.request.form(max_files=1, max_fields=4) as form:
             files = [value for value in form.values() if isinstance(value, UploadFile)]
             if not files:
                 raise HTTPException(422, "the form has no file")
-            return await files[0].read(), form.get("single") in ("true", "1", "on")
+            self._take({name: value for name, value in form.items() if isinstance(value, str)})
+            return await files[0].read()
 
 
 class Connection(HttpToolsProtocol):

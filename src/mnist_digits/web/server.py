@@ -26,7 +26,6 @@ import cv2
 import numpy as np
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -79,11 +78,10 @@ def create_app(
         app.add_api_route(path, _file(name, media_type), methods=READING)
 
     async def read(request: Request) -> Response:
-        single, details, shown = (_flag(request, n) for n in ("single", "details", "pixels"))
-        async with Upload(request, workers) as upload:
-            content, field = await upload.picture()
-            single |= field
-            return await workers.answer(_read, current(), content, single, details, shown)
+        names = ("single", "details", "pixels")
+        async with Upload(request, workers, *names) as upload:
+            content, flags = await upload.picture(), map(upload.flag, names)
+            return await workers.answer(_read, current(), content, *flags)
 
     # Without what FastAPI does for each request, which takes as long as all else around a reading.
     app.add_route("/api/read", read, methods=["POST"])
@@ -91,7 +89,7 @@ def create_app(
     @app.post("/api/explain")
     async def explanation(request: Request) -> Response:
         async with Upload(request, workers) as upload:
-            content, _ = await upload.picture()
+            content = await upload.picture()
             return await workers.answer(_explain, current(), content)
 
     @app.api_route("/api/model", methods=READING)
@@ -201,19 +199,6 @@ def _packed(values: np.ndarray[Any, Any]) -> str:
     return base64.b64encode(values.round().astype(np.uint8).tobytes()).decode()
 
 
-def _flag(request: Request, name: str) -> bool:
-    """Whether a flag of the query is set."""
-    value = request.query_params.get(name, "false").lower()
-    if value not in FLAGS:
-        raise HTTPException(422, f"{name}: {value[:100]!r} is neither true nor false")
-    return FLAGS[value]
-
-
-# As FastAPI reads them.
-FLAGS = dict.fromkeys(("true", "1", "on", "t", "yes", "y"), True)
-FLAGS |= dict.fromkeys(("false", "0", "off", "f", "no", "n"), False)
-
-
 class Guard:
     """Refuses requests to foreign names; Starlette's own takes no IPv6 address for a name.
 
@@ -237,7 +222,7 @@ def _name(host: str) -> str:
     return name.lower()
 
 
-ERRORS = (HTTPException, RequestValidationError, PictureError, ClientDisconnect, Exception)
+ERRORS = (HTTPException, PictureError, ClientDisconnect, Exception)
 
 
 async def _tell(_: Request, error: Exception) -> Response:
@@ -246,9 +231,6 @@ async def _tell(_: Request, error: Exception) -> Response:
     match error:
         case HTTPException():
             status, message, headers = error.status_code, error.detail, error.headers
-        case RequestValidationError():
-            first = error.errors()[0]
-            status, message = 422, f"{first['loc'][-1]}: {first['msg']}"
         case PictureError():
             status, message = 422, str(error)
         case ClientDisconnect():

@@ -305,12 +305,12 @@ def add_routes(app: FastAPI, teaching: Teaching | None, workers: WorkerPool) -> 
         return JSONResponse(teaching.state())
 
     @router.post("/examples")
-    async def keep(request: Request, label: str) -> Response:
+    async def keep(request: Request) -> Response:
         _refuse_elsewhere(request.headers)
-        if len(label) > MAXIMUM_LABEL or not LABEL.fullmatch(label):
-            raise HTTPException(422, "label: digits, with / between rows")
-        async with Upload(request, workers) as upload:
-            content, _ = await upload.picture()
+        async with Upload(request, workers, "label") as upload:
+            content, label = await upload.picture(), upload.parameters.get("label", "")
+            if len(label) > MAXIMUM_LABEL or not LABEL.fullmatch(label):
+                raise HTTPException(422, "label: digits, with / between rows")
             answer = await workers.answer(_keep, teaching.examples, content, label)
         answer.status_code = 201
         return answer
