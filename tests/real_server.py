@@ -19,12 +19,16 @@ def shipped() -> Reader:
 
 @contextmanager
 def serving(
-    reader: Reader | None = None, port: int = 0, teaching: Teaching | None = None
+    reader: Reader | None = None,
+    port: int = 0,
+    teaching: Teaching | None = None,
+    host: str = "127.0.0.1",
+    allowed: tuple[str, ...] = (),
 ) -> Iterator[int]:
     """The port of a server that has answered nothing yet."""
-    socket = server.listen("127.0.0.1", port)
+    socket = server.listen(host, port)
     port = socket.getsockname()[1]
-    web = server.create_server(reader or shipped(), "127.0.0.1", teaching)
+    web = server.create_server(reader or shipped(), host, teaching, allowed)
     thread = threading.Thread(target=web.run, args=([socket],))
     thread.start()
     try:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -442,6 +443,64 @@ def test_a_port_that_is_taken(port: int, capsys: pytest.CaptureFixture[str]) -> 
     for host in ("a..b", "a" * 70):
         with pytest.raises(ServerError, match=f"cannot listen at {host}, port 0"):
             server.listen(host, 0)
+
+
+def printed(options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> str:
+    """What the command says before it serves."""
+    monkeypatch.setattr("uvicorn.Server.run", lambda *_: None)
+    assert main(["app", "--no-browser", *options]) == 0
+    return str(capsys.readouterr().out)
+
+
+def test_a_free_port_where_none_is_named(
+    port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server, "PORT", port)
+    taken, line = f"http://127.0.0.1:{port}/", printed([], monkeypatch, capsys)
+    assert line.startswith("Draw at http://127.0.0.1:")
+    assert taken not in line
+
+
+def test_the_address_can_be_opened(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--port", "0", "--host"]
+    line = printed([*options, "0.0.0.0"], monkeypatch, capsys)
+    assert line.startswith("Draw at http://127.0.0.1:")
+    assert "Others open it with" in line
+    assert printed([*options, "localhost"], monkeypatch, capsys).startswith(
+        "Draw at http://localhost:"
+    )
+
+
+def test_which_names_are_the_servers() -> None:
+    def status(port: int, host: str) -> int:
+        answer = httpx.get(f"http://127.0.0.1:{port}/healthz", headers={"host": host}, timeout=60)
+        if answer.status_code == 421:
+            assert "--allowed-host" in answer.json()["error"]
+        return answer.status_code
+
+    own = [
+        "localhost",
+        "LOCALHOST.:99",
+        "127.0.0.1:99",
+        "[::1]:99",
+        "10.0.0.7",
+        socket.gethostname(),
+    ]
+    with serving(allowed=("Digits.example",)) as port:
+        for host in (*own, "digits.example:99"):
+            assert status(port, host) == 200
+        for host in (
+            "rebound.example",
+            "127.0.0.1.rebound.example",
+            "digits.example.org",
+            "7.",
+            "",
+        ):
+            assert status(port, host) == 421
+    with serving(host="0.0.0.0") as port:
+        assert status(port, "any.example") == 200
 
 
 def test_how_many_pictures_are_decoded_at_once_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

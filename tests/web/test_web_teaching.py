@@ -196,6 +196,19 @@ def test_the_pages_of_others_change_nothing(client: httpx.Client, tmp_path: Path
         assert keep(client, SEVEN, "7", headers=headers).status_code == 201
 
 
+def test_others_reach_what_is_kept_only_by_the_servers_names(tmp_path: Path) -> None:
+    teaching = Teaching(tmp_path, shipped())
+    try:
+        with serving(teaching=teaching, host="0.0.0.0") as port:
+            url = f"http://127.0.0.1:{port}/api/teach/examples?label=7"
+            for host, status in (("10.0.0.7:8000", 201), ("rebound.example", 421)):
+                headers = {"host": host, "origin": f"http://{host}"}
+                answer = httpx.post(url, content=SEVEN, headers=headers, timeout=60)
+                assert answer.status_code == status
+    finally:
+        teaching.close()
+
+
 def test_so_many_are_kept_and_no_more(tmp_path: Path) -> None:
     with taught(tmp_path) as client:
         name = keep(client, SEVEN, "7").json()["file"]

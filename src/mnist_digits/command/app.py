@@ -15,8 +15,14 @@ def add_flags(command: Parser) -> None:
     command.add_argument(
         "--port",
         type=whole(0, 65_535),
-        default=8000,
-        help="port to listen at; 0 takes a free one (8000)",
+        help="port to listen at; 0 takes a free one (8000, or a free one if that is taken)",
+    )
+    command.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name that others open the page by, such as a proxy's; may be given again",
     )
     command.add_argument("--model", type=Path, help=MODEL_HELP)
     command.add_argument(
@@ -51,10 +57,11 @@ def execute(options: argparse.Namespace) -> None:
             teaching = Teaching(options.teach, reader, options.model)
             stack.callback(teaching.close)
         socket = stack.enter_context(server.listen(options.host, options.port))
-        web = server.create_server(reader, options.host, teaching)
-        host = f"[{options.host}]" if ":" in options.host else options.host
-        address = f"http://{host}:{socket.getsockname()[1]}/"
+        web = server.create_server(reader, options.host, teaching, options.allowed_host)
+        address = server.url(options.host, socket)
         print(f"Draw at {address} (Ctrl-C stops)")
+        if server.is_open(socket):
+            print("Others open it with this machine's name or address instead")
         if teaching:
             print(f"What is confirmed or corrected there is kept in {options.teach}")
         if options.browser:

@@ -14,11 +14,13 @@ Reading runs in threads, never on the event loop; what a client may ask for is b
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import socket
 import warnings
-from collections.abc import Callable
-from ipaddress import ip_address
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
-LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+PORT = 8000
 
 
 def create_app(
@@ -210,16 +212,18 @@ class Guard:
         self.app, self.hosts = app, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app, host = self.app, Headers(scope=scope).get("host", "")
-        if self.hosts is not None and _name(host) not in self.hosts:
-            app = JSONResponse({"error": f"this server is not called {host[:100]!r}"}, 421)
+        app, name = self.app, _name(Headers(scope=scope).get("host", ""))
+        # An address is nobody's to resolve.
+        if self.hosts is not None and name not in self.hosts and not _address(name):
+            error = f"this server is not called {name[:100]!r}: name it with --allowed-host"
+            app = JSONResponse({"error": error}, 421)
         await app(scope, receive, send)
 
 
 def _name(host: str) -> str:
     """The name in a Host header, without the port and the brackets of IPv6."""
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    return name.lower()
+    return name.lower().rstrip(".")
 
 
 ERRORS = (HTTPException, PictureError, ClientDisconnect, Exception)
@@ -241,34 +245,58 @@ async def _tell(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": message}, status, headers)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket at this address; port 0 takes a free one.
+def listen(host: str, port: int | None = None) -> socket.socket:
+    """A socket at this address; port 0 takes a free one, no port 8000, or a free one if need be.
 
     Raises:
         ServerError: the address is in use, or not one of this machine's.
     """
+    asked = PORT if port is None else port
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
+        family = socket.getaddrinfo(host, asked, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, asked), family=family, backlog=2048)
     # A name that is none, such as a..b, is a UnicodeError.
     except (OSError, OverflowError, UnicodeError) as error:
+        if port is None and getattr(error, "errno", None) == errno.EADDRINUSE:
+            return listen(host, 0)
         reason = getattr(error, "strerror", None) or error
         raise ServerError(
-            f"cannot listen at {host}, port {port}: {reason}; choose another with --port"
+            f"cannot listen at {host}, port {asked}: {reason}; choose another with --host or --port"
         ) from error
 
 
-def create_server(reader: Reader, host: str, teaching: Teaching | None = None) -> uvicorn.Server:
+def url(host: str, listening: socket.socket) -> str:
+    """What a browser of this machine opens; `host` is a name of the address it listens at."""
+    bound, port = listening.getsockname()[:2]
+    if is_open(listening):
+        host = "::1" if ":" in bound else "127.0.0.1"
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def is_open(listening: socket.socket) -> bool:
+    """Whether it listens at all of the machine's addresses."""
+    return ip_address(listening.getsockname()[0]).is_unspecified
+
+
+def create_server(
+    reader: Reader, host: str, teaching: Teaching | None = None, allowed: Iterable[str] = ()
+) -> uvicorn.Server:
     """The server, to be run with `server.run([listen(host, port)])`.
 
     Args:
         reader: the network that reads, unless there is `teaching`, which has its own.
+        allowed: names that it has beside its own, at a proxy say. What is kept is the business of
+            no page that calls it otherwise; without teaching others may reach it by any name.
     """
     # Requests are read side by side; threads within one would only get in their way.
     cv2.setNumThreads(1)
     # What Pillow warns of is either harmless or answered as an error.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    hosts = LOCAL | {host.lower()} if _is_local(host) else None
+    hosts = None
+    if teaching or allowed or _is_local(host):
+        own = socket.gethostname()
+        names = {"localhost", host, own, f"{own}.local", *allowed}
+        hosts = frozenset(name.lower() for name in names)
     return uvicorn.Server(
         uvicorn.Config(
             create_app(reader, hosts, teaching),
@@ -287,7 +315,11 @@ def create_server(reader: Reader, host: str, teaching: Teaching | None = None) -
 
 
 def _is_local(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() in LOCAL
+    address = _address(host)
+    return address.is_loopback if address else host.lower() == "localhost"
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    with suppress(ValueError):
+        return ip_address(host)
+    return None
