@@ -574,3 +574,18 @@ def test_a_model_that_does_not_show_what_goes_on_inside() -> None:
         url = f"http://127.0.0.1:{port}/api/explain"
         answer = httpx.post(url, content=frame(7).tobytes()).json()
     assert (answer["digit"], answer["stages"]) == (7, [])
+
+
+def test_what_a_network_was_taught_with_is_not_told() -> None:
+    """The result of a taught run names each picture and why it was left out."""
+    import onnx
+
+    model = onnx.load(SHIPPED / "model.onnx")
+    (entry,) = (entry for entry in model.metadata_props if entry.key == "information")
+    information = json.loads(entry.value)
+    information["result"]["teaching"] = {"left_out": [{"reason": "there is no file /home/a/7.png"}]}
+    entry.value = json.dumps(information)
+    with serving(Reader(with_checksum(model.SerializeToString()), threads=1)) as port:
+        answer = httpx.get(f"http://127.0.0.1:{port}/api/model")
+    assert answer.json()["result"]["test_accuracy"] > 0.99
+    assert "7.png" not in answer.text

@@ -32,6 +32,7 @@ from mnist_digits import PictureError, Reader, ServerError
 from mnist_digits.command.cli import main
 from mnist_digits.reading.labelled import find_labelled
 from mnist_digits.reading.reader import SHIPPED
+from mnist_digits.web import examples
 from mnist_digits.web.examples import LABEL, MAXIMUM_EXAMPLES, with_row
 from mnist_digits.web.teaching import Teaching, base_run
 
@@ -222,6 +223,24 @@ def test_so_many_are_kept_and_no_more(tmp_path: Path) -> None:
         assert keep(client, SEVEN, "1").status_code == 201
 
 
+def test_so_many_bytes_are_kept_and_no_more(
+    client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examples, "MAXIMUM_BYTES", len(SEVEN) + len(ONE))
+    assert [keep(client, picture, "7").status_code for picture in (SEVEN, ONE)] == [201, 201]
+    answer = keep(client, TWO, "2")
+    assert (answer.status_code, "GB are kept" in answer.json()["error"]) == (507, True)
+    assert keep(client, SEVEN, "1").status_code == 201
+    # What the page did not write does not count, and runs count for themselves.
+    (tmp_path / "hand" / "photo.png").write_bytes(bytes(len(TWO)))
+    assert keep(client, ONE, "1").status_code == 201
+    run = tmp_path / "hand" / "runs" / "2026-01-02_03-04-05-taught"
+    run.mkdir(parents=True)
+    (run / "model.onnx").write_bytes(bytes(len(SEVEN) + len(ONE) + 1))
+    answer = client.post("/api/teach")
+    assert (answer.status_code, "GB are kept" in answer.json()["error"]) == (507, True)
+
+
 def test_a_full_disk_leaves_all_as_it_was(tmp_path: Path) -> None:
     """Files may not grow beyond some size: the picture is small enough, the table is not."""
     before = "file,label\n" + "".join(f"{number:0100}.png,1\n" for number in range(2000))
@@ -245,10 +264,12 @@ def test_a_table_that_was_spoilt_meanwhile(client: httpx.Client, tmp_path: Path)
         table.write_bytes(content)
         answer = keep(client, SEVEN, "7")
         assert (answer.status_code, reason in answer.json()["error"]) == (422, True)
+        assert answer.json()["error"].startswith("hand/labels.csv")
         assert table.read_bytes() == content
     table.unlink()
     table.mkdir()
     assert keep(client, SEVEN, "7").status_code == 507
+    assert client.get("/api/teach").status_code == 507
     assert [path.name for path in (tmp_path / "hand").iterdir()] == ["labels.csv"]
 
 
@@ -286,6 +307,17 @@ def test_a_folder_has_one_server(client: httpx.Client, tmp_path: Path) -> None: 
         Teaching(tmp_path / "hand", shipped())
 
 
+def test_another_page_touches_nothing_before_it_is_refused(
+    client: httpx.Client,  # noqa: ARG001
+    tmp_path: Path,
+) -> None:
+    being_written = tmp_path / "hand" / f".labels.csv.{32 * '0'}"
+    being_written.touch()
+    with pytest.raises(ServerError, match="in use by another page"):
+        Teaching(tmp_path / "hand", shipped())
+    assert being_written.exists()
+
+
 def test_folders_of_other_pictures_do_not_matter(tmp_path: Path) -> None:
     (tmp_path / "scans").mkdir()
     (tmp_path / "scans" / "a.png").write_bytes(SEVEN)
@@ -316,6 +348,33 @@ def test_unfinished_runs_are_removed_and_others_are_not(tmp_path: Path) -> None:
     with taught(tmp_path):
         left = sorted(path.name for path in runs.iterdir())
     assert left == ["2026-01-02_03-04-05-taught-2", "2026-fast"]
+
+
+@pytest.mark.parametrize("result", [None, b"{", b"[]", b"{}", b'{"teaching": 7}'])
+def test_a_run_whose_result_is_damaged(result: bytes | None, tmp_path: Path) -> None:
+    """Nothing that is said of it has this machine's folders in it."""
+    name = "2026-01-02_03-04-05-taught"
+    (tmp_path / "runs" / name).mkdir(parents=True)
+    shutil.copy(SHIPPED / "model.onnx", tmp_path / "runs" / name)
+    if result:
+        (tmp_path / "runs" / name / "result.json").write_bytes(result)
+    (tmp_path / "network.json").write_text(json.dumps({"runs": [name]}))
+    with taught(tmp_path) as client:
+        state = client.get("/api/teach").json()
+        assert f"{tmp_path.name}/runs/{name}" in state["notice"]
+        assert str(tmp_path) not in json.dumps(state)
+
+
+def test_the_folders_of_this_machine_are_not_told(tmp_path: Path) -> None:
+    teaching = Teaching(tmp_path / "my hand", shipped(), tmp_path)
+    teaching.close()
+    for message, told in (
+        (f"there is no {tmp_path}/my hand/a.png: choose", "there is no my hand/a.png: choose"),
+        ("cannot use '/var/cache/digits/train.gz': 12/34", "cannot use 'train.gz': 12/34"),
+        ("C:\\Users\\anna\\x.csv and https://example.org/a/b", "x.csv and https://example.org/a/b"),
+        (None, None),
+    ):
+        assert teaching._told(message) == told
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"runs": 7}', b'{"runs": ["../x"]}', b"\xff"])
@@ -428,7 +487,8 @@ def test_a_failure_is_told_and_the_network_stays(base: Path, tmp_path: Path) -> 
         state = finished(client)
         assert state["state"] == "failed"
         assert state["error"].startswith("teaching has failed: ")
-        assert "model.safetensors" in state["error"]
+        assert "base/model.safetensors does not hold" in state["error"]
+        assert str(tmp_path) not in state["error"]
         assert state["network"] is None
         assert client.post("/api/read", content=SEVEN).json()["text"] == "7"
 

@@ -8,6 +8,7 @@ import io
 import os
 import re
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from ..reading.labelled import LABELS, find_labelled
 from ..reading.picture import open_picture, opened
 
 MAXIMUM_EXAMPLES = 10_000
+# Of all pictures, and once more of all runs: 500 photos of 4 MB, or 10,000 drawings ten times over.
+MAXIMUM_BYTES = 2_000_000_000
 # Longer than any text that is read, which has up to a thousand digits.
 MAXIMUM_LABEL = 2_000
 LABEL = re.compile(r"[0-9]+(/[0-9]+)*")
@@ -24,7 +27,7 @@ COLUMNS = ["file", "label"]
 
 
 class FullError(Exception):
-    """There are as many examples as are kept."""
+    """As much is kept as may be."""
 
 
 class Examples:
@@ -42,24 +45,30 @@ class Examples:
             PictureError: its labels.csv cannot be read.
         """
         self.folder, self.table = folder.absolute(), folder.absolute() / LABELS
+        # What is said over HTTP has no folders in it.
+        self._named = f"{self.folder.name}/{LABELS}"
         self._lock, self._claim = threading.Lock(), -1
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(self.folder / ".writable", b"")
-            (self.folder / ".writable").unlink()
-            remove_leftovers(self.table)
+            self._take(folder)
+            _refuse_folders(folder)
+            len(self)
         except OSError as error:
+            self.close()
             raise ServerError(
                 f"examples cannot be kept in {folder}: {error.strerror}; choose a folder that you "
                 f"can write to with --teach"
             ) from error
-        try:
-            self._claim = _claim(folder)
-            _refuse_folders(folder)
-            len(self)
         except BaseException:
             self.close()
             raise
+
+    def _take(self, folder: Path) -> None:
+        """Have the folder, before anything in it is touched that may be another server's."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._claim = _claim(folder)
+        write_whole(self.folder / ".writable", b"")
+        (self.folder / ".writable").unlink()
+        remove_leftovers(self.table)
 
     def close(self) -> None:
         """Leave the folder to others."""
@@ -68,7 +77,7 @@ class Examples:
             os.close(claim)
 
     def __len__(self) -> int:
-        return len(_files(self._text(), self.table))
+        return len(_files(self._text(), self._named))
 
     def add(self, content: bytes, label: str) -> str:
         """Keep a picture and its label; the same picture once more only changes its label.
@@ -78,7 +87,7 @@ class Examples:
 
         Raises:
             PictureError: it is no picture, or labels.csv has become something else.
-            FullError: there are as many as are kept.
+            FullError: there are as many as are kept, or they are as large.
             OSError: the folder cannot be written, or the disk is full.
         """
         open_picture(content)
@@ -86,13 +95,15 @@ class Examples:
         name = f"drawn-{hashlib.sha256(content).hexdigest()[:16]}{suffix}"
         with self._lock:
             text = self._text()
-            files = _files(text, self.table)
+            files = _files(text, self._named)
             known = name in files
-            if not known and len(files) >= MAXIMUM_EXAMPLES:
-                raise FullError(f"{MAXIMUM_EXAMPLES:,} examples are kept, and no more")
+            if not known:
+                if len(files) >= MAXIMUM_EXAMPLES:
+                    raise FullError(f"{MAXIMUM_EXAMPLES:,} examples are kept, and no more")
+                refuse_more(self.folder.glob("drawn-*"), len(picture))
             table = with_row(text, name, label)
-            if name not in _files(table, self.table):
-                raise PictureError(f"{self.table} has a quote that is never closed: close it")
+            if name not in _files(table, self._named):
+                raise PictureError(f"{self._named} has a quote that is never closed: close it")
             write_whole(self.folder / name, picture)
             try:
                 write_whole(self.table, table.encode())
@@ -110,7 +121,20 @@ class Examples:
         except FileNotFoundError:
             return ""
         except UnicodeDecodeError as error:
-            raise PictureError(f"{self.table} cannot be read as a table: {error}") from error
+            raise PictureError(f"{self._named} cannot be read as a table: {error}") from error
+
+
+def refuse_more(files: Iterable[Path], size: int = 0) -> None:
+    """Refuse to add so many bytes to files that are as large as they may be.
+
+    Raises:
+        FullError: they are.
+    """
+    if size + sum(file.stat().st_size for file in files) > MAXIMUM_BYTES:
+        raise FullError(
+            f"no more than {MAXIMUM_BYTES / 1e9:g} GB are kept: remove some of it from the folder, "
+            f"or start the server with another one"
+        )
 
 
 def with_row(text: str, name: str, label: str) -> str:
@@ -140,7 +164,7 @@ def _rows(text: str) -> csv.DictReader[str]:
     return csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
 
 
-def _files(text: str, table: Path) -> list[str]:
+def _files(text: str, table: str) -> list[str]:
     """The files that a table names.
 
     Raises:

@@ -99,7 +99,10 @@ def create_app(
         reader = current()
         about = {"sure_above": reader.sure_above, "bytes": reader.size}
         about |= {"finder_bytes": FINDER.stat().st_size, "teach": teaching is not None}
-        return JSONResponse({**reader.information, **about})
+        result = dict(reader.information["result"])
+        # It names the pictures, and says where they lie.
+        result.pop("teaching", None)
+        return JSONResponse({**reader.information, "result": result, **about})
 
     @app.api_route("/healthz", methods=READING)
     async def health() -> Response:

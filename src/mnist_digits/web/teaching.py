@@ -35,13 +35,15 @@ from starlette.responses import JSONResponse, Response
 from ..errors import CheckpointError, MnistDigitsError
 from ..files import remove_leftovers, write_whole
 from ..reading.reader import MODEL, SHIPPED, Reader
-from .examples import LABEL, MAXIMUM_LABEL, Examples, FullError
+from .examples import LABEL, MAXIMUM_LABEL, Examples, FullError, refuse_more
 from .limits import Upload, WorkerPool
 
 WEIGHTS, RESULT = "model.safetensors", "result.json"
 NETWORK = "network.json"
 # A run that was started here; what else lies in FOLDER/runs is left alone.
 RUN = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-taught(-\d+)?")
+# All of an absolute path but its last name; names with spaces are known to be others.
+FOLDERS = re.compile(r"(?<![\w.:/])(/|[A-Za-z]:\\)([^\s/\\]+[/\\])*(?=[^\s/\\])")
 PART = re.compile(r"taught network (\d+) of (\d+)")
 LEAST = 2
 # Of what a result says of the teaching, the parts that do not grow with the pictures.
@@ -94,18 +96,27 @@ class Teaching:
                 "examples": len(self.examples),
                 "state": "teaching" if going else "failed" if failed else "idle",
                 "progress": list(self._progress) if going else None,
-                "error": self._error,
-                "notice": self._notice,
+                "error": self._told(self._error),
+                "notice": self._told(self._notice),
                 "network": self._networks[-1] if self._networks else None,
                 "before": len(self._networks),
                 "report": self._report,
             }
+
+    def _told(self, message: str | None) -> str | None:
+        """A message without the folders of this machine, which are nobody's business."""
+        if message is None:
+            return None
+        for folder in (self.examples.folder, self._base_run):
+            message = message.replace(str(folder), folder.name)
+        return FOLDERS.sub("", message)
 
     def start(self) -> None:
         """Teach the app's network with all examples, in a process.
 
         Raises:
             HTTPException: 409 if that goes on already, 422 if there are too few.
+            FullError: the networks that were taught are as large as may be.
             OSError: there is no room for it.
         """
         with self._lock:
@@ -113,6 +124,7 @@ class Teaching:
                 raise HTTPException(409, "a network is being taught already")
             if len(self.examples) < LEAST:
                 raise HTTPException(422, f"at least {LEAST} examples are needed to learn from")
+            refuse_more(self.runs.rglob("*"))
             run = self._new_run()
             process = self._launch(run)
             self._process, self._progress = process, [0, 0]
@@ -135,7 +147,7 @@ class Teaching:
             if networks:
                 try:
                     reader, report = self._loaded(networks[-1])
-                except (MnistDigitsError, OSError, ValueError, KeyError) as error:
+                except (MnistDigitsError, OSError) as error:
                     networks = []
                     self._notice = f"the network before cannot be used: {error}"
             self._use(networks, reader, report)
@@ -226,7 +238,7 @@ class Teaching:
         with self._lock:
             try:
                 self._conclude(run, status, last[0])
-            except (MnistDigitsError, OSError, ValueError, KeyError) as error:
+            except (MnistDigitsError, OSError) as error:
                 self._error = str(error)
             finally:
                 self._process = None
@@ -245,7 +257,7 @@ class Teaching:
         if self._closed:
             return
         if status:
-            reason = last.partition("error: ")[2] or last or f"status {status}"
+            reason = last.partition("error: ")[2] or f"status {status}, after: {last}"
             raise CheckpointError(f"teaching has failed: {reason}")
         report = report_of(run)
         if report["used"]:
@@ -268,18 +280,21 @@ def report_of(run: Path) -> dict[str, Any]:
 
     Raises:
         OSError: there is none.
-        ValueError: it is something else.
-        KeyError: a part is missing.
+        CheckpointError: it is something else.
     """
-    result = json.loads((run / RESULT).read_bytes())
-    teaching = result["teaching"]
-    report: dict[str, Any] = {"run": run.name, "used": teaching["verdict"] != "worse"}
-    report |= {name: teaching[name] for name in REPORTED}
-    report |= {"left_out": len(teaching["left_out"])}
-    report |= {name: result[name] for name in ("test_errors", "test_images")}
-    for side in ("before", "after"):
-        counted = teaching.get(side)
-        report[side] = counted and {name: counted[name] for name in ACCURACY}
+    content = (run / RESULT).read_bytes()
+    try:
+        result = json.loads(content)
+        teaching = result["teaching"]
+        report: dict[str, Any] = {"run": run.name, "used": teaching["verdict"] != "worse"}
+        report |= {name: teaching[name] for name in REPORTED}
+        report |= {"left_out": len(teaching["left_out"])}
+        report |= {name: result[name] for name in ("test_errors", "test_images")}
+        for side in ("before", "after"):
+            counted = teaching.get(side)
+            report[side] = counted and {name: counted[name] for name in ACCURACY}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{run / RESULT} is not that of a taught network") from error
     return report
 
 
@@ -302,7 +317,8 @@ def add_routes(app: FastAPI, teaching: Teaching | None, workers: WorkerPool) -> 
 
     @router.api_route("", methods=["GET", "HEAD"])
     def state() -> Response:
-        return JSONResponse(teaching.state())
+        with _storing():
+            return JSONResponse(teaching.state())
 
     @router.post("/examples")
     async def keep(request: Request) -> Response:
@@ -320,14 +336,14 @@ def add_routes(app: FastAPI, teaching: Teaching | None, workers: WorkerPool) -> 
         _refuse_elsewhere(request.headers)
         with _storing():
             teaching.start()
-        return JSONResponse(teaching.state(), 202)
+            return JSONResponse(teaching.state(), 202)
 
     @router.delete("/network")
     def back(request: Request) -> Response:
         _refuse_elsewhere(request.headers)
         with _storing():
             teaching.back()
-        return JSONResponse(teaching.state())
+            return JSONResponse(teaching.state())
 
     app.include_router(router)
 
