@@ -10,6 +10,7 @@ each: the digits of what RapidOCR reads, as it is, and told that the whole pictu
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -38,9 +39,15 @@ def read_by(python: Path, files: Sequence[Path], seconds: float) -> Rapid:
     """Read files with RapidOCR, run by its own Python, for so many seconds at most."""
     names = "\n".join(str(file.resolve()) for file in files)
     command = [str(python), str(Path(__file__).resolve())]
+    environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}
     try:
         done = subprocess.run(
-            command, input=names.encode(), stdout=subprocess.PIPE, timeout=seconds, check=True
+            command,
+            input=names.encode(),
+            stdout=subprocess.PIPE,
+            timeout=seconds,
+            check=True,
+            env=environment,
         )
         output = done.stdout
     except subprocess.TimeoutExpired as stopped:

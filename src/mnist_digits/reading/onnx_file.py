@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 
-import onnxruntime
+# Otherwise ONNX Runtime sends telemetry, and keeps an identifier in the home. It reads this while
+# it is imported, here alone. Set whatever it was before: nothing leaves the computer.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime  # noqa: TID251
+
+# Older versions for Windows have another telemetry, which does not read the variable.
+onnxruntime.disable_telemetry_events()
 
 # How its checksum begins in a model file, in the words of protobuf: an entry of the metadata of
 # this name, with a value of 64 characters.

@@ -1,0 +1,119 @@
+"""Nothing leaves the computer: no identifier in the home, no look-up, no connection."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from pages import page
+from PIL import Image
+
+COMMAND = [sys.executable, "-m", "mnist_digits"]
+STRACE = ["strace", "-f", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o"]
+# Where strace is missing or not allowed, only the home is watched.
+TRACED = bool(shutil.which("strace")) and (
+    subprocess.run([*STRACE, os.devnull, "true"], capture_output=True).returncode == 0
+)
+# ONNX Runtime 1.32 looks its host up for the first time 9 s after it was imported.
+PATIENCE = 15.0
+# What it takes for a sign of a test machine, where it sends nothing.
+MACHINES = {"CI", "TF_BUILD", "GITHUB_ACTIONS"}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home of a user who has even asked for telemetry."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    for name in (*MACHINES, "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    bar = np.full((24, 4), 255, np.uint8)
+    Image.fromarray(page([(bar, 190, 80, 120)])).save(folder / "one.png")
+    return folder
+
+
+def predict(trace: list[str], pictures: Path, tmp_path: Path) -> None:
+    finish([*trace, *COMMAND, "predict", str(pictures / "one.png")], tmp_path, "1  (")
+
+
+def read(trace: list[str], pictures: Path, tmp_path: Path) -> None:
+    """In processes of their own."""
+    pytest.importorskip("pyarrow")
+    command = [*trace, *COMMAND, "read", str(pictures), "--out", str(tmp_path / "out")]
+    finish(command, tmp_path, "1 pictures, 0 of them")
+
+
+def on_ray(_: list[str], pictures: Path, tmp_path: Path) -> None:
+    """In a process of Ray, whose start asks whether it is in a cloud: the docs tell of it."""
+    pytest.importorskip("ray")
+    program = (
+        "from mnist_digits.cluster import bulk, connection\n"
+        "from mnist_digits.command.cli import main\n"
+        "bulk.connected = lambda _: connection.connected()\n"
+        f"main(['read', {str(pictures)!r}, '--out', 'out', '--address', 'here'])\n"
+    )
+    finish([sys.executable, "-c", program], tmp_path, "1 pictures, 0 of them")
+
+
+def finish(command: list[str], folder: Path, says: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert says in done.stdout, done.stderr
+    assert done.returncode == 0
+    assert done.stderr == ""
+
+
+def app(trace: list[str], pictures: Path, tmp_path: Path) -> None:
+    """For as long as telemetry would wait."""
+    process = subprocess.Popen(
+        [*trace, *COMMAND, "app", "--port", "0", "--no-browser"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        start_new_session=True,  # so that Ctrl-C can be sent to it and strace alone
+    )
+    assert process.stdout is not None
+    address = process.stdout.readline().split()[2]
+    content = (pictures / "one.png").read_bytes()
+    assert httpx.post(f"{address}api/read", content=content, timeout=60).json()["text"] == "1"
+    if trace:
+        time.sleep(PATIENCE)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("use", [predict, read, on_ray, app])
+def test_nothing_leaves_the_computer(
+    use: Callable[[list[str], Path, Path], None], home: Path, pictures: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "network.log"
+    use([*STRACE, str(log)] if TRACED else [], pictures, tmp_path)
+    left = {str(path.relative_to(home)) for path in home.rglob("*")}
+    assert left <= {".ray", ".ray/auth_token"}  # what keeps others out of this machine's Ray
+    if log.exists():
+        assert outside(log.read_text()) == []
+
+
+def outside(log: str) -> list[str]:
+    """The lines of a log that name an address of another machine."""
+    lines = [line for line in log.splitlines() if "sa_family=AF_INET" in line]
+    return [line for line in lines if not re.search(r'"(127\.|::1"|::ffff:127\.)', line)]
