@@ -220,9 +220,30 @@ def test_a_study_on_this_machine_needs_no_ray(tmp_path: Path) -> None:
         run_study([wild], [0], tmp_path / "wild", tell=quiet)
 
 
-def test_more_cores_than_there_are_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ClusterError, match=r"this machine has \d+ CPU cores: ask for fewer"):
-        run_study([TINY], [0], tmp_path / "study", cpus=1024, tell=quiet)
+@pytest.fixture
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under `taskset -c 0`, on a machine of many cores."""
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)
+
+
+@pytest.mark.usefixtures("one_core")
+def test_only_the_cores_that_may_be_used_are_shared_out(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes = Mock(side_effect=RuntimeError)
+    for module in ("study", "bulk"):
+        monkeypatch.setattr(f"mnist_digits.cluster.{module}.in_processes", processes)
+    with pytest.raises(ClusterError, match="a run can have 1 CPU cores here: ask for fewer"):
+        run_study([TINY], [0], tmp_path / "study", cpus=2, tell=quiet)
+    with pytest.raises(RuntimeError):
+        read_source(str(archive / "pictures"), tmp_path / "out", tell=quiet)
+    assert processes.call_args.args[-1] == 1
+    ray = Mock(side_effect=RuntimeError)
+    monkeypatch.setattr("ray.init", ray)
+    with pytest.raises(ClusterError, match="no Ray cluster at this machine"), connected():
+        pass
+    assert ray.call_args.kwargs["num_cpus"] == 1
 
 
 def test_two_recipes_of_a_study_have_two_names(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ import numpy as np
 
 from ..errors import ClusterError, PictureError
 from ..files import write_whole
-from ..processes import in_processes, last_line
+from ..processes import in_processes, last_line, usable_cores
 from ..reading.documents import SUFFIXES, is_picture_name
 from ..reading.picture import Source
 from .connection import begin, check_installed, connected
@@ -164,7 +164,7 @@ def _outcomes(
             yield from _on_ray(parts, directory, model)
         return
     read = partial(read_part, directory=directory, model=model)
-    for _, outcome in in_processes(read, parts, os.cpu_count() or 1):
+    for _, outcome in in_processes(read, parts, usable_cores()):
         yield outcome
 
 

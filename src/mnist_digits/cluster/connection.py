@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ClusterError
 from ..files import write_whole
+from ..processes import usable_cores
 from ..training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def connected(address: str | None = None, cpus: int = 1, gpus: float = 0) -> Ite
 
     Args:
         address: `host:port` of a cluster's head, or `auto` for the cluster that this machine is
-            part of; without one, Ray starts in this process, with all its cores.
+            part of; without one, Ray starts in this process, with all cores that it may use.
         cpus: cores of each run; some machine must have them, and the GPUs.
         gpus: GPUs of each run; a fraction shares one.
 
@@ -56,6 +57,7 @@ def connected(address: str | None = None, cpus: int = 1, gpus: float = 0) -> Ite
     if address is None:
         options |= {"address": "local", "_node_ip_address": "127.0.0.1"}
         options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
+        options["num_cpus"] = usable_cores()
     else:
         _check_address(address)
         options["address"] = address

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import statistics
 from collections.abc import Callable, Generator, Sequence
@@ -30,7 +29,7 @@ import numpy as np
 
 from ..errors import ClusterError
 from ..files import write_whole
-from ..processes import RETRIES, in_processes, last_line
+from ..processes import RETRIES, in_processes, last_line, usable_cores
 from ..training.recipe import Recipe
 from .connection import as_dict, begin, connected, train_here, write_json
 
@@ -219,9 +218,9 @@ def _trained(
     recipes: Sequence[Recipe], held_out: bool, cpus: int, gpus: float, address: str | None
 ) -> Trained:
     if not address and not gpus:
-        cores = os.cpu_count() or 1
+        cores = usable_cores()
         if cpus > cores:
-            raise ClusterError(f"this machine has {cores} CPU cores: ask for fewer for a run")
+            raise ClusterError(f"a run can have {cores} CPU cores here: ask for fewer")
         train = partial(_train, held_out=held_out, threads=cpus, gpus=0)
         yield from in_processes(train, recipes, cores // cpus)
         return
