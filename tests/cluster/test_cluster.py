@@ -423,6 +423,79 @@ def test_a_damaged_archive_is_not_taken_for_a_shorter_one(
     assert sum(part.count for part in find_parts(str(file))) == 40
 
 
+def packed(file: Path, members: list[tuple[bytes, str, bytes]]) -> Path:
+    """A tar file of members of a type, with a name and a content."""
+    with tarfile.open(file, "w:gz" if file.suffix == ".gz" else "w") as tar:
+        for kind, name, content in members:
+            member = tarfile.TarInfo(name)
+            member.type, member.size = kind, len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return file
+
+
+@pytest.mark.parametrize("name", ["pictures.tar", "pictures.tar.gz", "pictures.parquet"])
+def test_a_picture_that_is_too_large_is_an_error_and_the_others_are_read(
+    name: str, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnist_digits.reading.picture.MAXIMUM_BYTES", 1000)
+    small = (archive / "pictures" / "0000.png").read_bytes()
+    contents, file = [small, bytes(100_000), small], tmp_path / name
+    if file.suffix == ".parquet":
+        parquet.write_table(pyarrow.table({"image": contents}), file)
+    else:
+        packed(file, [(tarfile.REGTYPE, f"{i}.png", one) for i, one in enumerate(contents)])
+        taken = [len(content) for _, content in pictures_of(*find_parts(str(file)))]  # type: ignore[arg-type]
+        assert taken == [len(small), 1001, len(small)]
+    (part,) = find_parts(str(file))
+    assert read_part(part, tmp_path) == 3
+    errors = parquet.read_table(tmp_path / part.name).column("error").to_pylist()
+    assert errors == [None, "the picture has more than 1,000 bytes", None]
+
+
+@pytest.mark.parametrize("struct", [False, True])
+def test_a_large_value_in_many_rows_is_in_memory_a_few_times(struct: bool, tmp_path: Path) -> None:
+    """Its file has some kilobytes."""
+    image = bytes(2**20)
+    column = [{"bytes": image, "path": ""} if struct else image] * 300
+    parquet.write_table(pyarrow.table({"image": column}), tmp_path / "images.parquet")
+    del column
+    before = pyarrow.total_allocated_bytes()
+    for _, content in pictures_of(*find_parts(str(tmp_path / "images.parquet"))):
+        assert content == image
+        assert pyarrow.total_allocated_bytes() - before < 150 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("headers", "says"),
+    [
+        ([(tarfile.XHDTYPE, "x", bytes(2**21))], "has a header of more than 1,048,576 bytes"),
+        ([(tarfile.GNUTYPE_LONGNAME, "x", bytes(2**21))], "a header of more than 1,048,576 bytes"),
+        ([(tarfile.GNUTYPE_LONGNAME, "x", b"name\0")] * 2_000, "is not a tar file"),
+    ],
+)
+def test_the_headers_of_an_archive_do_not_take_all_memory(
+    headers: list[tuple[bytes, str, bytes]], says: str, tmp_path: Path
+) -> None:
+    before, after = ((tarfile.REGTYPE, name, b"x") for name in ("a.png", "b.png"))
+    file = packed(tmp_path / "headers.tar.gz", [before, *headers, after])
+    with pytest.raises(ClusterError, match=says):
+        find_parts(str(file))
+
+
+def test_a_compressed_archive_is_one_whatever_its_name(tmp_path: Path) -> None:
+    """It is read from its start."""
+    folder, picture = (tarfile.DIRTYPE, "folder", b""), (tarfile.REGTYPE, "folder/1.png", b"one")
+    file = packed(tmp_path / "pictures.tar.gz", [folder, picture]).rename(tmp_path / "pictures.tar")
+    assert [content for _, content in pictures_of(*find_parts(str(file)))] == [b"one"]
+
+
+def test_what_is_no_archive_is_refused_in_a_few_words(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(b"no archive")
+    with pytest.raises(ClusterError) as refused:
+        find_parts(str(tmp_path / "a.tar"))
+    assert str(refused.value).endswith("that can be read: file could not be opened successfully")
+
+
 @pytest.mark.parametrize("name", ["digits.tar", "digits.parquet"])
 def test_the_parts_of_a_file_are_the_whole(
     name: str, archive: Path, monkeypatch: pytest.MonkeyPatch
