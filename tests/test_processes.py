@@ -15,7 +15,8 @@ import cv2
 import pytest
 
 from mnist_digits.cluster import bulk
-from mnist_digits.processes import RETRIES, in_processes
+from mnist_digits.processes import RETRIES, in_processes, usable_cores
+from mnist_digits.training.teaching import workers
 
 
 def half(number: int, folder: Path, deaths: int) -> int:
@@ -26,6 +27,14 @@ def half(number: int, folder: Path, deaths: int) -> int:
     if number == 3:
         raise ValueError("a traceback\n3 is odd")
     return number // 2
+
+
+def test_no_more_cores_are_used_than_the_process_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3}, raising=False)
+    assert (usable_cores(), workers()) == (1, 1)
+    monkeypatch.delattr("os.sched_getaffinity")
+    assert usable_cores() == 64
 
 
 @pytest.mark.slow

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from torch import Tensor
 
 from ..data.dataset import Digits, split_validation
 from ..errors import TrainingError
-from ..processes import in_processes
+from ..processes import in_processes, usable_cores
 from ..reading.labelled import Outcome
 from ..reading.reader import MODEL, Reader
 from . import checkpoint
@@ -351,4 +350,4 @@ def sign_test(gained: int, lost: int) -> float:
 
 def workers() -> int:
     """How many trainings this machine does at a time."""
-    return min(FOLDS + 1, os.cpu_count() or 1)
+    return min(FOLDS + 1, usable_cores())
