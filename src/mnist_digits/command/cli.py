@@ -53,7 +53,6 @@ def main(arguments: list[str] | None = None) -> int:
     asked = words[0] if words else ""
     # The flags of one subcommand are there 15 ms sooner than those of all.
     options = build_parser([asked] if asked in COMMANDS else COMMANDS).parse_args(words)
-    options.alone = arguments is None  # whether nothing else is done in this process
     if isinstance(sys.stdout, io.TextIOWrapper):
         # File names may not be valid text; lines should appear at once in a pipe, too.
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)

@@ -58,7 +58,7 @@ def execute(options: argparse.Namespace) -> None:
 
 
 def _evaluate_run(options: argparse.Namespace, figures: Drawing | None) -> None:
-    import_torch(options)
+    import_torch()
 
     from ..training import checkpoint, evaluation
     from . import report

@@ -85,9 +85,6 @@ def add_device_flags(command: Parser) -> None:
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     command.add_argument("--threads", type=whole(1, 1024), help="CPU threads to use (all cores)")
     command.add_argument("--data", type=Path, help=DATA_HELP)
-    command.add_argument(
-        "--download", action="store_true", help="fetch missing files instead of unpacking ours"
-    )
 
 
 def add_common_flags(command: Parser, figures: bool = True) -> None:

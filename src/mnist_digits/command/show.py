@@ -17,7 +17,7 @@ def add_flags(command: Parser) -> None:
 
 
 def execute(options: argparse.Namespace) -> None:
-    import_torch(options)
+    import_torch()
 
     from ..training import checkpoint
     from . import report

@@ -80,7 +80,7 @@ def execute(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace, recipe: Recipe, figures: Drawing | None) -> None:
-    import_torch(options)
+    import_torch()
     begun = _begun(options)
     recipe = begun.recipe if begun else recipe
 

@@ -112,27 +112,23 @@ class Digits:
         return content.hexdigest()
 
 
-def load_mnist(
-    root: str | os.PathLike[str] | None = None, download: bool = False
-) -> tuple[Digits, Digits]:
+def load_mnist(root: str | os.PathLike[str] | None = None) -> tuple[Digits, Digits]:
     """The 60,000 training and the 10,000 test digits.
 
     Args:
         root: folder of the files, laid out as torchvision lays it out
             (`root/MNIST/raw/...`). Without one: `$MNIST_DIGITS_DATA`, or else the user's
             cache folder.
-        download: fetch missing files from torchvision's mirrors instead of unpacking the
-            packaged copy.
 
     A file that is damaged, truncated or something else is put aside under the name
     `....replaced` and written anew, with a warning.
 
     Raises:
-        DatasetError: the folder cannot be made, read or written, or a download failed.
+        DatasetError: the folder cannot be made, read or written.
     """
     folder = Path(root) if root is not None else cache_folder()
     try:
-        contents = _provide_files(folder.expanduser() / "MNIST" / "raw", download)
+        contents = _provide_files(folder.expanduser() / "MNIST" / "raw")
     except (OSError, RuntimeError) as error:
         raise DatasetError(
             f"cannot keep the MNIST files in {folder}: {error}; "
@@ -161,7 +157,7 @@ def split_validation(train: Digits) -> tuple[Digits, Digits]:
     return train[~held_out], train[held_out]
 
 
-def _provide_files(raw: Path, download: bool) -> dict[str, Content]:
+def _provide_files(raw: Path) -> dict[str, Content]:
     """The four files by name; those that are missing or damaged are first put into `raw`."""
     contents = _genuine(raw, MNIST_FILES)
     missing = [name for name in MNIST_FILES if name not in contents]
@@ -173,17 +169,12 @@ def _provide_files(raw: Path, download: bool) -> dict[str, Content]:
         # may have put the genuine file there.
         if (raw / name).exists():
             _put_aside(raw / name)
-    if download:
-        _download(raw)
-    else:
-        _unpack(raw, missing)
+    _unpack(raw, missing)
     contents |= _genuine(raw, missing)
     wrong = [name for name in missing if name not in contents]
     if wrong:
         raise DatasetError(
-            f"the mirrors sent a {wrong[0]} that is not the genuine MNIST file"
-            if download
-            else f"{raw / wrong[0]} is wrong right after it was written: "
+            f"{raw / wrong[0]} is wrong right after it was written: "
             f"the disk, or the package's own copy, is damaged"
         )
     return contents
@@ -223,19 +214,6 @@ def _unpack(raw: Path, names: list[str]) -> None:
         ) from error
     for name, content in contents.items():
         write_whole(raw / name, content)
-
-
-def _download(raw: Path) -> None:
-    # Imported here: torchvision takes 1 s, and nothing else needs it.
-    from torchvision.datasets import MNIST
-
-    try:
-        MNIST(str(raw.parents[1]), train=True, download=True)
-    except (OSError, RuntimeError) as error:
-        raise DatasetError(
-            f"cannot download MNIST ({error}): leave the download out and the copy "
-            f"inside the package is used"
-        ) from error
 
 
 def _digits(contents: Mapping[str, Content], part: str) -> Digits:
