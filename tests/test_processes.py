@@ -63,6 +63,20 @@ def test_no_process_is_left_when_the_work_is_stopped(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_processes_of_others_are_left_alone_when_the_work_is_stopped() -> None:
+    """Such as the workers of a DataLoader in the same notebook."""
+    ours, theirs = multiprocessing.Pipe()
+    other = multiprocessing.get_context("spawn").Process(target=theirs.recv)
+    other.start()
+    with closing(in_processes(abs, range(999), 2)) as done:
+        next(done)
+    assert multiprocessing.active_children() == [other]
+    ours.send("end")
+    other.join()
+    assert other.exitcode == 0
+
+
+@pytest.mark.slow
 def test_no_more_is_taken_than_is_worked_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

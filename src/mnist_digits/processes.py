@@ -11,6 +11,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import connection
+from multiprocessing.connection import Connection
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -81,23 +83,24 @@ def _until_broken(
 def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
     """A pool whose processes are ended at once if anything goes wrong here, Ctrl-C included."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _end_with_parent) as pool:
+    here, there = context.Pipe()
+    with here, there, ProcessPoolExecutor(processes, context, _end_with_parent, (there,)) as pool:
         try:
             yield pool
         except BaseException:
-            for process in multiprocessing.active_children():
-                process.terminate()
+            # Nobody takes it: each of them sees that it is there.
+            here.send("end")
             raise
 
 
-def _end_with_parent() -> None:
-    """In a process of the pool: leave Ctrl-C to the parent, and end when the parent ends."""
+def _end_with_parent(there: Connection) -> None:
+    """In a process of the pool: leave Ctrl-C to the parent, and end when it ends or says so."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent
 
     def watch() -> None:
-        parent.join()
+        connection.wait([there, parent.sentinel])
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
