@@ -12,6 +12,7 @@ from writers import save_pictures, sevens
 from mnist_digits import Digits, Reader
 from mnist_digits.command.cli import main
 from mnist_digits.reading.reader import SHIPPED
+from mnist_digits.training import export
 
 pytestmark = pytest.mark.slow
 
@@ -88,6 +89,23 @@ def test_bad_input_is_one_line(
     lines = capsys.readouterr().err.splitlines()
     assert message in lines[-1]
     assert lines[-1].startswith("mnist-digits teach: error: ")
+
+
+def test_what_is_not_exported_is_not_finished(
+    run_directory: Path,
+    mnist: tuple[Digits, Digits],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export, "export_run", killed)
+    few, run = save_pictures(mnist[1][:2], tmp_path), tmp_path / "run"
+    assert main(["teach", str(few), "--base", str(run_directory), "--output", str(run)]) == 130
+    assert not (run / "result.json").exists()
+    capsys.readouterr()
 
 
 def test_what_has_learned_from_pictures_is_not_reproduced(

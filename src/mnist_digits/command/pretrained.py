@@ -56,7 +56,6 @@ def main() -> None:
     calibration = calibrate(trial.model, RECIPE, validation)
     print(f"\n{calibration}\n\n{report.accuracy_table(on_train, on_test)}")
     SHIPPED.mkdir(parents=True, exist_ok=True)
-    checkpoint.save(run, SHIPPED)
     facts = {
         "validation_accuracy": trial.history[-1].validation_accuracy,
         "data_sha256": {"train": digits.checksum(), "test": test.checksum()},
@@ -66,6 +65,7 @@ def main() -> None:
     print(f"\n{calibration}\n{certainty}")
     export_finder(finder, FINDER, certainty)
     export_run(run, SHIPPED / MODEL, calibration, facts)
+    checkpoint.save(run, SHIPPED)
     for file in (FINDER, SHIPPED / MODEL):
         print(f"Written to {file}, {file.stat().st_size / 1e6:.2f} MB")
 

@@ -62,8 +62,9 @@ def execute(options: argparse.Namespace) -> None:
 
     with tidied(directory):
         taught = teach(base, examples, digits, test, calibration, processes, on_part=tell)
-        checkpoint.save(taught.run, directory)
+        # Before the result, whose file says that the run is finished.
         export_run(taught.run, directory / MODEL, taught.calibration)
+        checkpoint.save(taught.run, directory)
     print(f"\n{report.teaching_table(taught)}", file=table)
     if options.figures and taught.after and taught.after.errors:
         _draw_mistakes(taught, taught.after, directory / "pictures.png", table)
