@@ -59,7 +59,7 @@ def test_a_disk_that_fails_at_any_moment(
         assert not wrong, f"operation {number}: {wrong}"
 
 
-@pytest.mark.parametrize("number", [6, 14, 26])
+@pytest.mark.parametrize("number", [7, 17, 32])
 def test_a_run_that_is_killed_while_it_is_saved(
     number: int, data: Data, whole: tuple[Run, int], tmp_path: Path
 ) -> None:
