@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pages import Pixels, page
 
-from mnist_digits import CheckpointError, Digits
-from mnist_digits.reading.finder import FINDER, Finder, Found, resized
+from mnist_digits import CheckpointError, Digits, Reader
+from mnist_digits.reading.finder import FINDER, MAXIMUM_FINDS, Finder, Found, resized
 from mnist_digits.reading.votes import votes_of
 
 
@@ -150,6 +150,18 @@ def test_a_thousand_digits(finder: Finder, images: Pixels) -> None:
     digits = [(images[n], 20 + 38 * (n % 40), 20 + 46 * (n // 40), 22) for n in range(1000)]
     found = finder.find(page(digits, (1200, 1600)))
     assert len(found.glyphs) == pytest.approx(1000, rel=0.01)
+
+
+def test_a_texture_is_not_looked_at_twice(finder: Finder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of hooks, each of which would be looked at alone."""
+    hook = np.full((30, 30), 255, np.uint8)
+    cv2.polylines(hook, [np.array([[8, 8], [18, 8], [12, 24]])], False, 0, 2)
+    pixels = np.tile(hook, (50, 50))[:, :, None].repeat(3, 2)
+    monkeypatch.setattr(finder, "_second_looks", None)
+    found = finder.find(pixels)
+    assert len(found.middles) > MAXIMUM_FINDS
+    assert found.glyphs == []
+    assert Reader.load(threads=1).read(pixels).text == ""
 
 
 @given(

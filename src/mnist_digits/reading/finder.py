@@ -55,6 +55,9 @@ AROUND = 1.7
 # A picture whose digits are too small in its own pixels is enlarged to twice its size, but to no
 # more than this side.
 ENLARGED = 1024
+# More finds than this are not digits on a page but a texture, such as the weave of a carpet. Of a
+# page with a thousand digits a few more are found, which a second look dismisses.
+MAXIMUM_FINDS = 1100
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Found:
     """What was found in a picture.
 
     Attributes:
-        glyphs: in no order.
+        glyphs: in no order; none if there are more than MAXIMUM_FINDS middles.
         missed: ink outside of all digits, in units of a digit's ink.
         size: width and height of the picture.
         ink: float32 (h, w), 0 to 1, of the whole picture in the first look, at a half of its
@@ -175,7 +178,7 @@ class Finder:
                 break
             side = min(2 * side, most)
         kept = kept.joined(smaller)
-        glyphs = self._second_looks(pixels, kept)
+        glyphs = self._second_looks(pixels, kept) if len(kept.sizes) <= MAXIMUM_FINDS else []
         return replace(
             seen,
             glyphs=[glyph for glyph in glyphs if glyph],

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import CheckpointError, PictureError
 from . import percentage
 from .drawing import only_piece
-from .finder import Box, Finder, Found, Glyph, turned_back
+from .finder import MAXIMUM_FINDS, Box, Finder, Found, Glyph, turned_back
 from .framing import FRAME, as_framed, frame
 from .layout import in_rows
 from .onnx_file import open_model
@@ -34,8 +34,6 @@ BATCH = 500
 NO_DIGIT = 0.3
 # Of a model file: an ensemble of a hundred networks like the shipped one has a fifth of this.
 MAXIMUM_BYTES = 1_000_000_000
-# More than this are not digits on a page but a texture, such as the weave of a carpet.
-MAXIMUM_DIGITS = 1000
 # In a picture of one digit so many finds may be pieces of it.
 MAXIMUM_PIECES = 4
 # A reading is incomplete if the ink outside of all digits is at least this fraction of a digit's.
@@ -273,7 +271,7 @@ class Reader:
 
     def _read_rows(self, pixels: Pixels, drawn: Digit | None = None) -> Reading:
         found = self.finder.find(pixels)
-        if len(found.glyphs) > MAXIMUM_DIGITS:
+        if len(found.middles) > MAXIMUM_FINDS:
             return Reading([], complete=False, found=found)
         digits = self.answers(found.glyphs)
         if drawn and len(digits) <= 1:
