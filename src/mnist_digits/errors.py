@@ -4,6 +4,17 @@ Every message says what is wrong and what to do about it. The command prints it
 on one line and exits with status 2.
 """
 
+import re
+
+# Control characters, ends of lines, what turns the direction of writing, and the halves of
+# characters that Python has for bytes that are no text.
+UNSEEN = re.compile(r"[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def on_one_line(text: object) -> str:
+    """The text with what a terminal would not show, but do, written like \\n: names of files."""
+    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
+
 
 class MnistDigitsError(Exception):
     """Base of the errors below: catch it to catch them all."""

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from mnist_digits.command.cli import main
+from mnist_digits.reading.reader import SHIPPED
 from mnist_digits.training import loop as training
 from mnist_digits.training.recipe import Recipe
 
@@ -150,11 +151,11 @@ def test_a_reader_that_has_seen_enough(run_directory: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_output_that_takes_nothing(run_directory: Path) -> None:
+@pytest.mark.parametrize("flags", [[], ["--json"]])  # the latter is more than Python buffers
+def test_an_output_that_takes_nothing(flags: list[str]) -> None:
+    command = [*COMMAND, "show", str(SHIPPED), *flags]
     with open("/dev/full", "w") as full:
-        said = subprocess.run(
-            [*COMMAND, "show", str(run_directory)], stdout=full, stderr=subprocess.PIPE, text=True
-        )
+        said = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert said.returncode == 2
     assert said.stderr.startswith("mnist-digits show: error: cannot write the output: No space")
     assert said.stderr.count("\n") == 1

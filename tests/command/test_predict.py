@@ -214,6 +214,45 @@ def test_standard_input_that_cannot_be_read() -> None:
         assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such names")
+def test_names_do_what_a_terminal_would_not_show(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sieben ü七\u202f.png").write_bytes((pictures / "7.png").read_bytes())
+    (tmp_path / "1\n2\x1b[2J\x85\u2028\u202e.png").write_bytes((pictures / "7.png").read_bytes())
+    (tmp_path / "3\n4\x1b]0;x\x07.png").write_bytes(b"seven")
+    assert main(["predict", str(tmp_path)]) == 1
+    captured = capsys.readouterr()
+    escaped, plain = (line.partition(": 7 ")[0] for line in captured.out.split("\n")[:-1])
+    assert escaped == rf"{tmp_path}/1\n2\x1b[2J\x85\u2028\u202e.png"
+    assert plain == f"{tmp_path}/sieben ü七\u202f.png"
+    assert captured.err.startswith(rf"mnist-digits predict: error: {tmp_path}/3\n4\x1b]0;x\x07.png")
+    assert captured.err.count("\n") == 1
+    assert main(["evaluate", "--pictures", "a\n\x1b[2J"]) == 2
+    assert capsys.readouterr().err.endswith("there is no folder a\\n\\x1b[2J\n")
+    with pytest.raises(SystemExit):
+        main(["predict", "7.png", "--\x1b[2J"])
+    assert "\x1b" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["predict", ""], "the name is empty: name a file"),
+        (["predict", "https://example.org/7.png"], "is an address: save it, and name the file"),
+        (["evaluate", "--pictures", ""], "the name is empty"),
+        (["teach", ""], "the name is empty"),
+        (["scenes", "--output", ""], "the name is empty"),
+    ],
+)
+def test_names_that_are_none(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert says in capsys.readouterr().err
+
+
 def test_names_that_no_system_has(capsys: pytest.CaptureFixture[str]) -> None:
     long = "x" * 300
     assert main(["predict", f"{long}.png"]) == 1
@@ -234,6 +273,19 @@ def test_a_file_that_fails_is_not_taken_for_the_output(
     assert main(["predict", "/disk"]) == 2
     error = "mnist-digits predict: error: cannot use /disk/7.png: Input/output error\n"
     assert capsys.readouterr().err == error
+
+
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), BrokenPipeError(32, "x")])
+def test_what_is_no_file_is_not_taken_for_the_output_either(
+    error: OSError, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("mnist_digits.reading.documents.find_pictures", fails)
+    assert main(["predict", "7.png"]) == 2
+    said = f"mnist-digits predict: error: the system refuses: {error.strerror}\n"
+    assert capsys.readouterr().err == said
 
 
 def test_an_odd_picture_is_read_without_a_word(pictures: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import sys
 from collections.abc import Iterator
@@ -348,6 +349,32 @@ def test_folders_are_searched(tmp_path: Path) -> None:
         find_pictures([tmp_path / "empty"])
     unknown = Path("x" * 300)
     assert find_pictures([unknown]) == [unknown]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links take rights that few have there")
+def test_links_in_folders_are_followed_once(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    for folder in (inside, outside):
+        folder.mkdir()
+    (outside / "1.png").write_bytes(PNG)
+    (inside / "a").symlink_to(outside)
+    (inside / "b").symlink_to(outside)
+    (inside / "loop.png").symlink_to(inside)
+    (inside / "gone.png").symlink_to("nowhere")
+    os.mkfifo(inside / "pipe.png")
+    found = [path.relative_to(inside).as_posix() for path in find_pictures([inside])]
+    assert found == ["a/1.png", "gone.png"]
+
+
+def test_a_folder_that_cannot_be_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(PictureError, match=r"cannot look into the folder .*: Permission denied"):
+        find_pictures([tmp_path])
 
 
 def test_whatever_can_be_read_is_found_in_folders() -> None:

@@ -15,10 +15,11 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn, TextIO
 
-from ..errors import MnistDigitsError
+from ..errors import MnistDigitsError, on_one_line
 from .options import Parser
 
 # In the order of --help.
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     # Otherwise Python looks for garbage in all of torch before it ends: 0.5 s.
     atexit.register(gc.freeze)
-    warnings.formatwarning = lambda message, *_, **__: f"mnist-digits: warning: {message}\n"
+    warnings.formatwarning = lambda text, *_, **__: f"mnist-digits: warning: {on_one_line(text)}\n"
     words = sys.argv[1:] if arguments is None else arguments
     asked = words[0] if words else ""
     # The flags of one subcommand are there 15 ms sooner than those of all.
@@ -58,27 +59,50 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
     # What Pillow warns of either does not matter or ends in a PictureError.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    output = sys.stdout and _Output(sys.stdout)
     try:
-        return int(options.execute(options) or 0)
+        with redirect_stdout(output):
+            return int(options.execute(options) or 0)
     except MnistDigitsError as error:
-        message = " ".join(str(error).split())
-        print(f"mnist-digits {options.command}: error: {message}", file=sys.stderr)
-        return 2
+        return _told(options.command, error)
     except OSError as error:
+        reason = error.strerror or str(error)
         if error.filename is not None:
-            reason = f"cannot use {error.filename}: {error.strerror}"
-        else:
-            # Without a file name it was standard output. It is redirected, or Python would fail
-            # again when it closes it.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if isinstance(error, BrokenPipeError):  # the reader has ended, as in `| head`
-                return 1
-            reason = f"cannot write the output: {error.strerror}"
-        print(f"mnist-digits {options.command}: error: {reason}", file=sys.stderr)
-        return 2
+            # Of two names, the second is that of what was to be replaced.
+            name = error.filename2 or error.filename
+            return _told(options.command, f"cannot use {name}: {reason}")
+        if not (output and output.lost):
+            return _told(options.command, f"the system refuses: {reason}")
+        if isinstance(error, BrokenPipeError):  # the reader has ended, as in `| head`
+            return 1
+        return _told(options.command, f"cannot write the output: {reason}")
     except KeyboardInterrupt as interrupt:
         print(f"\nmnist-digits {options.command}: stopped{interrupt}", file=sys.stderr)
         return 130
+
+
+def _told(command: str, reason: object) -> int:
+    print(f"mnist-digits {command}: error: {on_one_line(reason)}", file=sys.stderr)
+    return 2
+
+
+class _Output:
+    """Standard output, and whether it could not be written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self.lost = stream, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self.lost = True
+            # Otherwise Python would fail again when it closes it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            raise
 
 
 def build_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from .options import Parser, add_common_flags
+from .options import Parser, add_common_flags, place
 from .steps import (
     drawing,
     drawn,
@@ -39,7 +39,7 @@ def add_flags(command: Parser) -> None:
     )
     command.add_argument(
         "--pictures",
-        type=Path,
+        type=place,
         help="folder of labelled pictures: with a labels.csv of file,label, or a subfolder for "
         "each label",
     )

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..errors import on_one_line
 
 if TYPE_CHECKING:
     from ..training.recipe import FinderRecipe, Recipe
@@ -34,12 +37,21 @@ def whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def place(text: str) -> Path:
+    """The argparse type of a file or a folder that must have a name."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty: name a file or a folder")
+    if "://" in text and not os.path.lexists(text):
+        raise argparse.ArgumentTypeError(f"{text} is an address: save it, and name the file")
+    return Path(text)
+
+
 class Parser(argparse.ArgumentParser):
     """Reports a mistake on one line that ends with a pointer to --help."""
 
     def error(self, message: str) -> NoReturn:
         """Print the line and exit with status 2."""
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: error: {on_one_line(message)} (see {self.prog} --help)\n")
 
 
 def add_recipe_flags(command: Parser, recipes: Mapping[str, Recipe | FinderRecipe]) -> None:

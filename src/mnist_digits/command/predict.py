@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import PictureError
-from .options import MODEL_HELP, Parser, whole
+from ..errors import PictureError, on_one_line
+from .options import MODEL_HELP, Parser, place, whole
 
 if TYPE_CHECKING:
     from ..reading.annotation import Copies
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def add_flags(command: Parser) -> None:
-    command.add_argument("pictures", nargs="+", type=Path, help="files, folders, - for stdin")
+    command.add_argument("pictures", nargs="+", type=place, help="files, folders, - for stdin")
     command.add_argument("--model", type=Path, help=MODEL_HELP)
     command.add_argument("--single", action="store_true", help="each page has exactly one digit")
     command.add_argument("--json", action="store_true", help="print a JSON object for each page")
@@ -71,18 +71,18 @@ def _tell(file: Path, page: Page, reading: Reading | PictureError, as_json: bool
     """Print what was read on a page, or why it could not be read."""
     several = page.pages > 1
     if isinstance(reading, PictureError):
-        message = " ".join(str(reading).split())
         if not as_json:
-            print(f"mnist-digits predict: error: {message}", file=sys.stderr)
+            print(f"mnist-digits predict: error: {on_one_line(reading)}", file=sys.stderr)
             return
-        found: dict[str, Any] = {"error": message}
+        found: dict[str, Any] = {"error": str(reading)}
     else:
         found = reading.to_dict()
     if as_json:
         number = {"page": page.number} if several else {}
         print(json.dumps({"file": str(file), **number, **found}))
     else:
-        print(f"{file}{f', page {page.number}' if several else ''}: {reading}")
+        name = f"{file}, page {page.number}" if several else file
+        print(f"{on_one_line(name)}: {reading}")
 
 
 def _standard_input() -> bytes:

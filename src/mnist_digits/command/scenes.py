@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import DATA_HELP, Parser, whole
+from .options import DATA_HELP, Parser, place, whole
 
 
 def add_flags(command: Parser) -> None:
     command.add_argument(
-        "--output", type=Path, default=Path("scenes.png"), help="file to write (scenes.png)"
+        "--output", type=place, default=Path("scenes.png"), help="file to write (scenes.png)"
     )
     command.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="of the scenes (0)")
     command.add_argument("--layout", help="one, rows, table, scattered, window or none (any)")

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from .options import Parser, add_common_flags
+from .options import Parser, add_common_flags, place
 from .steps import load_data, prepare
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def add_flags(command: Parser) -> None:
     command.add_argument(
         "folder",
-        type=Path,
+        type=place,
         help="labelled pictures: a labels.csv with file,label, or a folder for each label",
     )
     command.add_argument(

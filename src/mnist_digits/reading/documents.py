@@ -197,16 +197,34 @@ def find_pictures(paths: list[Path]) -> list[Path]:
     """The paths, with each folder replaced by the pictures and PDFs in it and in its folders.
 
     Raises:
-        PictureError: a folder has none.
+        PictureError: a folder has none, or cannot be looked into.
     """
     found: list[Path] = []
     for path in paths:
         if not os.path.isdir(path):
             found.append(path)
             continue
-        names = (file for file in path.rglob("*") if is_picture_name(file, pdf=True))
-        inside = sorted(file for file in names if os.path.isfile(file))
+        names = (file for file in _files(path) if is_picture_name(file, pdf=True))
+        # A link to nowhere is told when it is read; what else there is, such as a pipe, is no file.
+        inside = sorted(f for f in names if os.path.isfile(f) or not os.path.exists(f))
         if not inside:
             raise PictureError(f"there are no pictures in the folder {path}")
         found += inside
     return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """What is in a folder and its folders, links to folders included; in each folder once."""
+
+    def fail(error: OSError) -> None:
+        raise PictureError(f"cannot look into the folder {error.filename}: {error.strerror}")
+
+    known: set[tuple[int, int]] = set()
+    for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in known:  # by way of a link
+            folders.clear()
+            continue
+        known.add((status.st_dev, status.st_ino))
+        folders.sort()
+        yield from (Path(place, name) for name in names)
