@@ -13,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
 
-from mnist_digits import PictureError
-from mnist_digits.reading.picture import WORKING_SIZE, open_picture
+from mnist_digits import Digit, PictureError, Reading
+from mnist_digits.reading.picture import WORKING_SIZE, Array, open_picture
 
 
 def drawing() -> Image.Image:
@@ -65,6 +66,21 @@ def test_every_mode_gives_the_same_pixels(mode: str) -> None:
     kind = "TIFF" if mode in ("CMYK", "I;16", "I", "F") else "PNG"
     assert np.abs(grey(encoded(image, kind)) - EXPECTED).max() <= 1
     assert np.abs(grey(image) - EXPECTED).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+@pytest.mark.parametrize("negative", [False, True])
+@pytest.mark.parametrize("marked", [False, True])
+def test_black_ink_alone_is_seen_either_way_round(kind: str, negative: bool, marked: bool) -> None:
+    """CMYK as it should be and as it should not, with and without Adobe's note in a JPEG."""
+    ink = 255 - np.asarray(drawing())
+    inks = np.dstack([np.zeros_like(ink)] * 3 + [ink])
+    content = encoded(Image.fromarray(255 - inks if negative else inks, "CMYK"), kind)
+    if kind == "JPEG" and not marked:
+        start = content.index(b"\xff\xee")
+        content = content[:start] + content[start + 16 :]
+        assert b"Adobe" not in content
+    assert np.abs(grey(content) - EXPECTED).max() <= (kind == "JPEG") * 60
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
@@ -167,8 +183,23 @@ def test_a_large_photo_is_reduced_and_keeps_its_size_in_mind() -> None:
     assert max(picture.pixels.shape) <= WORKING_SIZE
     assert (picture.width, picture.height) == (4000, 3000)
     y, x = (int(places.mean()) for places in np.nonzero(picture.pixels[:, :, 0] < 128))
-    assert abs(x * picture.reduction - 2200) < 5
-    assert abs(y * picture.reduction - 1200) < 5
+    across, down = picture.reduction
+    assert abs(x * across - 2200) < 5
+    assert abs(y * down - 1200) < 5
+
+
+@given(width=st.integers(1, 5000), height=st.integers(1, 5000))
+@example(4000, 3001)
+@settings(max_examples=30)
+def test_the_whole_picture_is_the_whole_picture(width: int, height: int) -> None:
+    """A box around all that was decoded is one around all that is displayed, to the pixel."""
+    picture = open_picture(Image.new("1", (width, height)))
+    high, wide, _ = picture.pixels.shape
+    digit = Digit(
+        0, 1.0, np.ones(10, np.float32), (0, 0, wide, high), np.zeros((28, 28), np.uint8), True
+    )
+    (scaled,) = Reading([[digit]]).scaled(picture.reduction).digits
+    assert scaled.box == (0, 0, width, height)
 
 
 def test_of_several_pages_the_first_is_taken() -> None:
@@ -176,6 +207,51 @@ def test_of_several_pages_the_first_is_taken() -> None:
     for kind in ("GIF", "TIFF"):
         content = encoded(drawing(), kind, save_all=True, append_images=[blank, blank])
         assert np.abs(grey(content) - EXPECTED).max() == 0
+        assert open_picture(content).image == 1
+
+
+def animation(kind: str, *images: Image.Image) -> bytes:
+    """Of different durations: Pillow makes one image of several that are the same."""
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow writes no AVIF")
+    durations = [100 + 10 * number for number in range(len(images))]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    return encoded(
+        images[0], kind, save_all=True, append_images=images[1:], duration=durations, **options
+    )
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("mode", ["L", "RGBA"])
+def test_of_an_animation_the_first_image_with_ink_is_taken(kind: str, mode: str) -> None:
+    blank, nothing = Image.new("L", (60, 40), 255), Image.new("L", (60, 40), 250)
+    ink = drawing().convert(mode)
+    if mode == "RGBA":
+        blank, nothing = Image.new("RGBA", (60, 40)), Image.new("RGBA", (60, 40), (9, 9, 9, 0))
+        ink.putalpha(Image.fromarray(255 - np.asarray(drawing())))
+    content = animation(kind, blank, nothing, ink)
+    with Image.open(io.BytesIO(content)) as image:
+        count = image.n_frames
+    picture = open_picture(content)
+    assert picture.image == count > 1
+    assert np.abs(picture.pixels.mean(axis=2) - EXPECTED).max() <= (kind == "AVIF") * 60
+    empty = open_picture(animation(kind, blank, nothing))
+    assert (empty.image, empty.pixels.min()) == (1, 255)
+    said = str(Reading([], image=picture.image))
+    assert said == f"no digits found  (image {count} of the animation)"
+    assert Reading([], image=picture.image).to_dict()["image"] == count
+
+
+@pytest.mark.parametrize("limit", ["MAXIMUM_EMPTY", "MAXIMUM_PIXELS"])
+def test_of_an_animation_only_so_much_is_looked_at(
+    limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = animation("GIF", *(Image.new("L", (60, 40), level) for level in (0, 1, 2, 3)))
+    value = {"MAXIMUM_EMPTY": 2, "MAXIMUM_PIXELS": 60 * 40}[limit]
+    assert open_picture(content).image == 1
+    monkeypatch.setattr(f"mnist_digits.reading.picture.{limit}", value)
+    with pytest.raises(PictureError, match="the picture begins with 2 empty images: save one"):
+        open_picture(content)
 
 
 @pytest.mark.parametrize(
@@ -188,10 +264,26 @@ def test_of_several_pages_the_first_is_taken() -> None:
         np.asarray(drawing()) / 255,
         np.asarray(drawing()).astype(np.float32),
         np.asarray(drawing()).astype(np.int64),
+        np.asarray(drawing()).astype(np.uint16),
+        np.asarray(drawing()).astype(np.uint16) * 257,
+        np.asarray(drawing()).astype(">u2") * 257,
+        np.asarray(drawing())[None],
+        np.asarray(drawing().convert("RGB")).transpose(2, 0, 1),
+        torch.from_numpy(np.array(drawing())),
+        torch.from_numpy(np.array(drawing()))[None] / 255,
     ],
+    ids=lambda array: f"{type(array).__name__} {array.dtype} {tuple(array.shape)}",
 )
-def test_arrays(array: NDArray[np.generic]) -> None:
+def test_arrays(array: Array) -> None:
     assert np.array_equal(grey(array), EXPECTED)
+
+
+def test_tensors_that_are_elsewhere() -> None:
+    for tensor in (torch.zeros(5, 5, requires_grad=True), torch.zeros(5, 5, device="meta")):
+        with pytest.raises(
+            PictureError, match=r"a Tensor that does not become an array: .*[Tt]ensor"
+        ):
+            open_picture(tensor)
 
 
 @pytest.mark.parametrize(
@@ -233,14 +325,15 @@ PNG = encoded(drawing(), "PNG")
     [
         (b"", "is empty: 0 bytes"),
         (b"seven", "not a picture in a format that can be read"),
-        (b"\0\0\0\x18ftypqt  " + bytes(12), r"for HEIC photos: pip install .*\[heic\]"),
+        (b"PK\3\4" + bytes(30), r"read here \(PNG, JPEG, GIF, BMP, .*\)$"),
+        (b"\0\0\0\x18ftypqt  " + bytes(12), r"read here \(PNG, JPEG, GIF, BMP, .*\)$"),
         (PNG[: len(PNG) // 2], "is damaged and cannot be decoded"),
         (bomb(8_000, 8_000), "8000 × 8000 pixels, more than 50,000,000"),
         (bomb(50_000, 50_000), "more than 50,000,000 pixels"),
         (bomb(2_000_000_000, 2_000_000_000), "(too large|pixels)"),
         (b"%PDF-1.7\n" + bytes(100), r"(damaged and cannot be opened|pip install .*\[pdf\])"),
     ],
-    ids=["empty", "text", "phone", "truncated", "large", "bomb", "giant", "pdf"],
+    ids=["empty", "text", "zip", "video", "truncated", "large", "bomb", "giant", "pdf"],
 )
 def test_what_is_no_picture(content: bytes, says: str, tmp_path: Path) -> None:
     file = tmp_path / "score.png"
@@ -249,6 +342,16 @@ def test_what_is_no_picture(content: bytes, says: str, tmp_path: Path) -> None:
         open_picture(file)
     assert str(file) in str(caught.value)
     with pytest.raises(PictureError, match=says):
+        open_picture(content)
+
+
+def test_a_photo_of_a_phone_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b"\0\0\0\x18ftypheic" + bytes(12)
+    monkeypatch.setattr("mnist_digits.reading.picture._heic", list)
+    with pytest.raises(PictureError, match=r"for HEIC photos: pip install .*\[heic\]"):
+        open_picture(content)
+    monkeypatch.setattr("mnist_digits.reading.picture._heic", lambda: ["AVIF"])
+    with pytest.raises(PictureError, match=r"read here \(.*\)$"):
         open_picture(content)
 
 
@@ -291,9 +394,10 @@ def test_what_a_jpeg_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
     # The second has the colours one after the other, as its head says.
     scans = encoded(large, "JPEG").replace(b"\xff\xda\0\x0c\x03", b"\xff\xda\0\x0c\x01")
     for whole in (encoded(large, "JPEG", progressive=True), scans):
-        with pytest.raises(PictureError, match="700 × 700 pixels, more than 10,000: make it"):
+        says = "700 × 700 pixels, more than 10,000: make it smaller, or save it as a baseline JPEG"
+        with pytest.raises(PictureError, match=says):
             open_picture(whole)
-    with pytest.raises(PictureError, match="more than 500,000: make it smaller"):
+    with pytest.raises(PictureError, match=r"more than 500,000: make it smaller$"):
         open_picture(encoded(large.resize((800, 800)), "JPEG"))
     with pytest.raises(PictureError, match="150 × 100 pixels, more than 10,000"):
         open_picture(encoded(large.resize((150, 100)), "PNG"))

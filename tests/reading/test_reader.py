@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from pages import page
 from PIL import Image
 
-from mnist_digits import CheckpointError, Digits, PictureError, Reader, Reading, load
+from mnist_digits import CheckpointError, Digit, Digits, PictureError, Reader, Reading, load
 from mnist_digits.reading import percentage
-from mnist_digits.reading.reader import SHIPPED
+from mnist_digits.reading.reader import SHIPPED, can_be_sure
 
 Pixels = NDArray[np.uint8]
 
@@ -112,6 +112,7 @@ def test_a_page_is_read_row_by_row(reader: Reader, images: Pixels) -> None:
     reading = reader.read(pixels)
     assert reading.text == "7210/414"
     assert reading.sure
+    assert reading.why == ""
     assert str(reading).startswith("7210/414  (sure, 9")
     for digit, (x, y) in zip(reading.digits, places, strict=True):
         assert abs(digit.box[0] - x) <= 4
@@ -163,7 +164,8 @@ def test_blank_pictures_are_never_sure(level: int, reader: Reader) -> None:
         assert reading.text == ""
         assert not reading.sure
         assert str(reading) == "no digits found"
-        assert reading.to_dict() == {"text": "", "sure": False, "digits": []}
+        told = {"text": "", "sure": False, "why": "no digits found", "digits": []}
+        assert reading.to_dict() == told
 
 
 def test_grain_and_scribbles_are_hardly_ever_sure(reader: Reader) -> None:
@@ -185,6 +187,52 @@ def test_json_is_that_of_the_design(reader: Reader, images: Pixels) -> None:
     assert digit.keys() == {"digit", "confidence", "box"}
     assert digit["digit"] == 7
     assert len(digit["box"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("second", "least", "side", "missing", "says"),
+    [
+        (0.09, 0.9, 10, "", "the 0 could be a 6"),
+        (0.01, 0.9, 10, "", "the 0 may be no digit, or not all of one"),
+        (0.0, 0.99, 30, "some ink is of no digit that was read", "the 0 is wide for one digit"),
+        (0.0, 0.99, 10, "some ink is of no digit that was read", "some ink is of no digit that "),
+    ],
+)
+def test_what_is_not_sure_says_why(
+    second: float, least: float, side: int, missing: str, says: str, reader: Reader
+) -> None:
+    def digit(confidence: float, width: int) -> Digit:
+        probabilities = np.zeros(10, np.float32)
+        probabilities[[0, 6]] = confidence, second
+        box = (0, 0, width, 10)
+        sure = can_be_sure(confidence, box, reader.sure_above)
+        return Digit(0, confidence, probabilities, box, np.zeros((28, 28), np.uint8), sure)
+
+    reading = Reading([[digit(0.999, 10), digit(least, side)]], missing)
+    assert not reading.sure
+    assert reading.why.startswith(says)
+    assert str(reading) == f"00  (not sure, {percentage(least)}: {reading.why})"
+    assert reading.to_dict()["why"] == reading.why
+
+
+def test_why_of_what_is_passed_over(reader: Reader, drawn: dict[str, Pixels]) -> None:
+    """A large scribble beside a digit."""
+    pixels = page([(drawn["7"], 60, 100, 80)])
+    places = np.random.default_rng(0).integers((200, 60), (360, 240), (12, 2))
+    cv2.polylines(pixels, [places.astype(np.int32)], False, (20, 20, 60), 4)
+    reading = reader.read(pixels)
+    assert not reading.sure
+    assert reading.why
+    assert reading.why in str(reading)
+
+
+def test_digits_as_they_are_loaded_are_pictures(
+    reader: Reader, mnist: tuple[Digits, Digits]
+) -> None:
+    for image, label in zip(mnist[1].images[:5], "72104", strict=True):
+        assert reader.read(image).text == label
+        assert reader.read(image[0].double() / 255).text == label
+        assert reader.read(image[0].numpy().astype(np.uint16) * 257).text == label
 
 
 def test_reading_does_not_import_torch() -> None:

@@ -6,6 +6,7 @@ import io
 import os
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import OutputError, PictureError
@@ -30,11 +31,11 @@ def annotated(source: Source, reading: Reading) -> Image.Image:
     zoom = max(1, round(320 / max(image.size)))
     image = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
     draw = ImageDraw.Draw(image)
-    scale = zoom / picture.reduction
+    across, down = (zoom / reduction for reduction in picture.reduction)
     unit = max(12.0, max(image.size) / 45)
     font = ImageFont.load_default(unit)
     for digit in reading.digits:
-        x0, y0, x1, y1 = (side * scale for side in digit.box)
+        x0, y0, x1, y1 = np.multiply(digit.box, (across, down) * 2).tolist()
         colour = SURE if digit.sure else DOUBTFUL
         draw.rectangle(
             (x0 - 2, y0 - 2, x1 + 2, y1 + 2), outline=colour, width=max(2, int(unit / 8))

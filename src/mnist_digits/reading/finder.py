@@ -100,16 +100,16 @@ class Found:
     places: Floats
     votes: Floats
 
-    def scaled(self, reduction: float) -> Found:
-        """In pixels of the picture before it was reduced by this factor to be searched."""
-        factor = np.float32(reduction)
+    def scaled(self, reduction: tuple[float, float]) -> Found:
+        """In pixels of the picture before it was reduced by these factors to be searched."""
+        factors = np.array(reduction, np.float32)
         return replace(
             self,
-            size=(self.size[0] * reduction, self.size[1] * reduction),
-            middles=self.middles * factor,
-            reaches=self.reaches * factor,
-            places=self.places * factor,
-            votes=self.votes * factor,
+            size=(self.size[0] * reduction[0], self.size[1] * reduction[1]),
+            middles=self.middles * factors,
+            reaches=self.reaches * factors.max(),
+            places=self.places * factors,
+            votes=self.votes * factors,
         )
 
     def turned_back(self, turns: int, shape: tuple[int, ...]) -> Found:

@@ -12,17 +12,17 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO, TypeAlias, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from ..errors import PictureError
@@ -37,12 +37,22 @@ WORKING_SIZE = 1600
 MAXIMUM_PIXELS = 50_000_000
 # The same for JPEGs that are decoded at half their size or less: phones take 200 million pixels.
 MAXIMUM_REDUCED = 250_000_000
+# So many images of an animation are looked at until one is not empty, of together no more pixels
+# than one picture may have.
+MAXIMUM_EMPTY = 100
+OR_JPEG = f", or save it as a baseline JPEG, which may have {MAXIMUM_REDUCED:,}"
 # Of a file: 50 million pixels of three bytes, not compressed, have 150,000,000.
 MAXIMUM_BYTES = 200_000_000
 # The formats that Pillow may try. It knows more, but runs another program for some (EPS).
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF")
 # Its modules for them, of which older versions lack the last. All of its modules take 60 ms.
 MODULES = ("Png", "Jpeg", "Gif", "Bmp", "Tiff", "WebP", "Ppm", "Avif")
+# Those that may be animations. (A TIFF has pages.)
+ANIMATED = ("PNG", "GIF", "WEBP", "AVIF")
+# A CMYK picture whose brightest pixel is darker than this is stored the other way round.
+DARK = 32
+# What a HEIC photo says of its kind.
+HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 
 @dataclass(frozen=True)
@@ -52,43 +62,54 @@ class Picture:
     Attributes:
         pixels: uint8 (H, W, 3), red, green and blue, at most WORKING_SIZE on a side.
         width, height: pixels of the picture as displayed, before it was reduced.
+        image: which of the images of an animation it is, counted from 1.
     """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
+    image: int = 1
 
     @property
-    def reduction(self) -> float:
-        """How many pixels as displayed there are to one of `pixels`, along a side."""
+    def reduction(self) -> tuple[float, float]:
+        """How many pixels as displayed there are to one of `pixels`: from left, from top.
+
+        They differ a little, as a side of 1200.4 pixels becomes one of 1200.
+        """
         height, width, _ = self.pixels.shape
-        return float(max(self.width / width, self.height / height))
+        return self.width / width, self.height / height
 
 
-Source: TypeAlias = (
-    str | os.PathLike[str] | bytes | bytearray | Image.Image | NDArray[np.generic] | Picture
-)
+@runtime_checkable
+class Array(Protocol):
+    """What NumPy takes for an array, such as a tensor of torch."""
+
+    def __array__(self) -> NDArray[Any]: ...
+
+
+Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | Image.Image | Array | Picture
 
 
 def open_picture(source: Source) -> Picture:
     """Decode a picture: a path, the bytes of a file, a PIL image, or an array.
 
-    An array is (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): integers from 0 to 255, booleans, or
-    floats from 0 to 1. Of an animation or a document of several pages, the first one is taken
-    (all pages: `documents.open_pages`). A Picture is given back as it is.
+    An array, or a tensor in main memory, is (H, W), (H, W, C) or (C, H, W), with C one of 1, 3
+    and 4: integers from 0 to 255, uint16, booleans, or floats from 0 to 1. Of a document of
+    several pages the first one is taken (all pages: `documents.open_pages`), of an animation the
+    first image that is not empty. A Picture is given back as it is.
 
     Raises:
         PictureError: there is no picture that can be read.
     """
     if isinstance(source, Picture):
         return source
-    if isinstance(source, np.ndarray):
-        values = _from_array(source)
-        with explained("the array"):
-            return decode(Image.fromarray(values))
     if isinstance(source, Image.Image):
         with explained("the picture"):
             return unwarned(lambda: decode(source.copy()))
+    if isinstance(source, Array):
+        values = _from_array(_as_array(source))
+        with explained("the array"):
+            return decode(Image.fromarray(values))
     content, name = content_of(source)
     with explained(name):
         return unwarned(lambda: decode_file(content))
@@ -119,7 +140,9 @@ def explained(name: str) -> Iterator[None]:
     except PictureError as error:
         raise PictureError(f"{name} {error}") from error
     except Image.DecompressionBombError as error:
-        raise PictureError(f"{name} has more than {MAXIMUM_PIXELS:,} pixels") from error
+        raise PictureError(
+            f"{name} has more than {MAXIMUM_PIXELS:,} pixels: make it smaller"
+        ) from error
     except MemoryError as error:
         raise PictureError(f"{name} needs more memory than there is: make it smaller") from error
     # Pillow's decoders raise nearly anything on damaged files, by their own account.
@@ -153,7 +176,28 @@ def decode_file(content: bytes) -> Picture:
         with closing(Pdf(content)) as pdf:
             return decode(pdf.draw(0, WORKING_SIZE))
     with opened(content) as image:
-        return decode(image)
+        picture = decode(image)
+        if image.format in ANIMATED and getattr(image, "is_animated", False):
+            return _first_with_ink(image, picture)
+        return picture
+
+
+def _first_with_ink(image: Image.Image, first: Picture) -> Picture:
+    """The first image of an animation whose pixels are not all equal; else the very first."""
+    picture, pixels = first, 0
+    while (picture.pixels == picture.pixels[0, 0]).all():
+        number = picture.image
+        try:
+            image.seek(number)
+        except EOFError:
+            return first
+        pixels += image.width * image.height
+        if number == MAXIMUM_EMPTY or pixels > MAXIMUM_PIXELS:
+            raise PictureError(
+                f"begins with {number} empty images: save one that is not, and name that"
+            )
+        picture = replace(decode(image), image=number + 1)
+    return picture
 
 
 def opened(content: bytes) -> Image.Image:
@@ -166,12 +210,13 @@ def opened(content: bytes) -> Image.Image:
     if content.startswith(b"\xff\xd8\xff"):
         # Past Image.open, which warns of large ones, and refuses those that phones take.
         return JpegImageFile(file)
-    container = content[4:8] == b"ftyp"  # of AVIF and HEIC
+    container = content[4:8] == b"ftyp"  # of AVIF and HEIC, and of videos
     try:
         return Image.open(file, formats=_formats() + (_heic() if container else []))
     except UnidentifiedImageError as error:
-        reason = "is not a picture in a format that can be read here"
-        if container:
+        readable = ", ".join(_formats() + _heic())
+        reason = f"is not a picture in a format that can be read here ({readable})"
+        if content[8:12] in HEIC_BRANDS and not _heic():
             reason += "; for HEIC photos: pip install 'mnist-digit-classification[heic]'"
         raise PictureError(reason) from error
 
@@ -221,7 +266,7 @@ def decode(image: Image.Image) -> Picture:
         PictureError: it has too many; or whatever Pillow raises.
     """
     width, height = _load(image)
-    image = image.convert(_mode(image))
+    image = _converted(image)
     if max(image.size) > WORKING_SIZE:
         image.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)
     if _turn_upright(image):
@@ -236,10 +281,11 @@ def _load(image: Image.Image) -> tuple[int, int]:
     kept_whole = isinstance(image, JpegImageFile) and _is_kept_whole(image)
     drafted = image.draft("RGB", (WORKING_SIZE, WORKING_SIZE))
     pixels = width * height if kept_whole else image.width * image.height
-    for count, limit in ((pixels, MAXIMUM_PIXELS), (width * height, MAXIMUM_REDUCED)):
+    all_pixels = width * height, MAXIMUM_REDUCED, ""
+    for count, limit, remedy in (all_pixels, (pixels, MAXIMUM_PIXELS, OR_JPEG)):
         if count > limit:
             size = f"{width} × {height} pixels, more than {limit:,}"
-            raise PictureError(f"has {size}: make it smaller")
+            raise PictureError(f"has {size}: make it smaller{remedy}")
     image.load()
     # Pillow turns a TIFF upright when it loads it, and some versions tell its sides only then.
     return (width, height) if drafted else image.size
@@ -254,6 +300,14 @@ def _is_kept_whole(image: JpegImageFile) -> bool:
     image.fp.seek(-size, os.SEEK_CUR)
     head = image.fp.read(size)
     return "progressive" in image.info or head[:3] != bytes([0, size, colours])
+
+
+def _converted(image: Image.Image) -> Image.Image:
+    converted = image.convert(_mode(image))
+    if image.mode == "CMYK" and np.asarray(converted).max() < DARK:
+        # White paper, stored the other way round, has all inks at once: nothing can be seen.
+        return ImageChops.invert(image).convert("RGB")
+    return converted
 
 
 def _mode(image: Image.Image) -> str:
@@ -291,24 +345,39 @@ def _stretched(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     return ((values - low) * (255 / max(high - low, 1e-9))).clip(0, 255).astype(np.uint8)
 
 
-def _from_array(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    shape = values.shape
-    if values.size == 0 or not (values.ndim == 2 or (values.ndim == 3 and shape[2] in (1, 3, 4))):
-        raise PictureError(f"an array of shape {shape} is no picture: bring (H, W), (H, W, 3 or 4)")
-    values = values[:, :, 0] if shape[2:] == (1,) else values
+def _as_array(source: Array) -> NDArray[Any]:
+    try:
+        return np.asarray(source)
+    # Tensors on a GPU, or with a gradient, have reasons of their own.
+    except Exception as error:
+        kind = type(source).__name__
+        raise PictureError(f"a {kind} that does not become an array: {error}") from error
+
+
+def _from_array(values: NDArray[Any]) -> NDArray[np.uint8]:
+    shape, colours = values.shape, (1, 3, 4)
+    if values.ndim == 3 and shape[0] in colours and shape[2] not in colours:
+        values = np.moveaxis(values, 0, 2)  # as tensors are
+    if values.size == 0 or not (values.ndim == 2 or values.shape[2:] in [(n,) for n in colours]):
+        raise PictureError(
+            f"an array of shape {shape} is no picture: bring (H, W), (H, W, 3 or 4) or (C, H, W)"
+        )
+    values = values[:, :, 0] if values.shape[2:] == (1,) else values
     if values.dtype == np.bool_:
         return values.astype(np.uint8) * 255
     if values.dtype == np.uint8:
         return values.astype(np.uint8)
     if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
         raise PictureError(f"an array of {values.dtype} is no picture: bring numbers from 0 to 255")
+    if values.dtype.kind == "u" and values.itemsize == 2 and values.max() > 255:
+        return _stretched(values.astype(np.float64))
     numbers = values.astype(np.float64)
     if not np.isfinite(numbers).all():
         raise PictureError("the array has values that are infinite or not a number")
     if np.issubdtype(values.dtype, np.floating) and numbers.min() >= 0 and numbers.max() <= 1:
         numbers = numbers * 255
     if numbers.min() < 0 or numbers.max() > 255:
-        raise PictureError("the array's values are not from 0 to 255 (or floats from 0 to 1)")
+        raise PictureError("the array's values are not from 0 to 255 (floats: to 1; uint16: any)")
     return numbers.round().astype(np.uint8)
 
 

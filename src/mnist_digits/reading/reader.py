@@ -78,16 +78,18 @@ class Reading:
     """What was read in a picture: rows from top to bottom, in each the digits from the left.
 
     Attributes:
-        complete: whether nothing of a digit's size was passed over.
+        missing: what was passed over, if it has the size of a digit.
         found: what the finder saw; None where nothing had to be searched: in a frame of MNIST, and
             in a drawing of one digit.
         turns: quarter turns, anticlockwise, by which the picture was turned to be read.
+        image: which of the images of an animation was read, from 1: the first that is not empty.
     """
 
     rows: list[list[Digit]]
-    complete: bool = True
+    missing: str = ""
     found: Found | None = None
     turns: int = 0
+    image: int = 1
 
     @property
     def digits(self) -> list[Digit]:
@@ -103,18 +105,36 @@ class Reading:
         """Whether there are digits, each of them can be relied on, and none may be missing."""
         return bool(self.rows) and self.complete and all(digit.sure for digit in self.digits)
 
-    def __str__(self) -> str:
-        if not self.rows:
-            return "no digits found"
-        least = min(digit.confidence for digit in self.digits)
-        return f"{self.text}  ({'sure' if self.sure else 'not sure'}, {percentage(least)})"
+    @property
+    def complete(self) -> bool:
+        """Whether nothing of a digit's size was passed over."""
+        return not self.missing
 
-    def scaled(self, reduction: float) -> Reading:
-        """With its places in pixels of the picture before it was reduced by this factor."""
+    @property
+    def why(self) -> str:
+        """The main reason why it is not sure, in a few words; empty if it is."""
+        doubtful = [digit for digit in self.digits if not digit.sure]
+        if doubtful:
+            return _doubt(min(doubtful, key=lambda digit: digit.confidence))
+        return self.missing if self.rows else self.missing or "no digits found"
+
+    def __str__(self) -> str:
+        notes = [f"image {self.image} of the animation"] if self.image > 1 else []
+        if self.rows:
+            least = percentage(min(digit.confidence for digit in self.digits))
+            notes[:0] = [f"sure, {least}" if self.sure else f"not sure, {least}: {self.why}"]
+        elif self.missing:
+            notes[:0] = [self.missing]
+        told = f"  ({'; '.join(notes)})" if notes else ""
+        return f"{self.text or 'no digits found'}{told}"
+
+    def scaled(self, reduction: tuple[float, float]) -> Reading:
+        """With its places in pixels of the picture before it was reduced by these factors."""
+        across, down = reduction
 
         def back(box: Box) -> Box:
-            x0, y0, x1, y1 = (round(side * reduction) for side in box)
-            return x0, y0, x1, y1
+            x0, y0, x1, y1 = box
+            return round(x0 * across), round(y0 * down), round(x1 * across), round(y1 * down)
 
         return self._moved(back, self.found and self.found.scaled(reduction))
 
@@ -133,9 +153,11 @@ class Reading:
         return replace(self, rows=rows, found=found)
 
     def to_dict(self) -> dict[str, Any]:
-        """What JSON has of it: text, sure, digits."""
+        """What JSON has of it: text, sure, why if it is not, image if not the first, digits."""
+        why = {} if self.sure else {"why": self.why}
+        image = {"image": self.image} if self.image > 1 else {}
         digits = [digit.to_dict() for digit in self.digits]
-        return {"text": self.text, "sure": self.sure, "digits": digits}
+        return {"text": self.text, "sure": self.sure, **why, **image, "digits": digits}
 
 
 class Reader:
@@ -206,7 +228,7 @@ class Reader:
             else:
                 search = self._read_one if single else self._read_any_way_up
                 reading = search(picture.pixels, drawn)
-        return reading.scaled(picture.reduction)
+        return replace(reading.scaled(picture.reduction), image=picture.image)
 
     def read_digit(self, source: Source) -> Reading:
         """Read a picture that holds exactly one digit; a blank one gives none.
@@ -250,8 +272,9 @@ class Reader:
         if best is None:
             return Reading([], found=found)
         others = [_height(d) for d in digits if not _within(d.box, best.box)]
-        complete = max(others, default=0) < 0.5 * _height(best) and found.missed < MISSED
-        return Reading([[best]], complete, found)
+        several = max(others, default=0) >= 0.5 * _height(best)
+        missing = "there may be another digit" if several else _left_over(found)
+        return Reading([[best]], missing, found)
 
     def _read_any_way_up(self, pixels: Pixels, drawn: Digit | None) -> Reading:
         """As the picture is; or turned, if several digits are not sure and are clearer then."""
@@ -272,7 +295,7 @@ class Reader:
     def _read_rows(self, pixels: Pixels, drawn: Digit | None = None) -> Reading:
         found = self.finder.find(pixels)
         if len(found.middles) > MAXIMUM_FINDS:
-            return Reading([], complete=False, found=found)
+            return Reading([], f"more than {MAXIMUM_FINDS:,} places look like digits", found)
         digits = self.answers(found.glyphs)
         if drawn and len(digits) <= 1:
             digits = [max([*digits, drawn], key=_prominence)]
@@ -280,8 +303,8 @@ class Reader:
         size = float(np.median([_height(digit) for digit in read])) if read else 0.0
         doubtful = [d for d in digits if d.confidence < NO_DIGIT and _height(d) > 0.5 * size]
         rows = in_rows(np.array([digit.box for digit in read], np.float64).reshape(-1, 4))
-        complete = not doubtful and found.missed < MISSED
-        return Reading([[read[number] for number in row] for row in rows], complete, found)
+        missing = "what may be a digit is passed over" if doubtful else _left_over(found)
+        return Reading([[read[number] for number in row] for row in rows], missing, found)
 
     def classify(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities (N, 10) of digits framed as in MNIST: uint8 (N, 28, 28), light on dark.
@@ -334,8 +357,27 @@ class Reader:
 
 def can_be_sure(confidence: float, box: Box, sure_above: float) -> bool:
     """Whether an answer can be relied on: it is confident enough, and no wider than digits are."""
+    return confidence >= sure_above and not _too_wide(box)
+
+
+def _too_wide(box: Box) -> bool:
     # Digits joined by a line are wider than this; of MNIST's 70,000 five are.
-    return confidence >= sure_above and box[2] - box[0] <= 2 * (box[3] - box[1])
+    return box[2] - box[0] > 2 * (box[3] - box[1])
+
+
+def _doubt(digit: Digit) -> str:
+    """What speaks against a digit that is not sure."""
+    if _too_wide(digit.box):
+        return f"the {digit.digit} is wide for one digit"
+    second = int(digit.probabilities.argsort()[-2])
+    # Most of the doubt is which digit it is, or whether it is one.
+    if digit.probabilities[second] >= (1 - digit.confidence) / 2:
+        return f"the {digit.digit} could be a{'n' if second == 8 else ''} {second}"
+    return f"the {digit.digit} may be no digit, or not all of one"
+
+
+def _left_over(found: Found) -> str:
+    return "some ink is of no digit that was read" if found.missed >= MISSED else ""
 
 
 def _checked(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
