@@ -318,16 +318,56 @@ def test_labelled_pictures_by_table(
     rows += f"{'x' * 300}.png,$_$,photo\n"
     folder = labelled(pictures, tmp_path, rows)
     flags = ["evaluate", "--pictures", str(folder), "--output", str(tmp_path)]
-    assert main([*flags, "--json", "--no-figures"]) == 0
+    assert main([*flags, "--json", "--no-figures"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert (found["pictures"], found["right"], found["unreadable"]) == (4, 1, 2)
     assert found["kinds"]["scan"]["accuracy"] == 1
     assert found["kinds"]["photo"]["sure_but_wrong"] == 1
-    assert main(flags) == 0
+    wrong, missing, unknown = found["mistakes"]
+    assert wrong["file"] == str(tmp_path / "21.png")
+    assert (wrong["label"], wrong["text"], wrong["sure"]) == ("27", "21", True)
+    none = tmp_path / "none.png"
+    assert missing == {"file": str(none), "label": "1", "error": f"there is no file {none}"}
+    assert "File name too long" in unknown["error"]
+    assert main(flags) == 1
     table = capsys.readouterr().out
     assert "25.00%" in table
     assert "2 of them could not be opened" in table
+    assert f"\nthere is no file {none}\n" in table
+    assert f"\n{tmp_path / '21.png'}: 21  (sure, " in table
+    assert "); the label is 27\n" in table
     assert (tmp_path / "picture_mistakes.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "file;label;kind\r\n7.png;7;scan\r\n;;\r\n",
+        "\ufefflabel\tfile\n7\t7.png\n\t\n",
+        'file;label;"a, or b, or c"\n7.png;7;\n',
+    ],
+)
+def test_tables_of_other_spreadsheets(
+    rows: str, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labelled(pictures, tmp_path, rows)
+    assert main(["evaluate", "--pictures", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["pictures"], found["right"], found["mistakes"]) == (1, 1, [])
+    (tmp_path / "labels.csv").write_text(rows, encoding="utf-16")
+    assert main(["evaluate", "--pictures", str(tmp_path)]) == 2
+    assert "labels.csv is not in UTF-8: save it as CSV in UTF-8" in capsys.readouterr().err
+
+
+def test_some_mistakes_are_named(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those first that could not be opened."""
+    labelled(pictures, tmp_path, "file,label\n7.png,1\n" + "none.png,1\n" * 31)
+    assert main(["evaluate", "--pictures", str(tmp_path), "--no-figures"]) == 1
+    table = capsys.readouterr().out
+    assert table.count("there is no file") == 30
+    assert table.endswith("\nand 2 more: --json names all\n")
 
 
 def test_labelled_pictures_by_folder(

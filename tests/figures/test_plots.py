@@ -30,6 +30,7 @@ from mnist_digits import (
 from mnist_digits.figures import plots, readings
 from mnist_digits.reading import percentage
 from mnist_digits.reading.annotation import annotated
+from mnist_digits.reading.labelled import Labelled, Outcome
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +200,24 @@ def test_a_page_shows_the_digits_that_were_found_and_their_boxes(test_set: Digit
     np.testing.assert_array_equal(copy, np.asarray(annotated(page, reading)))
     np.testing.assert_array_equal(frames, [digit.frame for digit in reading.digits])
     assert {"7", "2", percentage(reading.digits[0].confidence)} <= set(texts(figure))
+
+
+def test_mistakes_in_pictures_can_be_told_apart(test_set: Digits, tmp_path: Path) -> None:
+    """Long labels do not cover their neighbours, and more mistakes than fit are counted."""
+    row = 255 - np.concatenate(list(test_set.images[:20, 0].numpy()), axis=1)
+    Image.fromarray(np.pad(row, 12, constant_values=255)).save(tmp_path / "row.png")
+    reading = Reader.load().read(tmp_path / "row.png")
+    assert len(reading.digits) > 15
+    wrong = Labelled(tmp_path / "row.png", "1234567890" * 4, "all")
+    outcomes = [Outcome(wrong, reading)] * 30
+    figure = readings.picture_mistakes([*outcomes, Outcome(wrong, None)])
+    title, *labels = figure.axes[0].texts
+    assert title.get_text().endswith("; the first 30 are shown")
+    extents = [label.get_window_extent() for label in labels]
+    for number, extent in enumerate(extents):
+        assert not extent.count_overlaps(extents[:number])
+    few = readings.picture_mistakes([Outcome(wrong, None), *outcomes[:29]])
+    assert "first" not in few.axes[0].texts[0].get_text()
 
 
 def test_a_network_without_mistakes_can_be_shown(test_set: Digits, evaluation: Evaluation) -> None:

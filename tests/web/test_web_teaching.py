@@ -126,6 +126,8 @@ def test_the_same_picture_changes_its_label(client: httpx.Client, tmp_path: Path
     [
         b"file,label,kind\na.png,7,photo\n",
         b"\xef\xbb\xbflabel,file\r\n7,a.png",
+        b"\xef\xbb\xbffile;label;kind\r\na.png;7;photo\r\n",
+        b"label\tfile\n7\ta, b; c.png\n",
         b'file,label,"a note"\n"odd, name.png",7,"of two\nlines"\n\n',
     ],
 )
@@ -294,7 +296,7 @@ def test_folders_that_are_refused_at_the_start(
     (tmp_path / "labels.csv").write_text("name,digit\na.png,7\n")
     assert "must have the columns file and label" in refused(tmp_path, capsys)
     (tmp_path / "labels.csv").write_bytes(b"file,label\n\xff,7\n")
-    assert "cannot be read as a table" in refused(tmp_path, capsys)
+    assert "is not in UTF-8: save it as CSV in UTF-8" in refused(tmp_path, capsys)
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc")

@@ -47,14 +47,14 @@ def add_flags(command: Parser) -> None:
     add_common_flags(command)
 
 
-def execute(options: argparse.Namespace) -> None:
+def execute(options: argparse.Namespace) -> int:
     if options.pictures:
-        _evaluate_pictures(options)
-    elif options.run:
-        with drawing(options.figures) as figures:
-            _evaluate_run(options, figures)
-    else:
+        return _evaluate_pictures(options)
+    if not options.run:
         raise UsageError("name the folder of a run, or give --pictures FOLDER")
+    with drawing(options.figures) as figures:
+        _evaluate_run(options, figures)
+    return 0
 
 
 def _evaluate_run(options: argparse.Namespace, figures: Drawing | None) -> None:
@@ -88,7 +88,8 @@ def _evaluate_run(options: argparse.Namespace, figures: Drawing | None) -> None:
             print(f"\nFigures are in {directory}")
 
 
-def _evaluate_pictures(options: argparse.Namespace) -> None:
+def _evaluate_pictures(options: argparse.Namespace) -> int:
+    """The exit status: 1 if a picture could not be opened."""
     from ..figures import plots, readings
     from ..reading.labelled import find_labelled, read_labelled
     from ..reading.reader import Reader
@@ -106,3 +107,4 @@ def _evaluate_pictures(options: argparse.Namespace) -> None:
         plots.save_figure(readings.picture_mistakes(outcomes), figure)
         if not options.json:
             print(f"\nThe mistakes are in {figure}")
+    return int(any(outcome.reading is None for outcome in outcomes))

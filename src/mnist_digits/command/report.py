@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..data.dataset import WRONG_TEST_LABELS
+from ..errors import on_one_line
 
 if TYPE_CHECKING:
     from ..cluster.study import Study
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ..training.teaching import Taught
 
 EPOCH_HEADER = "epoch     loss  training  validation  learning rate  images/s     time"
+# Pictures that were read wrong; JSON has all of them.
+NAMED = 30
 FINDER_HEADER = "    scenes      ink     dice    votes  scenes/s"
 COMPARISON_HEADER = f"{'':<16}  validation  deviation  runs  parameters  seconds"
 
@@ -132,10 +135,20 @@ def reproduction_text(outcome: Reproduction) -> str:
 
 
 def pictures_summary(outcomes: list[Outcome]) -> dict[str, Any]:
-    """Counts of labelled pictures read right, in all and by kind; accuracies are fractions of 1."""
+    """Counts of labelled pictures read right, in all and by kind; accuracies are fractions of 1.
+
+    `mistakes` has what was read in each of the others, or why it could not be.
+    """
     kinds = dict.fromkeys(outcome.picture.kind for outcome in outcomes)
     groups = {kind: [o for o in outcomes if o.picture.kind == kind] for kind in kinds}
-    return {**_counts(outcomes), "kinds": {kind: _counts(part) for kind, part in groups.items()}}
+    counts = {kind: _counts(part) for kind, part in groups.items()}
+    mistakes = [_mistake(outcome) for outcome in outcomes if not outcome.right]
+    return {**_counts(outcomes), "kinds": counts, "mistakes": mistakes}
+
+
+def _mistake(outcome: Outcome) -> dict[str, Any]:
+    found = outcome.reading.to_dict() if outcome.reading else {"error": outcome.error}
+    return {"file": str(outcome.picture.path), "label": outcome.picture.label, **found}
 
 
 def _counts(outcomes: list[Outcome]) -> dict[str, Any]:
@@ -164,7 +177,18 @@ def pictures_table(outcomes: list[Outcome]) -> str:
         )
     if summary["unreadable"]:
         lines.append(f"{summary['unreadable']:,} of them could not be opened: they count as wrong")
+    wrong = [outcome for outcome in outcomes if not outcome.right]
+    wrong.sort(key=lambda outcome: outcome.reading is not None)
+    lines += ["", *map(_mistake_line, wrong[:NAMED])] if wrong else []
+    if len(wrong) > NAMED:
+        lines.append(f"and {len(wrong) - NAMED:,} more: --json names all")
     return "\n".join(lines)
+
+
+def _mistake_line(outcome: Outcome) -> str:
+    path, label = outcome.picture.path, outcome.picture.label
+    read = f"{path}: {outcome.reading}; the label is {label}"
+    return on_one_line(read if outcome.reading else outcome.error)
 
 
 def examples_text(examples: Examples) -> str:
@@ -173,7 +197,7 @@ def examples_text(examples: Examples) -> str:
     lines = [f"To learn from: {digits:,} digits of {pictures:,} pictures"]
     if examples.left_out:
         lines.append(f"{len(examples.left_out):,} pictures are left out:")
-        lines += [f"  {path.name}: {reason}" for path, reason in examples.left_out]
+        lines += [on_one_line(f"  {path.name}: {reason}") for path, reason in examples.left_out]
     counts = examples.digits.labels.bincount(minlength=10).tolist()
     missing = [digit for digit, count in enumerate(counts) if not count]
     if missing:

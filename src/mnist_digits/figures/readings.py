@@ -37,25 +37,34 @@ def page_reading(source: Source, reading: Reading, columns: int = 10) -> Figure:
 
 
 def picture_mistakes(outcomes: Sequence[Outcome], columns: int = 6) -> Figure:
-    """Pictures that were read otherwise than their label, and the frames that were read."""
+    """Pictures that were read otherwise than their label, and the frames that were read.
+
+    Of more pictures than fill five rows the first ones are shown.
+    """
     wrong = [outcome for outcome in outcomes if not outcome.right]
     shown = wrong[: 5 * columns]
     rows = max(1, -(-len(shown) // columns))
     figure, whole = sheet(columns * 1.9, rows * 1.9 + 0.6)
-    below = whole.titled(
-        f"{len(wrong)} of {len(outcomes)} pictures read otherwise than their label"
-    )
+    title = f"{len(wrong)} of {len(outcomes)} pictures read otherwise than their label"
+    if len(wrong) > len(shown):
+        title += f"; the first {len(shown)} are shown"
+    below = whole.titled(title)
     places = below.grid(rows, columns * 2)
     for outcome, picture, frames in zip(shown, places[::2], places[1::2], strict=False):
-        reading = outcome.reading
+        reading, label = outcome.reading, _short(outcome.picture.label)
         if reading is None:
-            caption(picture, outcome.picture.label, size=10)
-            caption(frames, "cannot be opened", colour=ORANGE, size=8)
+            caption(picture, label, size=10)
+            caption(frames, "unreadable", colour=ORANGE, size=8)
             continue
         pixels = open_picture(outcome.picture.path).pixels
-        caption(show(picture, pixels), outcome.picture.label, size=10)
+        caption(show(picture, pixels), label, size=10)
         if reading.digits:
             strip = np.hstack([digit.frame for digit in reading.digits[:8]])
             frames = show(frames, strip, cmap="gray_r", vmin=0, vmax=255)
-        caption(frames, reading.text or "nothing found", colour=ORANGE, size=10)
+        caption(frames, _short(reading.text or "none"), colour=ORANGE, size=10)
     return figure
+
+
+def _short(text: str) -> str:
+    """As many characters as stand above a picture without running into those of the next."""
+    return text if len(text) <= 8 else f"{text[:7]}…"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from .documents import is_picture_name
 from .reader import Reader, Reading
 
 LABELS = "labels.csv"
+COLUMNS = ["file", "label"]
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,11 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was read in a labelled picture; `reading` is None if it could not be opened."""
+    """What was read in a labelled picture; None, and why, if it could not be opened."""
 
     picture: Labelled
     reading: Reading | None
+    error: str = ""
 
     @property
     def right(self) -> bool:
@@ -44,7 +47,7 @@ def find_labelled(folder: Path) -> list[Labelled]:
     """The labelled pictures of a folder.
 
     Either it holds a `labels.csv` with the columns `file`, `label` and, if you like, `kind`,
-    or one folder for each label, named like it.
+    separated by commas, semicolons or tabs, or one folder for each label, named like it.
 
     Raises:
         PictureError: there is no such folder, or no labelled pictures in it.
@@ -61,13 +64,42 @@ def find_labelled(folder: Path) -> list[Labelled]:
     return found
 
 
+def table_text(table: Path) -> str:
+    """What a table holds, as it stands there: with its mark of byte order, if it has one.
+
+    Raises:
+        PictureError: it is not in UTF-8.
+        OSError: it cannot be read.
+    """
+    try:
+        return table.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        # Without the folders of this machine: the page says this, too.
+        name = f"{table.absolute().parent.name}/{table.name}"
+        raise PictureError(f"{name} is not in UTF-8: save it as CSV in UTF-8") from error
+
+
+def table_rows(text: str) -> csv.DictReader[str]:
+    """The rows of a table that its first line names the columns of."""
+    # The mark of byte order is no part of the first column's name.
+    lines = io.StringIO(text.removeprefix("\ufeff"), newline="")
+    return csv.DictReader(lines, delimiter=delimiter(text))
+
+
+def delimiter(text: str) -> str:
+    """What stands between the columns; half of Europe's spreadsheets write semicolons."""
+    first = text.removeprefix("\ufeff").splitlines()[:1]
+    return next(
+        (d for d in ",;\t" if {*COLUMNS} <= {*next(csv.reader(first, delimiter=d), [])}), ","
+    )
+
+
 def _from_table(table: Path) -> list[Labelled]:
     try:
-        with table.open(newline="", encoding="utf-8-sig") as lines:
-            rows = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = list(table_rows(table_text(table)))
+    except (OSError, csv.Error) as error:
         raise PictureError(f"{table} cannot be read as a table: {error}") from error
-    if rows and not {"file", "label"} <= rows[0].keys():
+    if rows and not {*COLUMNS} <= rows[0].keys():
         raise PictureError(f"{table} must have the columns file and label in its first line")
     return [
         Labelled(
@@ -76,6 +108,7 @@ def _from_table(table: Path) -> list[Labelled]:
             (row.get("kind") or "all").strip(),
         )
         for row in rows
+        if any(row.values())  # spreadsheets leave empty rows
     ]
 
 
@@ -94,5 +127,5 @@ def read_labelled(
     for picture in pictures:
         try:
             yield Outcome(picture, reader.read(picture.path, single))
-        except PictureError:
-            yield Outcome(picture, None)
+        except PictureError as error:
+            yield Outcome(picture, None, str(error))

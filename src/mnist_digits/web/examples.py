@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..errors import PictureError, ServerError
 from ..files import remove_leftovers, write_whole
-from ..reading.labelled import LABELS, find_labelled
+from ..reading.labelled import COLUMNS, LABELS, delimiter, find_labelled, table_rows, table_text
 from ..reading.picture import open_picture, opened
 
 MAXIMUM_EXAMPLES = 10_000
@@ -23,7 +23,6 @@ MAXIMUM_BYTES = 2_000_000_000
 # Longer than any text that is read, which has up to a thousand digits.
 MAXIMUM_LABEL = 2_000
 LABEL = re.compile(r"[0-9]+(/[0-9]+)*")
-COLUMNS = ["file", "label"]
 
 
 class FullError(Exception):
@@ -115,13 +114,11 @@ class Examples:
         return name
 
     def _text(self) -> str:
-        """What labels.csv holds, as it stands there: with its mark of byte order, if it has one."""
+        """What labels.csv holds, as it stands there; nothing if there is none."""
         try:
-            return self.table.read_bytes().decode()
+            return table_text(self.table)
         except FileNotFoundError:
             return ""
-        except UnicodeDecodeError as error:
-            raise PictureError(f"{self._named} cannot be read as a table: {error}") from error
 
 
 def refuse_more(files: Iterable[Path], size: int = 0) -> None:
@@ -142,26 +139,24 @@ def with_row(text: str, name: str, label: str) -> str:
     if not text.strip("\ufeff \r\n"):
         text = ",".join(COLUMNS) + "\n"
     end = "\r\n" if "\r\n" in text else "\n"
-    # The mark of byte order is no part of the first column's name.
-    columns = _rows(text).fieldnames or []
+    columns, between = table_rows(text).fieldnames or [], delimiter(text)
     place = columns.index("file")
     # Names that are given here stand on one line.
     lines = io.StringIO(text, newline="").readlines()
     before = "".join(
-        line for line in lines if name not in line or _cells(line)[place : place + 1] != [name]
+        line
+        for line in lines
+        if name not in line or _cells(line, between)[place : place + 1] != [name]
     )
     values = {"file": name, "label": label}
     row = io.StringIO()
-    csv.writer(row, lineterminator=end).writerow(values.get(column, "") for column in columns)
+    writer = csv.writer(row, lineterminator=end, delimiter=between)
+    writer.writerow(values.get(column, "") for column in columns)
     return before + ("" if before.endswith("\n") else end) + row.getvalue()
 
 
-def _cells(line: str) -> list[str]:
-    return next(csv.reader([line.rstrip("\r\n")]), [])
-
-
-def _rows(text: str) -> csv.DictReader[str]:
-    return csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+def _cells(line: str, between: str) -> list[str]:
+    return next(csv.reader([line.rstrip("\r\n")], delimiter=between), [])
 
 
 def _files(text: str, table: str) -> list[str]:
@@ -173,7 +168,7 @@ def _files(text: str, table: str) -> list[str]:
     if not text.strip("\ufeff \r\n"):
         return []
     try:
-        rows = _rows(text)
+        rows = table_rows(text)
         if not set(COLUMNS) <= set(rows.fieldnames or []):
             raise PictureError(f"{table} must have the columns file and label in its first line")
         return [row["file"] or "" for row in rows]
