@@ -411,8 +411,10 @@ def test_the_warnings_of_a_program_are_its_own() -> None:
     assert warnings.filters == before
 
 
-def test_what_may_be_brought() -> None:
-    assert np.array_equal(grey(bytearray(PNG)), EXPECTED)
+def test_what_may_be_brought(tmp_path: Path) -> None:
+    (tmp_path / "7.png").write_bytes(PNG)
+    for brought in (bytearray(PNG), np.str_(tmp_path / "7.png"), tmp_path / "7.png"):
+        assert np.array_equal(grey(brought), EXPECTED)
     for source in (io.BytesIO(PNG), 7, None):
         with pytest.raises(PictureError, match="bring a path, bytes, a PIL image or an array"):
             open_picture(source)  # type: ignore[arg-type]

@@ -106,7 +106,8 @@ def open_picture(source: Source) -> Picture:
     if isinstance(source, Image.Image):
         with explained("the picture"):
             return unwarned(lambda: decode(source.copy()))
-    if isinstance(source, Array):
+    # NumPy's own strings are arrays, too, but mean a path.
+    if isinstance(source, Array) and not isinstance(source, str | bytes):
         values = _from_array(_as_array(source))
         with explained("the array"):
             return decode(Image.fromarray(values))
