@@ -190,29 +190,40 @@ def test_json_is_that_of_the_design(reader: Reader, images: Pixels) -> None:
 
 
 @pytest.mark.parametrize(
-    ("second", "least", "side", "missing", "says"),
+    ("first", "second", "certainty", "width", "missing", "says"),
     [
-        (0.09, 0.9, 10, "", "the 0 could be a 6"),
-        (0.01, 0.9, 10, "", "the 0 may be no digit, or not all of one"),
-        (0.0, 0.99, 30, "some ink is of no digit that was read", "the 0 is wide for one digit"),
-        (0.0, 0.99, 10, "some ink is of no digit that was read", "some ink is of no digit that "),
+        (0.9, 0.09, 1, 10, "", "the 0 could be a 6"),
+        (0.9, 0.01, 1, 10, "", "the 0 may be no digit"),
+        (0.999, 0.001, 0.9, 10, "", "which ink is the 0's is unclear"),
+        (0.999, 0.001, 1, 30, "ink is left over", "the 0 is wide for one digit"),
+        (0.999, 0.001, 1, 10, "ink is left over", "ink is left over"),
     ],
 )
 def test_what_is_not_sure_says_why(
-    second: float, least: float, side: int, missing: str, says: str, reader: Reader
+    first: float,
+    second: float,
+    certainty: float,
+    width: int,
+    missing: str,
+    says: str,
+    reader: Reader,
 ) -> None:
-    def digit(confidence: float, width: int) -> Digit:
-        probabilities = np.zeros(10, np.float32)
-        probabilities[[0, 6]] = confidence, second
-        box = (0, 0, width, 10)
+    """The second of two digits, of which the first is sure."""
+
+    def digit(first: float, second: float, certainty: float, width: int) -> Digit:
+        probabilities = np.full(10, (1 - first - second) / 8, np.float32)
+        probabilities[[0, 6]] = first, second
+        confidence, box = first * certainty, (0, 0, width, 10)
         sure = can_be_sure(confidence, box, reader.sure_above)
         return Digit(0, confidence, probabilities, box, np.zeros((28, 28), np.uint8), sure)
 
-    reading = Reading([[digit(0.999, 10), digit(least, side)]], missing)
+    digits = [digit(0.999, 0, 1, 10), digit(first, second, certainty, width)]
+    reading = Reading([digits], missing)
     assert not reading.sure
-    assert reading.why.startswith(says)
-    assert str(reading) == f"00  (not sure, {percentage(least)}: {reading.why})"
-    assert reading.to_dict()["why"] == reading.why
+    assert reading.why == says
+    least = percentage(first * certainty)
+    assert str(reading) == f"00  (not sure, {least}: {says})"
+    assert reading.to_dict()["why"] == says
 
 
 def test_why_of_what_is_passed_over(reader: Reader, drawn: dict[str, Pixels]) -> None:

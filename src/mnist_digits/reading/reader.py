@@ -369,11 +369,14 @@ def _doubt(digit: Digit) -> str:
     """What speaks against a digit that is not sure."""
     if _too_wide(digit.box):
         return f"the {digit.digit} is wide for one digit"
-    second = int(digit.probabilities.argsort()[-2])
-    # Most of the doubt is which digit it is, or whether it is one.
-    if digit.probabilities[second] >= (1 - digit.confidence) / 2:
-        return f"the {digit.digit} could be a{'n' if second == 8 else ''} {second}"
-    return f"the {digit.digit} may be no digit, or not all of one"
+    *_, second, first = digit.probabilities.argsort().tolist()
+    # Where most of the doubt comes from: one other digit, all of them, or else the finder.
+    most = (1 - digit.confidence) / 2
+    if digit.probabilities[second] >= most:
+        return f"the {first} could be a{'n' if second == 8 else ''} {second}"
+    if 1 - digit.probabilities[first] >= most:
+        return f"the {first} may be no digit"
+    return f"which ink is the {first}'s is unclear"
 
 
 def _left_over(found: Found) -> str:
