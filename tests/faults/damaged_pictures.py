@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import numpy as np
 from damage import damaged
 from numpy.typing import NDArray
-from PIL import Image, features
+from PIL import Image, ImageChops, features
 
 from mnist_digits import PictureError, Reader, load_mnist
 
@@ -39,7 +39,9 @@ def originals() -> dict[str, bytes]:
         "JPEG": encoded(colour, "JPEG", exif=exif),
         "JPEG, progressive": encoded(colour, "JPEG", progressive=True),
         "JPEG, CMYK": encoded(colour.convert("CMYK"), "JPEG"),
+        "JPEG, CMYK, negative": encoded(ImageChops.invert(grey.convert("CMYK")), "JPEG"),
         "GIF": encoded(grey, "GIF", save_all=True, append_images=[grey]),
+        **{f"{kind}, empty at first": animated(kind, grey) for kind in ("GIF", "PNG", "WEBP")},
         "BMP": encoded(colour, "BMP"),
         "BMP, palette": encoded(grey.quantize(16), "BMP"),
         "PPM": encoded(colour, "PPM"),
@@ -76,6 +78,12 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     content = io.BytesIO()
     image.save(content, kind, **options)
     return content.getvalue()
+
+
+def animated(kind: str, image: Image.Image) -> bytes:
+    """Three images, of which the first two are empty."""
+    empty = [Image.new("L", image.size, level) for level in (255, 254)]
+    return encoded(empty[0], kind, save_all=True, append_images=[empty[1], image])
 
 
 def kind_of(number: int) -> str:
