@@ -15,6 +15,7 @@ import mnist_digits
 from mnist_digits import FAST, Digits, Run
 from mnist_digits.command.cli import main
 from mnist_digits.data.dataset import CACHE_VARIABLE
+from mnist_digits.processes import usable_cores
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -39,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers > 1:
-        threads = max(1, (os.cpu_count() or 1) // workers)
+        threads = max(1, usable_cores() // workers)
         torch.set_num_threads(threads)
         os.environ["OMP_NUM_THREADS"] = str(threads)
     # Otherwise `--dist loadfile` begins with the files that have most tests.

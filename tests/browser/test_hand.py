@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chromium import new_page
 from handwriting import HANDS
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 from real_server import serving, shipped
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 def open_page(browser: Browser, port: int, complaints: list[str]) -> Page:
-    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page = new_page(browser, viewport={"width": 1280, "height": 900})
     watch(page, port, complaints)
     page.goto(f"http://127.0.0.1:{port}/")
     return page
@@ -161,7 +162,7 @@ def test_on_a_phone(browser: Browser, folder: Path) -> None:
     phone: ViewportSize = {"width": 360, "height": 780}
     teaching = Teaching(folder, shipped())
     with serving(teaching=teaching) as port:
-        page = browser.new_context(viewport=phone, has_touch=True, is_mobile=True).new_page()
+        page = new_page(browser, viewport=phone, has_touch=True, is_mobile=True)
         page.goto(f"http://127.0.0.1:{port}/")
         write(page, HANDS["school"][4], left=0.5, top=0.2, height=0.6)
         assert answer(page) == "4"
@@ -206,7 +207,7 @@ def test_taught_and_back(
         write(page, HANDS["school"][7], left=0.5, top=0.2, height=0.6)
         answer(page)
         expect(page.locator("#lesson")).to_contain_text(
-            "The taught network is in use", timeout=120_000
+            "The taught network is in use", timeout=1_200_000
         )
         expect(page.locator("#lesson")).to_contain_text("MNIST’s 10,000 test digits: ")
         expect(page.get_by_role("progressbar")).to_be_hidden()

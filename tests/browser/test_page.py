@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 import pytest
+from chromium import new_page
 from handwriting import HANDS, Points, curve
 from numpy.typing import NDArray
 from pages import page as paper
@@ -30,8 +31,6 @@ ROOT = Path(__file__).parents[2]
 Place: TypeAlias = tuple[float, float]
 # The address of a picture in the pixels that were read.
 AS_READ = re.compile("^data:image/jpeg;")
-# Machines that test are busy.
-expect.set_options(timeout=30_000)
 SAMPLES = json.loads((STATIC / "samples.json").read_text())
 
 
@@ -49,12 +48,11 @@ def complaints() -> list[str]:
 
 @pytest.fixture
 def page(browser: Browser, port: int, complaints: list[str]) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
+    page = new_page(browser, viewport={"width": 1280, "height": 900})
     watch(page, port, complaints)
     page.goto(f"http://127.0.0.1:{port}/")
     yield page
-    context.close()
+    page.context.close()
     assert complaints == []
 
 
@@ -495,8 +493,7 @@ def line(stroke: Points, left: float = 0.5) -> list[Place]:
 
 def test_a_finger_on_a_phone(browser: Browser, port: int) -> None:
     phone: ViewportSize = {"width": 360, "height": 780}
-    context = browser.new_context(viewport=phone, has_touch=True, is_mobile=True)
-    page = context.new_page()
+    page = new_page(browser, viewport=phone, has_touch=True, is_mobile=True)
     page.goto(f"http://127.0.0.1:{port}/")
     hand = Hand(page)
     for stroke in HANDS["school"][4]:
@@ -515,7 +512,7 @@ def test_a_finger_on_a_phone(browser: Browser, port: int) -> None:
     assert box
     assert sheet["height"] <= 0.8 * 360 + 1
     assert abs((box["x"] - sheet["x"]) / sheet["height"] - 0.5) < 0.1
-    context.close()
+    page.context.close()
 
 
 def test_a_pen_that_is_pressed_writes_bolder(page: Page) -> None:
@@ -639,8 +636,7 @@ def test_the_pen_has_a_width(page: Page) -> None:
 
 
 def test_the_server_goes_away_and_comes_back(browser: Browser) -> None:
-    context = browser.new_context()
-    page = context.new_page()
+    page = new_page(browser)
     with serving() as port:
         page.goto(f"http://127.0.0.1:{port}/")
         write(page, HANDS["school"][2], left=0.2, top=0.2, height=0.5)
@@ -650,4 +646,4 @@ def test_the_server_goes_away_and_comes_back(browser: Browser) -> None:
     with serving(port=port):
         expect(page.locator("#text")).to_have_text("25")
         expect(page.locator("#notice")).to_be_hidden()
-    context.close()
+    page.context.close()

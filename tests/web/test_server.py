@@ -59,7 +59,7 @@ def port() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def client(port: int) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         yield client
 
 
@@ -343,12 +343,12 @@ def test_a_head_without_end_is_refused(port: int) -> None:
 
 def test_half_closed_and_broken_off(port: int, client: httpx.Client) -> None:
     for head in (b"", b"GE", CHUNKED, POST + b"Content-Length: 100\r\n\r\nabc"):
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
             connection.sendall(head)
             connection.shutdown(socket.SHUT_WR)
             assert connection.recv(10) == b""
     whole = POST + f"Content-Length: {len(SEVEN)}\r\n\r\n".encode() + SEVEN
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(whole)
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(1000).startswith(b"HTTP/1.1 200")
@@ -535,9 +535,9 @@ def test_the_command_serves_without_torch_and_stops(tmp_path: Path) -> None:
     with subprocess.Popen(command, text=True, cwd=tmp_path, **pipes) as process:  # type: ignore[call-overload]
         line = process.stdout.readline()
         address = line.split()[2]
-        assert httpx.post(f"{address}api/read", content=SEVEN, timeout=30).json()["text"] == "7"
+        assert httpx.post(f"{address}api/read", content=SEVEN, timeout=60).json()["text"] == "7"
         process.send_signal(2)
-        output, errors = process.communicate(timeout=20)
+        output, errors = process.communicate(timeout=60)
     assert output == "130 set()\n"
     assert errors == "\nmnist-digits app: stopped\n"
 
