@@ -51,6 +51,6 @@ def _sync(folder: Path) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove the temporary files of `path` that killed processes have left beside it."""
+    """Remove the temporary files of `path`, or of a pattern, that killed processes have left."""
     for temporary in path.parent.glob(f".{path.name}.{'[0-9a-f]' * 32}"):
         temporary.unlink(missing_ok=True)

@@ -405,7 +405,7 @@ def test_a_burst_beyond_the_backlog_is_told_to_come_back(
     # What was refused is not counted any more.
     assert client.post("/api/read", content=SEVEN).status_code == 200
     monkeypatch.setattr(limits, "MAXIMUM_CONNECTIONS", 0)
-    answer = httpx.get(f"http://127.0.0.1:{port}/")
+    answer = httpx.get(f"http://127.0.0.1:{port}/", timeout=60)
     assert (answer.status_code, answer.json()) == (503, {"error": "too many connections"})
 
 
@@ -556,11 +556,11 @@ def test_a_fault_is_answered_and_logged_and_the_server_goes_on(
     with serving(faulty) as port:
         # Each over a connection of its own: it is closed after a fault.
         for _ in range(2):
-            answer = httpx.post(f"http://127.0.0.1:{port}/api/read", content=SEVEN)
+            answer = httpx.post(f"http://127.0.0.1:{port}/api/read", content=SEVEN, timeout=60)
             assert answer.status_code == 500
             assert answer.json() == {"error": "the server has failed: its log says how"}
             assert answer.headers["x-content-type-options"] == "nosniff"
-        assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=60).status_code == 200
     assert capsys.readouterr().err.count("RuntimeError: a fault of the reader") == 2
 
 
@@ -572,7 +572,7 @@ def test_a_model_that_does_not_show_what_goes_on_inside() -> None:
     del model.graph.output[1:]
     with serving(Reader(with_checksum(model.SerializeToString()), threads=1)) as port:
         url = f"http://127.0.0.1:{port}/api/explain"
-        answer = httpx.post(url, content=frame(7).tobytes()).json()
+        answer = httpx.post(url, content=frame(7).tobytes(), timeout=60).json()
     assert (answer["digit"], answer["stages"]) == (7, [])
 
 
@@ -586,6 +586,6 @@ def test_what_a_network_was_taught_with_is_not_told() -> None:
     information["result"]["teaching"] = {"left_out": [{"reason": "there is no file /home/a/7.png"}]}
     entry.value = json.dumps(information)
     with serving(Reader(with_checksum(model.SerializeToString()), threads=1)) as port:
-        answer = httpx.get(f"http://127.0.0.1:{port}/api/model")
+        answer = httpx.get(f"http://127.0.0.1:{port}/api/model", timeout=60)
     assert answer.json()["result"]["test_accuracy"] > 0.99
     assert "7.png" not in answer.text

@@ -67,7 +67,7 @@ class Examples:
         self._claim = _claim(folder)
         write_whole(self.folder / ".writable", b"")
         (self.folder / ".writable").unlink()
-        remove_leftovers(self.table)
+        remove_leftovers(self.folder / "*")
 
     def close(self) -> None:
         """Leave the folder to others."""

@@ -33,7 +33,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from ..errors import CheckpointError, MnistDigitsError
-from ..files import remove_leftovers, write_whole
+from ..files import write_whole
 from ..reading.reader import MODEL, SHIPPED, Reader
 from .examples import LABEL, MAXIMUM_LABEL, Examples, FullError, refuse_more
 from .limits import Upload, WorkerPool
@@ -163,8 +163,7 @@ class Teaching:
         self.examples.close()
 
     def _tidy(self) -> None:
-        """Remove what killed servers and processes have left."""
-        remove_leftovers(self.examples.folder / NETWORK)
+        """Remove the runs that killed servers and processes have left."""
         if self.runs.is_dir():
             for run in self.runs.iterdir():
                 if RUN.fullmatch(run.name) and not (run / RESULT).is_file():
