@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from mnist_digits import CheckpointError, Digits, RecipeError
+from mnist_digits import CheckpointError, Digits, RecipeError, TrainingError
 from mnist_digits.command.cli import main
 from mnist_digits.reading.finder import Finder
+from mnist_digits.training import finder_training
 from mnist_digits.training.finder_model import OFFSET_UNIT, SIZE_UNIT, FinderNet
 from mnist_digits.training.finder_training import (
     FinderRun,
@@ -92,6 +95,55 @@ def test_the_same_recipe_gives_the_same_weights_stopped_or_not(few: Digits, tmp_
     values = [[entry[name] for name in ("step", "ink", "votes")] for entry in whole.history]
     assert values == [[e[name] for name in ("step", "ink", "votes")] for e in resumed.history]
     assert not torch.equal(weights(whole), weights(begun))
+
+
+def test_a_batch_may_be_larger_than_all_scenes(few: Digits) -> None:
+    run = train_finder(dataclasses.replace(SMALL, scenes=16, batch_size=32), few, workers=0)
+    assert (run.steps, len(run.history)) == (1, 1)
+
+
+def infinite_loss(ink: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+    return (ink.mean() / 0).expand(3)
+
+
+def infinite_gradient(ink: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+    return (ink.mean() * 0).sqrt().expand(3)
+
+
+@pytest.mark.parametrize("loss", [infinite_loss, infinite_gradient])
+def test_a_training_stops_at_what_is_no_number(
+    few: Digits, loss: Callable[..., torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything of it is saved."""
+    kept: list[int] = []
+    monkeypatch.setattr(finder_training, "finder_loss", loss)
+    recipe = dataclasses.replace(SMALL, scenes=16)
+    with pytest.raises(TrainingError, match="became infinite in the 2 steps up to step 2: choose"):
+        train_finder(
+            *(recipe, few),
+            workers=0,
+            on_part=lambda run: kept.append(run.steps),
+            steps_per_part=2,
+        )
+    assert not kept
+
+
+@pytest.mark.parametrize(("precision", "wanted"), [("auto", False), ("bfloat16", True)])
+def test_a_cpu_is_not_made_to_use_bfloat16(
+    few: Digits, precision: str, wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those without it are 13 times slower."""
+    seen: set[bool] = set()
+    forward = FinderNet.forward
+
+    def watched(model: FinderNet, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.add(torch.is_autocast_enabled("cpu"))
+        return forward(model, pixels)
+
+    monkeypatch.setattr(FinderNet, "forward", watched)
+    recipe = dataclasses.replace(SMALL, scenes=16, batch_size=16, precision=precision)
+    train_finder(recipe, few, workers=0)
+    assert seen == {wanted}
 
 
 def test_a_run_that_is_none(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def _finder() -> FinderRun:
     """The finder, trained to its end: a finished one, one that goes on, or a new one."""
     file = FINDER_RUN / STATE
     begun = load_finder(file) if file.exists() else None
-    recipe = begun.recipe if begun else FinderRecipe()
+    recipe = begun.recipe if begun else FinderRecipe(precision=RECIPE.precision)
     if begun and begun.steps == recipe.steps:
         return begun
     FINDER_RUN.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ def add_flags(command: Parser) -> None:
 
 def execute(options: argparse.Namespace) -> None:
     from ..data.dataset import load_mnist
-    from ..files import write_whole
+    from ..figures.png import write_png
     from ..training.scenes import scene as scenes
     from ..training.scenes.glyphs import load_glyphs
 
@@ -32,5 +32,5 @@ def execute(options: argparse.Namespace) -> None:
     sheet = scenes.contact_sheet(
         glyphs, options.seed, options.layout, options.features, options.truth
     )
-    write_whole(options.output, sheet)
+    write_png(sheet, options.output)
     print(f"Written to {options.output}")

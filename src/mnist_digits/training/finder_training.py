@@ -23,8 +23,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
 from ..data.dataset import Digits
-from ..errors import CheckpointError
+from ..errors import CheckpointError, TrainingError
 from ..files import write_whole
+from .device import uses_bfloat16
 from .finder_model import OFFSET_UNIT, SIZE_UNIT, FinderNet
 from .optimization import adamw_one_cycle, optimizer_state, restore_optimizer
 from .recipe import FinderRecipe
@@ -149,12 +150,16 @@ def train_finder(
         device: the CPU if not given.
         workers: processes that make scenes; 0 makes them in this one.
         on_part: called after every `steps_per_part` steps, and the last one, with the run so far.
+
+    Raises:
+        TrainingError: the loss or a weight became infinite or not a number.
     """
     device = device or torch.device("cpu")
+    bfloat16 = uses_bfloat16(recipe.precision, device)
     run, model, average, optimizer, schedule = _begin(recipe, resume, device)
     started, losses = time.perf_counter(), []
     for pixels, *truth in _batches(recipe, digits, run.steps, workers, device):
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             ink, votes = model(pixels)
         loss = finder_loss(ink.float(), votes.float(), *truth)
         optimizer.zero_grad()
@@ -165,6 +170,7 @@ def train_finder(
         run.steps += 1
         losses.append(loss.detach())
         if len(losses) == steps_per_part or run.steps == recipe.steps:
+            _check_finite(run, losses)
             run.history.append(_summary(run, losses, time.perf_counter() - started))
             run.state = _state(model, average, optimizer)
             if on_part:
@@ -208,7 +214,9 @@ def _batches(
     loader = DataLoader(
         SceneSet(glyphs, recipe),
         recipe.batch_size,
-        sampler=range(start * recipe.batch_size, recipe.steps * recipe.batch_size),
+        sampler=range(
+            start * recipe.batch_size, min(recipe.steps * recipe.batch_size, recipe.scenes)
+        ),
         num_workers=workers,
         prefetch_factor=8 if workers else None,
     )
@@ -216,6 +224,15 @@ def _batches(
         parts = quartered(batch) if step % 4 == 3 else batch
         pixels, ink, votes, counts = (part.to(device, non_blocking=True) for part in parts)
         yield pixels.contiguous(memory_format=torch.channels_last), ink, votes, counts
+
+
+def _check_finite(run: FinderRun, losses: list[Tensor]) -> None:
+    """Before anything is saved of a part with these losses (3,)."""
+    if not all(value.isfinite().all() for value in (*losses, *run.model.state_dict().values())):
+        raise TrainingError(
+            f"the loss or the weights became infinite in the {len(losses)} steps up to step "
+            f"{run.steps}: choose a lower learning rate"
+        )
 
 
 def _summary(run: FinderRun, losses: list[Tensor], seconds: float) -> dict[str, float]:

@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 # Fields of before version 1.0 that are gone.
 OLD_FIELDS = ("blocks", "average_decay")
+PRECISION = "of the arithmetic; auto: bfloat16 on a GPU that has it, else float32"
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def setting(
@@ -115,11 +117,7 @@ class Recipe:
         0, "test-time augmentation: mean over the image and four copies shifted by so many", 0, 4
     )
 
-    precision: str = setting(
-        "auto",
-        "of the arithmetic; auto: bfloat16 on a GPU that has it, else float32",
-        choices=("auto", "float32", "bfloat16"),
-    )
+    precision: str = setting("auto", PRECISION, choices=PRECISIONS)
 
     def __post_init__(self) -> None:
         _check_fields(self)
@@ -193,6 +191,7 @@ class FinderRecipe:
     weight_decay: float = setting(1e-4, "decoupled from the gradient (AdamW)", 0, 10)
     ema_decay: float = setting(0.999, "of the moving average of the weights", 0, 0.9999)
     synthetic: int = setting(30_000, "digits drawn stroke by stroke, beside MNIST's", 0, 10**6)
+    precision: str = setting("auto", PRECISION, choices=PRECISIONS)
 
     def __post_init__(self) -> None:
         _check_fields(self)
@@ -201,7 +200,7 @@ class FinderRecipe:
 
     @property
     def steps(self) -> int:
-        return self.scenes // self.batch_size
+        return max(1, self.scenes // self.batch_size)
 
 
 def _check_fields(recipe: Recipe | FinderRecipe) -> None:
