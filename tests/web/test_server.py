@@ -215,6 +215,7 @@ def test_every_answer_has_the_headers_that_protect(port: int, client: httpx.Clie
     refused = exchange(port, b"nonsense\r\n\r\n")
     assert refused.startswith(b"HTTP/1.1 400")
     assert b"x-content-type-options: nosniff" in refused
+    assert json.loads(refused.partition(b"\r\n\r\n")[2]).keys() == {"error"}
 
 
 def test_what_is_refused_and_how(client: httpx.Client) -> None:
@@ -509,9 +510,14 @@ def test_how_many_pictures_are_decoded_at_once_is_bounded(monkeypatch: pytest.Mo
         assert limits.WorkerPool().threads._max_workers == threads
 
 
-def test_the_log_is_not_filled_with_what_is_odd_about_pictures() -> None:
+def test_the_log_is_not_filled_with_what_is_odd_about_pictures(
+    client: httpx.Client, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     server.create_server(shipped(), "127.0.0.1")
     warnings.warn_explicit("Corrupt EXIF data", UserWarning, "", 1, "PIL.TiffImagePlugin")
+    form = {"content-type": "multipart/form-data; boundary=x"}
+    assert client.post("/api/read", content=b"no form", headers=form).status_code == 400
+    assert (capsys.readouterr(), caplog.text) == (("", ""), "")
 
 
 def test_missing_packages(

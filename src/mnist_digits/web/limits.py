@@ -197,7 +197,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > MAXIMUM_CONNECTIONS:
-            self._refuse("503 Service Unavailable", "too many connections")
+            self._refuse("503 Service Unavailable", "too many connections", "retry-after: 1\r\n")
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -263,11 +263,14 @@ class Connection(HttpToolsProtocol):
             # To close it would wait for a client that does not read.
             self.transport.abort()
 
-    def _refuse(self, status: str, error: str) -> None:
+    def send_400_response(self, msg: str) -> None:
+        self._refuse("400 Bad Request", msg)
+
+    def _refuse(self, status: str, error: str, header: str = "") -> None:
         """Answer what never comes to the application, and hang up."""
         body = json.dumps({"error": error}).encode()
-        head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\n"
-        head += f"content-length: {len(body)}\r\nretry-after: 1\r\nconnection: close\r\n"
+        head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{header}"
+        head += f"content-length: {len(body)}\r\nconnection: close\r\n"
         more = [name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers]
         self.transport.write(head.encode() + b"".join(more) + b"\r\n" + body)
         self.transport.close()

@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import errno
 import json
+import logging
 import socket
 import warnings
 from collections.abc import Callable, Iterable
@@ -295,6 +296,8 @@ def create_server(
     cv2.setNumThreads(1)
     # What Pillow warns of is either harmless or answered as an error.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    # So is what the parser of forms logs, which nobody else would be told.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     hosts = None
     if teaching or allowed or _is_local(host):
         own = socket.gethostname()
