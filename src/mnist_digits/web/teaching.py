@@ -5,8 +5,8 @@
     POST   /api/teach                       start `mnist-digits teach FOLDER` in a process
     DELETE /api/teach/network               go back to the network before
 
-Without a folder all of them answer 404, and from the page of another site 403. The server never
-imports torch: networks are taught in a process that ends with it, into FOLDER/runs, and
+Without a folder all of them answer 404, and changes from the page of another site 403. The server
+never imports torch: networks are taught in a process that ends with it, into FOLDER/runs, and
 FOLDER/network.json names those that are in use.
 """
 
