@@ -57,6 +57,10 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # File names may not be valid text; lines should appear at once in a pipe, too.
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
+    if arguments is None:
+        # Figures are files: the backend of the user's environment, which may be missing or
+        # misspelt, is not needed. Also for the processes that this one starts.
+        os.environ["MPLBACKEND"] = "agg"
     # What Pillow warns of either does not matter or ends in a PictureError.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     output = sys.stdout and _Output(sys.stdout)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import CheckpointError, RecipeError, TrainingError
+from ..errors import CheckpointError, OutputError, RecipeError, TrainingError
 from ..training.recipe import Recipe, named
 
 if TYPE_CHECKING:
@@ -144,6 +145,18 @@ def write_figures(figures: dict[str, bytes], directory: Path) -> None:
 
     for name, file in FIGURES.items():
         write_png(figures[name], directory / file)
+
+
+@contextmanager
+def saved_before(directory: Path) -> Iterator[None]:
+    """What is drawn of results that are saved already: if it fails, that is a warning."""
+    try:
+        yield
+    except OutputError as error:
+        print(
+            f"mnist-digits: warning: {error}; everything else is saved in {directory}",
+            file=sys.stderr,
+        )
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from .options import Parser, add_cluster_flags
-from .steps import recipe_of
+from .steps import recipe_of, saved_before
 
 MOST_SEEDS = 100_000
 
@@ -50,7 +50,8 @@ def execute(options: argparse.Namespace) -> None:
         print(f"\n{study.verdict(*studies)}")
         if not options.validation:
             print("(on the test set: to choose between recipes, compare with --validation)")
-    plots.save_figure(surveys.distribution(studies), directory / "distribution.png")
+    with saved_before(directory):
+        plots.save_figure(surveys.distribution(studies), directory / "distribution.png")
     print(f"\nWritten to {directory}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import ClusterError
 from .options import Parser, add_cluster_flags, whole
-from .steps import recipe_of
+from .steps import recipe_of, saved_before
 
 
 def add_flags(command: Parser) -> None:
@@ -46,6 +46,7 @@ def execute(options: argparse.Namespace) -> None:
     )
     print(f"\n{report.leaderboard(trials)}\n\nWritten to {directory}")
     weights = sweep.importance(trials, space)
-    plots.save_figure(surveys.sweep_fields(trials, weights), directory / "fields.png")
-    plots.save_figure(surveys.sweep_trials(trials), directory / "trials.png")
+    with saved_before(directory):
+        plots.save_figure(surveys.sweep_fields(trials, weights), directory / "fields.png")
+        plots.save_figure(surveys.sweep_trials(trials), directory / "trials.png")
     print(f"Go on with: mnist-digits train --recipe {directory / 'best.json'}")

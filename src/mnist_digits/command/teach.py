@@ -44,7 +44,7 @@ def execute(options: argparse.Namespace) -> None:
     from ..training.export import check_installed, export_run
     from ..training.teaching import base_calibration, lesson, teach, workers
     from . import report
-    from .steps import finished, folder_of, tidied
+    from .steps import finished, folder_of, saved_before, tidied
 
     check_installed()
     table = sys.stderr if options.json else sys.stdout
@@ -67,7 +67,8 @@ def execute(options: argparse.Namespace) -> None:
         checkpoint.save(taught.run, directory)
     print(f"\n{report.teaching_table(taught)}", file=table)
     if options.figures and taught.after and taught.after.errors:
-        _draw_mistakes(taught, taught.after, directory / "pictures.png", table)
+        with saved_before(directory):
+            _draw_mistakes(taught, taught.after, directory / "pictures.png", table)
     print(
         f"\nWritten to {directory}; read with it: predict PICTURE --model {directory}", file=table
     )

@@ -21,6 +21,7 @@ from .steps import (
     load_data,
     prepare,
     recipe_of,
+    saved_before,
     tidied,
     write_figures,
 )
@@ -113,7 +114,8 @@ def _train(options: argparse.Namespace, recipe: Recipe, figures: Drawing | None)
     checkpoint.save(run, directory)
     print(f"\n{report.accuracy_table(on_train, on_test)}", file=table)
     if figures:
-        _write_figures(options, figures.finished(), directory)
+        with saved_before(directory):
+            _write_figures(options, figures.finished(), directory)
     print(f"\nTrained in {run.training_seconds:.1f} s; written to {directory}", file=table)
     if options.json:
         print(json.dumps(run.result))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import logging
 import pickle
 import signal
 import subprocess
@@ -79,6 +80,8 @@ def main() -> None:
     """In the other process: draw what comes from standard input, until all is there."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     atexit.register(gc.freeze)
+    # It warns of a folder for its settings that cannot be written, and takes another.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
     # The latter two would be imported by the first figure.
     import PIL.PngImagePlugin  # noqa: F401
