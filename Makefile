@@ -12,8 +12,8 @@ BIN := $(VENV)/bin
 help:  ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
-run: $(VENV)/installed  ## Train on MNIST (RECIPE=fast), print the results, write runs/... and example_prediction.png
-	$(BIN)/mnist-digits train $(RECIPE) --example example_prediction.png
+run: $(VENV)/installed  ## Train on MNIST (RECIPE=fast), print the results, write runs/...
+	$(BIN)/mnist-digits train $(RECIPE)
 
 app: $(VENV)/installed-dev  ## Open the page to draw digits on
 	$(BIN)/mnist-digits app
