@@ -175,10 +175,14 @@ def _nearest_peak(peaks: NDArray[np.bool_], flat: NDArray[np.int64]) -> NDArray[
 def _apart(means: NDArray[np.float64], mass: NDArray[np.float64]) -> list[int]:
     """The peaks that are digits of their own: none lies within a heavier one's inner part."""
     kept: list[int] = []
+    # A texture has thousands: their columns are kept together, x, y and size.
+    known = np.empty_like(means.T)
     for peak in mass.argsort()[::-1]:
-        offsets = means[kept, :2] - means[peak, :2]
-        size = np.maximum(means[kept, 2], means[peak, 2])
-        if not (np.hypot(*offsets.T) < 0.35 * size).any():
+        x, y, size = means[peak]
+        others = known[:, : len(kept)]
+        away = np.hypot(others[0] - x, others[1] - y)
+        if not (away < 0.35 * np.maximum(others[2], size)).any():
+            known[:, len(kept)] = means[peak]
             kept.append(int(peak))
     return kept
 
