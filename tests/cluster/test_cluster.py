@@ -233,7 +233,7 @@ def test_only_the_cores_that_may_be_used_are_shared_out(
 ) -> None:
     processes = Mock(side_effect=RuntimeError)
     for module in ("study", "bulk"):
-        monkeypatch.setattr(f"mnist_digits.cluster.{module}.in_processes", processes)
+        monkeypatch.setattr(f"mnist_digits.cluster.{module}.on_this_machine", processes)
     with pytest.raises(ClusterError, match="a run can have 1 CPU cores here: ask for fewer"):
         run_study([TINY], [0], tmp_path / "study", cpus=2, tell=quiet)
     with pytest.raises(RuntimeError):
@@ -244,6 +244,21 @@ def test_only_the_cores_that_may_be_used_are_shared_out(
     with pytest.raises(ClusterError, match="no Ray cluster at this machine"), connected():
         pass
     assert ray.call_args.kwargs["num_cpus"] == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("can't start new thread"), BlockingIOError(11, "Resource busy"), MemoryError()],
+)
+def test_a_machine_that_refuses_processes_is_told_of_in_a_line(
+    error: Exception, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with `ulimit -u`, `-n` or `-v`."""
+    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor.submit", Mock(side_effect=error))
+    with pytest.raises(ClusterError, match=r"cannot work in \d+ processes here .*`ulimit -a`"):
+        run_study([TINY], [0], tmp_path / "study", tell=quiet)
+    with pytest.raises(ClusterError, match=r"cannot work in \d+ processes here .*`ulimit -a`"):
+        read_source(str(archive / "pictures"), tmp_path / "out", tell=quiet)
 
 
 def test_two_recipes_of_a_study_have_two_names(tmp_path: Path) -> None:

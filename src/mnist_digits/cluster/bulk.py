@@ -30,10 +30,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, cast
 
 from ..errors import ClusterError, PictureError
 from ..files import write_whole
-from ..processes import in_processes, last_line, usable_cores
+from ..processes import last_line, usable_cores
 from ..reading.documents import SUFFIXES, is_picture_name
 from ..reading.picture import Source, read_bounded
-from .connection import begin, check_installed, connected
+from .connection import begin, check_installed, connected, on_this_machine
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -165,7 +165,7 @@ def _outcomes(
             yield from _on_ray(parts, directory, model)
         return
     read = partial(read_part, directory=directory, model=model)
-    for _, outcome in in_processes(read, parts, usable_cores()):
+    for _, outcome in on_this_machine(read, parts, usable_cores()):
         yield outcome
 
 

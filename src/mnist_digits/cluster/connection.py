@@ -10,22 +10,25 @@ import json
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import ClusterError
 from ..files import write_whole
-from ..processes import usable_cores
+from ..processes import in_processes, last_line, usable_cores
 from ..training.recipe import Recipe
 
 if TYPE_CHECKING:
     import torch
 
     from ..data.dataset import Digits
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 # Seconds to wait for an address to answer.
 PATIENCE = 10.0
@@ -72,6 +75,23 @@ def connected(address: str | None = None, cpus: int = 1, gpus: float = 0) -> Ite
         ray.shutdown()
 
 
+def on_this_machine(
+    work: Callable[[T], R], items: Iterable[T], processes: int
+) -> Generator[tuple[T, R | str], None, None]:
+    """`in_processes`.
+
+    Raises:
+        ClusterError: the machine refuses processes, threads, memory or open files.
+    """
+    try:
+        yield from in_processes(work, items, processes)
+    except (OSError, MemoryError, RuntimeError) as error:
+        raise ClusterError(
+            f"cannot work in {processes} processes here ({last_line(error)}): see what `ulimit -a` "
+            f"allows, and give the same command again; what is done is kept"
+        ) from error
+
+
 def set_environment(here: bool) -> None:
     """Set what Ray reads when it is imported."""
     if here:
@@ -90,11 +110,13 @@ def check_installed(package: str) -> None:
     """Raise a ClusterError if a package of the extra `cluster` is missing."""
     try:
         import_module(package)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise ClusterError(
             f"this needs {package}: install it, or what everything here needs, with "
             f"pip install 'mnist-digit-classification[cluster]'"
         ) from error
+    except ImportError as error:
+        raise ClusterError(f"cannot load {package}: {last_line(error)}") from error
 
 
 def _check_resources(nodes: list[dict[str, Any]], cpus: int, gpus: float) -> None:

@@ -29,9 +29,9 @@ import numpy as np
 
 from ..errors import ClusterError
 from ..files import write_whole
-from ..processes import RETRIES, in_processes, last_line, usable_cores
+from ..processes import RETRIES, last_line, usable_cores
 from ..training.recipe import Recipe
-from .connection import as_dict, begin, connected, train_here, write_json
+from .connection import as_dict, begin, connected, on_this_machine, train_here, write_json
 
 RESULT = "result.json"
 # With more seeds than this, sign flips are drawn at random: 2^16 of them are quickly tried.
@@ -222,7 +222,7 @@ def _trained(
         if cpus > cores:
             raise ClusterError(f"a run can have {cores} CPU cores here: ask for fewer")
         train = partial(_train, held_out=held_out, threads=cpus, gpus=0)
-        yield from in_processes(train, recipes, cores // cpus)
+        yield from on_this_machine(train, recipes, cores // cpus)
         return
     with connected(address, cpus, gpus):
         yield from _on_ray(recipes, held_out, cpus, gpus)
