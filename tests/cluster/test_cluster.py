@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,7 +76,7 @@ from mnist_digits.cluster.sweep import (
 )
 from mnist_digits.command.cli import build_parser, main
 from mnist_digits.figures import surveys
-from mnist_digits.processes import last_line
+from mnist_digits.processes import last_line, usable_cores
 from mnist_digits.reading.onnx_file import with_checksum
 from mnist_digits.reading.reader import MODEL, SHIPPED
 from mnist_digits.training.recipe import Recipe
@@ -765,7 +764,7 @@ def test_a_sweep_is_stopped_by_ctrl_c_and_goes_on(cache: Path, tmp_path: Path) -
     (tmp_path / "tiny.json").write_text(TINY.to_json())
     (tmp_path / "space.json").write_text('{"hidden": {"low": 8, "high": 16}}')
     command = [*COMMAND, "sweep", "tiny.json", "--trials", "3", "--name", "x"]
-    command += ["--search", "space.json"]
+    command += ["--search", "space.json", "--cpus-per-run", str(usable_cores())]  # one at a time
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
     )
@@ -838,85 +837,107 @@ def test_nodes_die_and_nothing_is_lost_or_counted_twice(archive: Path, tmp_path:
                 kill()
 
         counts = read_source(source, tmp_path / "out", address=address, tell=after_the_first)
-        timer = threading.Timer(3, kill)
-        timer.start()
-        (study,) = run_study([TINY], seeds, tmp_path / "study", address=address, tell=quiet)
-        timer.join()
+        said.clear()
+        folder = tmp_path / "study"
+        (study,) = run_study([TINY], seeds, folder, address=address, tell=after_the_first)
     assert counts == {"pictures": 501, "errors": 1}
     files = parquet.read_table(tmp_path / "out").column("file").to_pylist()
     assert len(set(files)) == len(files) == 501
-    assert torch.equal(
-        weights(tmp_path / "study" / "runs" / "tiny" / "seed-2"), trained_alone(seed=2)
-    )
+    assert torch.equal(weights(folder / "runs" / "tiny" / "seed-2"), trained_alone(seed=2))
     assert study.failed == {}
 
 
-def begun(arguments: list[str]) -> subprocess.Popen[str]:
-    """The command, when it has told of the first part of three."""
-    process = subprocess.Popen(
-        [*COMMAND, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # so that Ctrl-C can be sent to it and its processes alone
-    )
-    assert process.stdout is not None
-    assert "of 3 parts" in process.stdout.readline()
-    return process
+class Begun:
+    """The command that reads 501 pictures, when it has told of a part and is amid the last one.
+
+    It waits for its last picture, which is a pipe at first, and then what is none.
+    """
+
+    def __init__(self, archive: Path, folder: Path, way: str | None = None) -> None:
+        self.out = folder / "out"
+        (folder / "pictures").mkdir()
+        for file in sorted((archive / "pictures").iterdir()):
+            os.link(file, folder / "pictures" / file.name)
+        last = folder / "pictures" / "0500.png"
+        last.unlink()
+        os.mkfifo(last)
+        self.command = [*COMMAND, "read", str(folder / "pictures" / "*.png")]
+        self.command += ["--out", str(self.out), *(["--address", way] if way else [])]
+        self.process = subprocess.Popen(
+            self.command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # so that Ctrl-C can be sent to it and its processes alone
+        )
+        assert self.process.stdout is not None
+        assert "of 3 parts" in self.process.stdout.readline()
+        self.pipe = self._opened(last)
+        (folder / "none").write_bytes(b"nonsense")
+        (folder / "none").replace(last)
+        self.workers = psutil.Process(self.process.pid).children(recursive=True)
+
+    def _opened(self, pipe: Path) -> int:
+        """The pipe to write to, when the command has opened it to read."""
+        end = time.monotonic() + 120
+        while True:
+            try:
+                return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:  # nobody reads
+                assert time.monotonic() < end
+                time.sleep(0.01)
+
+    def ended(self) -> tuple[str, str]:
+        output = self.process.communicate(timeout=120)
+        os.close(self.pipe)
+        return output
+
+    def went_on(self) -> None:
+        """The same command reads what is missing, and nothing twice."""
+        done = subprocess.run(self.command, capture_output=True, text=True, check=True)
+        assert "of 3 parts are there already" in done.stdout
+        self.all_are_read(done.stdout)
+
+    def all_are_read(self, said: str) -> None:
+        assert "501 pictures, 1 of them not readable" in said
+        files = parquet.read_table(self.out).column("file").to_pylist()
+        assert len(set(files)) == len(files) == 501
 
 
 @pytest.mark.slow
 def test_the_driver_is_killed_and_the_reading_goes_on(
     archive: Path, way: str | None, tmp_path: Path
 ) -> None:
-    arguments = ["read", str(archive / "pictures"), "--out", str(tmp_path / "out")]
-    arguments += ["--address", way] if way else []
-    process = begun(arguments)
-    workers = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    begun = Begun(archive, tmp_path, way)
+    begun.process.kill()
+    begun.ended()
     if not way:
-        assert not psutil.wait_procs(workers, timeout=60)[1]
-    time.sleep(1)
-    went_on_from_there(arguments, tmp_path / "out")
-
-
-def went_on_from_there(arguments: list[str], out: Path) -> None:
-    """The same command reads what is missing, and nothing twice."""
-    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=True)
-    assert "of 3 parts are there already" in done.stdout
-    assert "501 pictures, 1 of them not readable" in done.stdout
-    files = parquet.read_table(out).column("file").to_pylist()
-    assert len(set(files)) == len(files) == 501
+        assert not psutil.wait_procs(begun.workers, timeout=60)[1]
+    begun.went_on()
 
 
 @pytest.mark.slow
 def test_a_process_is_killed_and_nothing_is_lost_or_counted_twice(
     archive: Path, tmp_path: Path
 ) -> None:
-    process = begun(["read", str(archive / "pictures"), "--out", str(tmp_path / "out")])
-    workers = psutil.Process(process.pid).children(recursive=True)
-    next(one for one in workers if "spawn_main" in " ".join(one.cmdline())).kill()
-    said, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert "501 pictures, 1 of them not readable" in said
-    files = parquet.read_table(tmp_path / "out").column("file").to_pylist()
-    assert len(set(files)) == len(files) == 501
+    begun = Begun(archive, tmp_path)
+    next(one for one in begun.workers if "spawn_main" in " ".join(one.cmdline())).kill()
+    said, errors = begun.ended()
+    assert begun.process.returncode == 0, errors
+    begun.all_are_read(said)
 
 
 @pytest.mark.slow
 def test_ctrl_c_ends_a_reading_and_its_processes_at_once(archive: Path, tmp_path: Path) -> None:
-    arguments = ["read", str(archive / "pictures"), "--out", str(tmp_path / "out")]
-    process = begun(arguments)
-    workers = psutil.Process(process.pid).children(recursive=True)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    begun = Begun(archive, tmp_path)
+    os.killpg(begun.process.pid, signal.SIGINT)  # as a terminal sends it
+    _, said = begun.ended()
+    assert begun.process.returncode == 130
     assert "Traceback" not in said
-    assert workers
-    assert not psutil.wait_procs(workers, timeout=60)[1]
-    assert len(list((tmp_path / "out").glob("part-*"))) < 3
-    went_on_from_there(arguments, tmp_path / "out")
+    assert begun.workers
+    assert not psutil.wait_procs(begun.workers, timeout=60)[1]
+    assert len(list(begun.out.glob("part-*"))) < 3
+    begun.went_on()
 
 
 @pytest.mark.slow
