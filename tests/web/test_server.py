@@ -489,7 +489,7 @@ def test_which_names_are_the_servers() -> None:
         "10.0.0.7",
         socket.gethostname(),
     ]
-    with serving(allowed=("Digits.example",)) as port:
+    with serving(allowed=("Digits.example:443",)) as port:
         for host in (*own, "digits.example:99"):
             assert status(port, host) == 200
         for host in (

@@ -301,8 +301,8 @@ def create_server(
     hosts = None
     if teaching or allowed or _is_local(host):
         own = socket.gethostname()
-        names = {"localhost", host, own, f"{own}.local", *allowed}
-        hosts = frozenset(name.lower() for name in names)
+        names = {"localhost", host.lower(), own.lower(), f"{own.lower()}.local"}
+        hosts = frozenset(names.union(map(_name, allowed)))
     return uvicorn.Server(
         uvicorn.Config(
             create_app(reader, hosts, teaching),
