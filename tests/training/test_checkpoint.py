@@ -23,7 +23,6 @@ from mnist_digits import (
     save,
     train,
 )
-from mnist_digits.reading.reader import SHIPPED
 from mnist_digits.training.checkpoint import CHECKSUM, content_checksum, load_unfinished
 
 
@@ -124,11 +123,6 @@ def test_an_unfinished_ensemble_of_before_networks_had_temperatures(
     resumed = train(recipe, few, resume=load_unfinished(tmp_path))
     weights = resumed.model.state_dict()
     assert all(torch.equal(weights[n], value) for n, value in whole.model.state_dict().items())
-
-
-def test_the_network_that_ships_has_its_temperature_in_the_exported_model() -> None:
-    """Its `model.safetensors` is of before; with another temperature it would have two."""
-    assert float(load(SHIPPED).model.temperature) == 1
 
 
 def test_a_finished_run_has_a_result(run_directory: Path, tmp_path: Path, fast_run: Run) -> None:

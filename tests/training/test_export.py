@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mnist_digits import (
     BALANCED,
@@ -20,8 +23,10 @@ from mnist_digits import (
     Recipe,
     Run,
     evaluate,
+    load,
 )
 from mnist_digits.command.cli import main
+from mnist_digits.reading.reader import SHIPPED
 from mnist_digits.training import checkpoint
 from mnist_digits.training.augmentation import augment
 from mnist_digits.training.calibration import Calibration, calibrate
@@ -29,6 +34,7 @@ from mnist_digits.training.export import export_run
 from mnist_digits.training.model import DigitNet, Ensemble, network
 from mnist_digits.training.negatives import negatives
 
+PAGE = Path(__file__).parents[2] / "docs" / "onnx.md"
 PAIR = replace(FAST, name="pair", ensemble_size=2)
 
 
@@ -45,6 +51,28 @@ def uncalibrated(fast_run: Run) -> DigitNet | Ensemble:
     model = copy.deepcopy(fast_run.model).eval()
     model.temperature.fill_(1.0)
     return model
+
+
+def test_the_lines_of_its_page_read_with_onnx_runtime_alone(
+    exported: Path,
+    mnist: tuple[Digits, Digits],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (lines,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    assert "mnist_digits" not in lines
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(exported, "model.onnx")
+    seven = mnist[1].images[0, 0].numpy()
+    for pixels in (seven, 255 - seven):
+        Image.fromarray(pixels).resize((56, 56)).save("digit.png")
+        exec(lines, {})
+        description, answer = capsys.readouterr().out.splitlines()
+        assert "uint8 (N, 1, 28, 28), 0 to 255, light ink on a dark ground" in description
+        digit, confidence = answer.split()
+        assert digit == "7"
+        assert float(confidence) > 0.9
 
 
 def test_it_answers_as_the_network_does(
@@ -175,3 +203,22 @@ def test_few_negatives_are_sure(
 def test_a_place_that_cannot_be_written(fast_run: Run) -> None:
     with pytest.raises(CheckpointError, match="cannot write"):
         export_run(fast_run, Path("/proc/model.onnx"), Calibration())
+
+
+def test_the_run_that_ships_is_the_one_that_was_exported(
+    mnist: tuple[Digits, Digits], tmp_path: Path
+) -> None:
+    run, shipped = load(SHIPPED), Reader.load()
+    assert (
+        run.result
+        == shipped.information["result"]
+        == json.loads((SHIPPED / "result.json").read_text())
+    )
+    assert run.recipe == Recipe.from_dict(shipped.information["recipe"])
+    calibration = Calibration(**shipped.information["calibration"])
+    assert float(run.model.temperature) == pytest.approx(calibration.temperature)
+    export_run(run, tmp_path / "model.onnx", calibration)
+    few = mnist[1].images[:500].numpy()
+    again = Reader.load(tmp_path / "model.onnx").classify(few)
+    np.testing.assert_allclose(shipped.classify(few), again, atol=1e-5)
+    assert run.result["test_calibration_error"] < 0.005

@@ -30,6 +30,18 @@ from .finder_training import FinderRun
 from .loop import Run
 from .model import DigitNet, Ensemble
 
+# What each file says of itself, where ONNX Runtime shows it (`get_modelmeta().description`).
+CLASSIFIER = (
+    "Reads handwritten digits. In: frames, uint8 (N, 1, 28, 28), 0 to 255, light ink on a dark "
+    "ground, the digit as large and in the middle as in MNIST. Out: probabilities, float32 "
+    "(N, 10), of the digits 0 to 9; of a single network also first and second, its feature maps."
+)
+FINDER = (
+    "Finds handwritten digits. In: pixels, uint8 (N, 3, H, W), RGB, 0 to 255, H and W multiples of "
+    "32. Out: ink, float32 (N, H/2, W/2), 0 to 1, how likely it is that of digits; votes, float32 "
+    "(N, 3, H/4, W/4), in pixels: from there to the middle of its digit, x and y, and its size."
+)
+
 
 class _Exported(nn.Module):
     """uint8 frames (N, 1, 28, 28) to probabilities (N, 10) and, of a single network, feature maps.
@@ -96,7 +108,7 @@ def export_run(
     }
     example = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
     graph = _graph(network, {"frames": example}, network.outputs, {0: torch.export.Dim("N")})
-    _write(graph, values, path)
+    _write(graph, CLASSIFIER, values, path)
 
 
 def export_finder(run: FinderRun, path: Path, certainty: Certainty = CERTAIN) -> None:
@@ -118,7 +130,7 @@ def export_finder(run: FinderRun, path: Path, certainty: Certainty = CERTAIN) ->
         "certainty": json.dumps(dataclasses.astuple(certainty)),
         "information": json.dumps(about),
     }
-    _write(graph, values, path)
+    _write(graph, FINDER, values, path)
 
 
 def check_installed() -> None:
@@ -170,10 +182,11 @@ def _halve(graph: Any) -> None:
         graph.graph.node.insert(0, cast_up)
 
 
-def _write(graph: Any, values: dict[str, str], path: Path) -> None:
+def _write(graph: Any, description: str, values: dict[str, str], path: Path) -> None:
     """Write an ONNX graph, with these values and a checksum as its metadata."""
     import onnx
 
+    graph.doc_string = description
     onnx.helper.set_model_props(graph, values | {"sha256": "0" * 64})
     for node in graph.graph.node:
         # Stack traces with paths of this machine.
