@@ -386,12 +386,13 @@ def find_parts(source: str, column: str | None = None, directory: Path | None = 
 def _files(source: str, directory: Path | None) -> list[str]:
     """All files of a source, in order, by their absolute paths."""
     path = Path(source)
-    if path.is_dir():
+    if os.path.isdir(source):  # which "" is not
         found = [file for file in path.rglob("*") if file.is_file()]
-    elif path.is_file():
+    elif os.path.isfile(source):
         found = [path]
     else:
-        found = [Path(name) for name in glob.glob(source, recursive=True)]
+        names = glob.glob(source, recursive=True)
+        found = [Path(name) for name in names if not os.path.isdir(name)]
     if not found:
         raise ClusterError(f"there is nothing at {source}: name a folder, a glob or a file")
     names = sorted(str(file.absolute()) for file in found)
