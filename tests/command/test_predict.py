@@ -243,6 +243,10 @@ def test_names_do_what_a_terminal_would_not_show(
         (["evaluate", "--pictures", ""], "the name is empty"),
         (["teach", ""], "the name is empty"),
         (["scenes", "--output", ""], "the name is empty"),
+        (["app", "--teach", ""], "the name is empty"),
+        (["read", "pictures", "--out", ""], "the name is empty"),
+        (["show", ""], "the name is empty"),
+        (["train", "--data", ""], "the name is empty"),
     ],
 )
 def test_names_that_are_none(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
-from pathlib import Path
 
 from ..errors import ServerError
-from .options import MODEL_HELP, Parser, whole
+from .options import MODEL_HELP, Parser, place, whole
 
 
 def add_flags(command: Parser) -> None:
@@ -24,10 +23,10 @@ def add_flags(command: Parser) -> None:
         metavar="NAME",
         help="a name that others open the page by, such as a proxy's; may be given again",
     )
-    command.add_argument("--model", type=Path, help=MODEL_HELP)
+    command.add_argument("--model", type=place, help=MODEL_HELP)
     command.add_argument(
         "--teach",
-        type=Path,
+        type=place,
         metavar="FOLDER",
         help="keep what is confirmed and corrected on the page here, and teach the network with it",
     )

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 def add_flags(command: Parser) -> None:
     command.add_argument(
         "run",
-        type=Path,
+        type=place,
         nargs="?",
         help="folder of a run, or its model.safetensors; with --pictures, an exported run "
         "(the model that we ship)",
     )
     command.add_argument(
         "--output",
-        type=Path,
+        type=place,
         help="folder for the figures (the run's; with --pictures, the current folder)",
     )
     command.add_argument(

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from .options import DATA_HELP, RUN_HELP, Parser
+from .options import DATA_HELP, RUN_HELP, Parser, place
 from .steps import finished, folder_of
 
 
 def add_flags(command: Parser) -> None:
-    command.add_argument("run", type=Path, help=RUN_HELP)
-    command.add_argument("--output", type=Path, help="the file (model.onnx in the run's folder)")
-    command.add_argument("--data", type=Path, help=DATA_HELP)
+    command.add_argument("run", type=place, help=RUN_HELP)
+    command.add_argument("--output", type=place, help="the file (model.onnx in the run's folder)")
+    command.add_argument("--data", type=place, help=DATA_HELP)
 
 
 def execute(options: argparse.Namespace) -> None:

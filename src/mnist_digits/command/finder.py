@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..training.recipe import FinderRecipe
-from .options import Parser, add_device_flags, add_recipe_flags, recipe_changes, whole
+from .options import Parser, add_device_flags, add_recipe_flags, place, recipe_changes, whole
 from .steps import load_data, prepare
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def add_flags(command: Parser) -> None:
     add_recipe_flags(command, {"default": FinderRecipe()})
     command.add_argument(
-        "--resume", type=Path, metavar="RUN", help="go on with a training that was stopped"
+        "--resume", type=place, metavar="RUN", help="go on with a training that was stopped"
     )
-    command.add_argument("--output", type=Path, help="folder of the run (runs/<time>-finder)")
+    command.add_argument("--output", type=place, help="folder of the run (runs/<time>-finder)")
     command.add_argument(
         "--workers", type=whole(0, 256), default=1, help="processes that generate scenes (1)"
     )

@@ -96,7 +96,7 @@ def add_device_flags(command: Parser) -> None:
     """Add the flags for device, threads and data."""
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     command.add_argument("--threads", type=whole(1, 1024), help="CPU threads to use (all cores)")
-    command.add_argument("--data", type=Path, help=DATA_HELP)
+    command.add_argument("--data", type=place, help=DATA_HELP)
 
 
 def add_common_flags(command: Parser, figures: bool = True) -> None:

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 def add_flags(command: Parser) -> None:
     command.add_argument("pictures", nargs="+", type=place, help="files, folders, - for stdin")
-    command.add_argument("--model", type=Path, help=MODEL_HELP)
+    command.add_argument("--model", type=place, help=MODEL_HELP)
     command.add_argument("--single", action="store_true", help="each page has exactly one digit")
     command.add_argument("--json", action="store_true", help="print a JSON object for each page")
     command.add_argument(
         "--annotate",
-        type=Path,
+        type=place,
         help="write a copy with boxes and answers here: a .png, or a folder for several",
     )
     command.add_argument("--threads", type=whole(1, 1024), help="CPU threads to use (all cores)")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from .options import ADDRESS_HELP, MODEL_HELP, Parser
+from .options import ADDRESS_HELP, MODEL_HELP, Parser, place
 
 
 def add_flags(command: Parser) -> None:
     command.add_argument("source", help="a folder, a glob, a Parquet or a tar file")
-    command.add_argument("--out", type=Path, required=True, help="folder for the Parquet files")
+    command.add_argument("--out", type=place, required=True, help="folder for the Parquet files")
     command.add_argument("--column", help="the Parquet column with the images (the only one)")
-    command.add_argument("--model", type=Path, help=MODEL_HELP)
+    command.add_argument("--model", type=place, help=MODEL_HELP)
     command.add_argument("--address", help=ADDRESS_HELP)
 
 

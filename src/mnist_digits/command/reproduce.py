@@ -6,11 +6,10 @@ import argparse
 import dataclasses
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from .options import RUN_HELP, Parser, add_common_flags
+from .options import RUN_HELP, Parser, add_common_flags, place
 from .steps import finished, load_data, prepare, trained_on
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_flags(command: Parser) -> None:
-    command.add_argument("run", type=Path, help=RUN_HELP)
+    command.add_argument("run", type=place, help=RUN_HELP)
     add_common_flags(command, figures=False)
 
 

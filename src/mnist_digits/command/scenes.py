@@ -18,7 +18,7 @@ def add_flags(command: Parser) -> None:
         "--features", nargs="*", help="only these, such as boxed, ruled or shadow (any)"
     )
     command.add_argument("--truth", action="store_true", help="colour the ink of each digit")
-    command.add_argument("--data", type=Path, help=DATA_HELP)
+    command.add_argument("--data", type=place, help=DATA_HELP)
 
 
 def execute(options: argparse.Namespace) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from pathlib import Path
 
-from .options import RUN_HELP, Parser
+from .options import RUN_HELP, Parser, place
 from .steps import import_torch
 
 
 def add_flags(command: Parser) -> None:
-    command.add_argument("run", type=Path, help=RUN_HELP)
+    command.add_argument("run", type=place, help=RUN_HELP)
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ..errors import ClusterError
-from .options import Parser, add_cluster_flags, whole
+from .options import Parser, add_cluster_flags, place, whole
 from .steps import recipe_of, saved_before
 
 
@@ -16,7 +16,7 @@ def add_flags(command: Parser) -> None:
     command.add_argument(
         "--trials", type=whole(1, 1_000_000), default=16, help="number of trials (16)"
     )
-    command.add_argument("--search", type=Path, help="search space, a JSON file (a default space)")
+    command.add_argument("--search", type=place, help="search space, a JSON file (a default space)")
     command.add_argument("--name", help="name of the folder, sweeps/NAME (time and recipe)")
     command.add_argument("--resume", action="store_true", help="go on with the sweep of this name")
     add_cluster_flags(command)

@@ -24,11 +24,11 @@ def add_flags(command: Parser) -> None:
     )
     command.add_argument(
         "--base",
-        type=Path,
+        type=place,
         help="the run that is trained on, or its model.safetensors (the one that comes with "
         "the package); it stays as it is",
     )
-    command.add_argument("--output", type=Path, help="folder of the new run (runs/<time>-...)")
+    command.add_argument("--output", type=place, help="folder of the new run (runs/<time>-...)")
     add_common_flags(command)
 
 

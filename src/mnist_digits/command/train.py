@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from ..errors import RecipeError, UsageError
 from ..training.recipe import RECIPES, Recipe
-from .options import Parser, add_common_flags, add_recipe_flags, recipe_changes, whole
+from .options import Parser, add_common_flags, add_recipe_flags, place, recipe_changes, whole
 from .steps import (
     drawing,
     drawn,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def add_flags(command: Parser) -> None:
     command.add_argument("recipe", nargs="?", help=f"{' or '.join(RECIPES)} (without one: fast)")
     command.add_argument(
-        "--recipe", dest="recipe_file", type=Path, metavar="FILE", help="a recipe as JSON"
+        "--recipe", dest="recipe_file", type=place, metavar="FILE", help="a recipe as JSON"
     )
     add_recipe_flags(command, RECIPES)
     command.add_argument(
@@ -50,7 +50,7 @@ def add_flags(command: Parser) -> None:
     )
     command.add_argument(
         "--resume",
-        type=Path,
+        type=place,
         metavar="RUN",
         help="go on with a run that was stopped; it ends with the same weights",
     )
@@ -63,12 +63,12 @@ def add_flags(command: Parser) -> None:
     )
     command.add_argument(
         "--pictures",
-        type=Path,
+        type=place,
         metavar="FOLDER",
         help="also train on labelled pictures of yours: a labels.csv, or a folder for each label",
     )
-    command.add_argument("--output", type=Path, help="folder of the run (runs/<time>-<recipe>)")
-    command.add_argument("--example", type=Path, help="also write the sample predictions here")
+    command.add_argument("--output", type=place, help="folder of the run (runs/<time>-<recipe>)")
+    command.add_argument("--example", type=place, help="also write the sample predictions here")
     add_common_flags(command)
 
 
