@@ -325,10 +325,12 @@ def png(image: np.ndarray[Any, Any]) -> bytes:
     return content.getvalue()
 
 
-def test_sources_are_cut_into_parts(archive: Path) -> None:
+def test_sources_are_cut_into_parts(archive: Path, tmp_path: Path) -> None:
     parts = find_parts(str(archive / "pictures"))
     assert [len(part.paths) for part in parts] == [200, 200, 101]
     assert [part.number for part in find_parts(str(archive))] == [0, 1, 2, 3, 4]
+    (tmp_path / "link").symlink_to(archive / "pictures")
+    assert [len(part.paths) for part in find_parts(str(tmp_path))] == [200, 200, 101]
     assert find_parts(str(archive / "pictures" / "000*.png"))[0].count == 0
     for nothing in (str(archive / "none"), str(archive / "pict*"), ""):
         with pytest.raises(ClusterError, match="there is nothing at"):

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, cast
 from ..errors import ClusterError, PictureError
 from ..files import write_whole
 from ..processes import last_line, usable_cores
-from ..reading.documents import SUFFIXES, is_picture_name
+from ..reading.documents import SUFFIXES, files_in, is_picture_name
 from ..reading.picture import Source, read_bounded
 from .connection import begin, check_installed, connected, on_this_machine
 
@@ -387,7 +387,7 @@ def _files(source: str, directory: Path | None) -> list[str]:
     """All files of a source, in order, by their absolute paths."""
     path = Path(source)
     if os.path.isdir(source):  # which "" is not
-        found = [file for file in path.rglob("*") if file.is_file()]
+        found = [file for file in files_in(path) if file.is_file()]
     elif os.path.isfile(source):
         found = [path]
     else:

@@ -204,7 +204,7 @@ def find_pictures(paths: list[Path]) -> list[Path]:
         if not os.path.isdir(path):
             found.append(path)
             continue
-        names = (file for file in _files(path) if is_picture_name(file, pdf=True))
+        names = (file for file in files_in(path) if is_picture_name(file, pdf=True))
         # A link to nowhere is told when it is read; what else there is, such as a pipe, is no file.
         inside = sorted(f for f in names if os.path.isfile(f) or not os.path.exists(f))
         if not inside:
@@ -213,8 +213,12 @@ def find_pictures(paths: list[Path]) -> list[Path]:
     return found
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """What is in a folder and its folders, links to folders included; in each folder once."""
+def files_in(folder: Path) -> Iterator[Path]:
+    """What is in a folder and its folders, links to folders included; in each folder once.
+
+    Raises:
+        PictureError: a folder cannot be looked into.
+    """
 
     def fail(error: OSError) -> None:
         raise PictureError(f"cannot look into the folder {error.filename}: {error.strerror}")
