@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -60,6 +62,19 @@ def test_no_process_is_left_when_the_work_is_stopped(tmp_path: Path) -> None:
         next(done)
         assert multiprocessing.active_children()
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_a_script_without_its_main_guard_is_told_so(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from mnist_digits.processes import in_processes\nprint(list(in_processes(abs, [1], 2)))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "UsageError: no process could begin" in last
+    assert 'if __name__ == "__main__":' in last
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ class OutputError(MnistDigitsError):
 
 
 class UsageError(MnistDigitsError):
-    """Options of the command do not go together, or one is missing."""
+    """Options do not go together, one is missing, or a script lacks its main guard."""
 
 
 class PictureError(MnistDigitsError):

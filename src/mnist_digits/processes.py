@@ -15,6 +15,8 @@ from multiprocessing import connection
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
+from .errors import UsageError
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -37,6 +39,8 @@ def in_processes(
     A process that is killed, for its memory perhaps, takes the others of its pool with it. What
     they had in hand is tried again in a new pool, each item up to RETRIES times.
 
+    Raises a UsageError where no process can begin, as in a script without its main guard.
+
     Close the iterator (`contextlib.closing`) to end all processes at once.
 
     Args:
@@ -45,9 +49,16 @@ def in_processes(
             not kept, so that memory does not grow with the number of items.
     """
     waiting = deque((item, RETRIES) for item in items)
+    begun = False
     while waiting:
-        with _pool(processes) as pool:
+        with _pool(processes) as (pool, here):
             yield from _until_broken(pool, work, waiting, processes)
+            begun = begun or here.poll()
+            if waiting and not begun:
+                raise UsageError(
+                    "no process could begin its work: a script that starts processes does "
+                    'everything under `if __name__ == "__main__":`, as they import it first'
+                )
 
 
 def _until_broken(
@@ -80,13 +91,16 @@ def _until_broken(
 
 
 @contextmanager
-def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool whose processes are ended at once if anything goes wrong here, Ctrl-C included."""
+def _pool(processes: int) -> Iterator[tuple[ProcessPoolExecutor, Connection]]:
+    """A pool whose processes are ended at once if anything goes wrong here, Ctrl-C included.
+
+    And a connection that has something to read once one of them has begun.
+    """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     with here, there, ProcessPoolExecutor(processes, context, _end_with_parent, (there,)) as pool:
         try:
-            yield pool
+            yield pool, here
         except BaseException:
             # Nobody takes it: each of them sees that it is there.
             here.send("end")
@@ -96,6 +110,7 @@ def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
 def _end_with_parent(there: Connection) -> None:
     """In a process of the pool: leave Ctrl-C to the parent, and end when it ends or says so."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    there.send("begun")
     parent = multiprocessing.parent_process()
     assert parent
 

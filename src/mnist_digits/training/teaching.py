@@ -149,6 +149,7 @@ def teach(
     Raises:
         TrainingError: the base is an ensemble, or the labels fit neither what the network reads
             nor each other.
+        UsageError: several processes are asked for by a script without its main guard.
     """
     if not isinstance(base.model, DigitNet):
         raise TrainingError("an ensemble cannot be taught: choose a run of a single network")
