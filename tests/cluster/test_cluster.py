@@ -584,7 +584,7 @@ def test_a_reading_goes_on_with_the_same_model_only(
     job = json.loads((tmp_path / "out" / "_job.json").read_text())
     assert job["model"]["path"] == str(tmp_path / "mine.onnx")
     begin_reading(archive, tmp_path / "out", Path("mine.onnx"))
-    changed = Path("mine.onnx").read_bytes().replace(b'"members": 1', b'"members": 2')
+    changed = Path("mine.onnx").read_bytes().replace(b'"ensemble_size": 1', b'"ensemble_size": 2')
     Path("mine.onnx").write_bytes(with_checksum(changed))
     with pytest.raises(ClusterError, match="another job"):
         read_source(str(archive / "pictures"), tmp_path / "out", model=Path("mine.onnx"))

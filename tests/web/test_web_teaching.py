@@ -295,7 +295,7 @@ def test_folders_that_are_refused_at_the_start(
     (tmp_path / "labels.csv").write_text("name,digit\na.png,7\n")
     assert "must have the columns file and label" in refused(tmp_path, capsys)
     (tmp_path / "labels.csv").write_bytes(b"file,label\n\xff,7\n")
-    assert "cannot be read as a table" in refused(tmp_path, capsys)
+    assert "is not in UTF-8: save it as CSV" in refused(tmp_path, capsys)
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc")
