@@ -332,6 +332,8 @@ def test_sources_are_cut_into_parts(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(archive / "pictures")
     assert [len(part.paths) for part in find_parts(str(tmp_path))] == [200, 200, 101]
     assert find_parts(str(archive / "pictures" / "000*.png"))[0].count == 0
+    with pytest.raises(ClusterError, match=r"lies in .*, which is written to: choose another"):
+        find_parts(str(archive / "pictures"), directory=archive)
     for nothing in (str(archive / "none"), str(archive / "pict*"), ""):
         with pytest.raises(ClusterError, match="there is nothing at"):
             find_parts(nothing)

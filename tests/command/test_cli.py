@@ -191,7 +191,7 @@ def test_validation_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     [
         (["--epochs", "-1"], "epochs must be a whole number from 1"),
         (["--epochs", "two"], "--epochs: invalid int value"),
-        (["--batch-size", "0"], "batch_size must be a whole number from 2 to 60000, not 0"),
+        (["--batch-size", "0"], "batch_size must be a whole number from 2 to 60,000, not 0"),
         (["--learning-rate", "nan"], "learning_rate must be a number from"),
         (["--widths", "32"], "widths must be two numbers"),
         (["--precision", "float8"], "precision must be one of auto, float32, bfloat16"),
@@ -247,6 +247,16 @@ def test_too_little_memory(
     assert main(["train", "--output", str(tmp_path / "run")]) == 2
     assert "choose a smaller --batch-size" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_too_little_memory_for_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def too_much(_: object) -> bytes:
+        return bytes(2**60)
+
+    monkeypatch.setattr("mnist_digits.reading.picture.read_bounded", too_much)
+    assert "error: there is not enough memory" in failure(capsys, "predict", __file__)
 
 
 @pytest.mark.parametrize("command", ["evaluate", "show"])

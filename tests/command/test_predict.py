@@ -246,6 +246,8 @@ def test_names_do_what_a_terminal_would_not_show(
         (["app", "--teach", ""], "the name is empty"),
         (["read", "pictures", "--out", ""], "the name is empty"),
         (["show", ""], "the name is empty"),
+        (["app", "--allowed-host", "https://example.org/"], "is no host's name, such as"),
+        (["app", "--allowed-host", ""], "is no host's name, such as"),
         (["train", "--data", ""], "the name is empty"),
     ],
 )
@@ -349,6 +351,7 @@ def test_labelled_pictures_by_table(
         "file;label;kind\r\n7.png;7;scan\r\n;;\r\n",
         "\ufefflabel\tfile\n7\t7.png\n\t\n",
         'file;label;"a, or b, or c"\n7.png;7;\n',
+        "file,label\n7.png,7\n,,,\n",
     ],
 )
 def test_tables_of_other_spreadsheets(
@@ -361,6 +364,22 @@ def test_tables_of_other_spreadsheets(
     (tmp_path / "labels.csv").write_text(rows, encoding="utf-16")
     assert main(["evaluate", "--pictures", str(tmp_path)]) == 2
     assert "labels.csv is not in UTF-8: save it as CSV in UTF-8" in capsys.readouterr().err
+
+
+def test_a_label_without_a_file(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labelled(pictures, tmp_path, "file,label\n7.png,7\n,2\n")
+    assert main(["evaluate", "--pictures", str(tmp_path)]) == 2
+    assert "labels.csv has a row with a label and no file" in capsys.readouterr().err
+
+
+def test_kinds_do_what_a_terminal_would_not_show(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labelled(pictures, tmp_path, "file,label,kind\n7.png,7,a\x1b[31m\n7.png,7,b\n")
+    assert main(["evaluate", "--pictures", str(tmp_path)]) == 0
+    assert "\na\\x1b[31m " in capsys.readouterr().out
 
 
 def test_some_mistakes_are_named(

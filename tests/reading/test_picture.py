@@ -291,6 +291,7 @@ def test_tensors_that_are_elsewhere() -> None:
     [
         (np.zeros(5), "shape"),
         (np.zeros((0, 5)), "shape"),
+        (Image.new("L", (0, 5)), "has 0 × 5 pixels"),
         (np.zeros((5, 5, 2)), "shape"),
         (np.full((5, 5), np.nan), "infinite or not a number"),
         (np.full((5, 5), 300), "from 0 to 255"),

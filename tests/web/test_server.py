@@ -222,6 +222,7 @@ def test_what_is_refused_and_how(client: httpx.Client) -> None:
     text, body = {"content-type": "text/plain"}, b"seven"
     for status, answer in (
         (404, client.get("/none")),
+        (404, client.get("/healthz/")),
         (404, client.get("/docs")),
         (405, client.get("/api/read")),
         (405, client.delete("/")),
@@ -439,6 +440,7 @@ def test_a_port_that_is_taken(port: int, capsys: pytest.CaptureFixture[str]) -> 
     error = capsys.readouterr().err
     assert error.startswith(f"mnist-digits app: error: cannot listen at 127.0.0.1, port {port}: ")
     assert error.count("\n") == 1
+    assert error.count(str(port)) == 1
     with pytest.raises(ServerError, match="cannot listen at nowhere"):
         server.listen("nowhere.invalid", 0)
     for host in ("a..b", "a" * 70):

@@ -399,6 +399,8 @@ def _files(source: str, directory: Path | None) -> list[str]:
     if directory:
         own = os.path.join(os.path.abspath(directory), "")
         names = [name for name in names if not os.path.abspath(name).startswith(own)]
+        if not names:
+            raise ClusterError(f"{source} lies in {directory}, which is written to: choose another")
     return names
 
 

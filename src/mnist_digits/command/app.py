@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from contextlib import ExitStack
 
 from ..errors import ServerError
@@ -19,6 +20,7 @@ def add_flags(command: Parser) -> None:
     command.add_argument(
         "--allowed-host",
         action="append",
+        type=host_name,
         default=[],
         metavar="NAME",
         help="a name that others open the page by, such as a proxy's; may be given again",
@@ -36,6 +38,13 @@ def add_flags(command: Parser) -> None:
         default=True,
         help="open the page in a browser",
     )
+
+
+def host_name(text: str) -> str:
+    """The argparse type of a name as a browser sends it: without scheme or path."""
+    if not re.fullmatch(r"[\w.-]+(:\d+)?|\[[0-9a-fA-F:]+\](:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no host's name, such as digits.example.org")
+    return text
 
 
 def execute(options: argparse.Namespace) -> None:

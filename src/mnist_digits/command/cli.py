@@ -80,6 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):  # the reader has ended, as in `| head`
             return 1
         return _told(options.command, f"cannot write the output: {reason}")
+    except MemoryError:
+        return _told(options.command, "there is not enough memory")
     except KeyboardInterrupt as interrupt:
         print(f"\nmnist-digits {options.command}: stopped{interrupt}", file=sys.stderr)
         return 130

@@ -172,8 +172,8 @@ def pictures_table(outcomes: list[Outcome]) -> str:
     lines = [f"{'kind':<14}  pictures   right  accuracy    sure  sure but wrong"]
     for kind, counts in rows:
         lines.append(
-            f"{kind:<14}  {counts['pictures']:8,}  {counts['right']:6,}  {counts['accuracy']:8.2%}"
-            f"  {counts['sure']:6,}  {counts['sure_but_wrong']:14,}"
+            f"{on_one_line(kind):<14}  {counts['pictures']:8,}  {counts['right']:6,}"
+            f"  {counts['accuracy']:8.2%}  {counts['sure']:6,}  {counts['sure_but_wrong']:14,}"
         )
     if summary["unreadable"]:
         lines.append(f"{summary['unreadable']:,} of them could not be opened: they count as wrong")

@@ -101,6 +101,8 @@ def _from_table(table: Path) -> list[Labelled]:
         raise PictureError(f"{table} cannot be read as a table: {error}") from error
     if rows and not {*COLUMNS} <= rows[0].keys():
         raise PictureError(f"{table} must have the columns file and label in its first line")
+    if any(row["label"] and not row["file"] for row in rows):
+        raise PictureError(f"{table} has a row with a label and no file: fill it in")
     return [
         Labelled(
             table.parent / (row["file"] or ""),
@@ -108,7 +110,7 @@ def _from_table(table: Path) -> list[Labelled]:
             (row.get("kind") or "all").strip(),
         )
         for row in rows
-        if any(row.values())  # spreadsheets leave empty rows
+        if row["file"] or row["label"]  # spreadsheets leave empty rows
     ]
 
 

@@ -278,6 +278,8 @@ def decode(image: Image.Image) -> Picture:
 def _load(image: Image.Image) -> tuple[int, int]:
     """Decode the pixels, if there are not too many; gives width and height before reduction."""
     width, height = image.size
+    if not width or not height:
+        raise PictureError(f"has {width} × {height} pixels")
     # JPEG decodes at an eighth, a quarter or a half of the size for a fraction of the time.
     kept_whole = isinstance(image, JpegImageFile) and _is_kept_whole(image)
     drafted = image.draft("RGB", (WORKING_SIZE, WORKING_SIZE))

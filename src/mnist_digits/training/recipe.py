@@ -230,7 +230,7 @@ def _checked_number(field: dataclasses.Field[Any], kind: type, value: object) ->
     # bool is an int in Python, but True epochs is a mistake. A NaN fails both comparisons.
     if isinstance(value, bool) or not isinstance(value, accepted) or not low <= value <= high:
         noun = "a whole number" if kind is int else "a number"
-        raise RecipeError(f"{field.name} must be {noun} from {low:g} to {high:g}, not {value!r}")
+        raise RecipeError(f"{field.name} must be {noun} from {low:,} to {high:,}, not {value!r}")
     return kind(value)
 
 

@@ -69,7 +69,7 @@ def create_app(
     reader: Reader, hosts: frozenset[str] | None = None, teaching: Teaching | None = None
 ) -> ASGIApp:
     """The application; requests to other names than `hosts` are refused, if there are any."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     workers = WorkerPool()
 
     def current() -> Reader:
@@ -263,7 +263,8 @@ def listen(host: str, port: int | None = None) -> socket.socket:
     except (OSError, OverflowError, UnicodeError) as error:
         if port is None and getattr(error, "errno", None) == errno.EADDRINUSE:
             return listen(host, 0)
-        reason = getattr(error, "strerror", None) or error
+        # The standard library names the address there once more.
+        reason = str(getattr(error, "strerror", None) or error).partition(" (while")[0]
         raise ServerError(
             f"cannot listen at {host}, port {asked}: {reason}; choose another with --host or --port"
         ) from error
