@@ -1,0 +1,151 @@
+"""The two networks that read pictures: one proposes where digits are, one looks at each proposal.
+
+    DetectNet   uint8 pixels (N, 3, H, W), H and W multiples of 32
+                -> (N, 4, H/4, W/4): heat, the logit of "here is the middle of a digit"; offset
+                   x, y to that middle, in pixels; logarithm of its size, in units of 32 pixels
+    LookNet     crops (N, 4, 56, 56), as `crops` cuts them
+                -> classes (N, 13), ink (N, 56, 56) logits, box (N, 4)
+
+A digit's size is its height, or 0.7 times its width if that is more. A crop is twice as wide and
+as high, so that 28 of its 56 pixels are the digit's.
+
+Zhou, Wang and Krähenbühl, "Objects as Points", 2019; Ronneberger, Fischer and Brox, "U-Net", 2015;
+He et al., "Deep Residual Learning for Image Recognition", 2016, and "Mask R-CNN", 2017.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import roi_align
+
+# The detector gives one place for so many pixels along a side, and halves its input five times.
+STRIDE, MULTIPLE = 4, 32
+SIZE_UNIT = 32.0
+# Pixels along a side of a crop, and that side in sizes of the digit.
+CROP, AROUND = 56, 2.0
+# What the middle of a crop is: a digit, or one of these.
+SEPARATOR, MINUS, NONE = 10, 11, 12
+CLASSES = 13
+
+
+def layer(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """A convolution, batch norm, ReLU."""
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+class DetectNet(nn.Module):
+    """An encoder from 1/2 to 1/32 of the resolution, and a decoder up to 1/4.
+
+    The widths are the channels of the five scales.
+    """
+
+    def __init__(self, widths: tuple[int, ...] = (16, 32, 48, 64, 80)) -> None:
+        super().__init__()
+        pairs = list(pairwise(widths))
+        self.stem = layer(3, widths[0], stride=2)
+        self.down = nn.ModuleList(
+            nn.Sequential(layer(fine, coarse, stride=2), layer(coarse, coarse))
+            for fine, coarse in pairs
+        )
+        self.deepest = layer(widths[-1], widths[-1])
+        self.up = nn.ModuleList(
+            nn.Sequential(layer(fine + coarse, fine, kernel=1), layer(fine, fine))
+            for fine, coarse in reversed(pairs[1:])
+        )
+        self.head = nn.Conv2d(widths[1], 4, 1)
+        # Middles are rare: at first each place is one with a probability of 0.01.
+        nn.init.constant_(self.head.bias[:1], -4.6)  # type: ignore[index]
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        features = pixels.float() / 255
+        # In two steps: the browser's runtime sums naively.
+        mean = features.mean(dim=2, keepdim=True).mean(dim=3, keepdim=True)
+        features = self.stem(features - mean)
+        scales: list[Tensor] = []
+        for down in self.down:
+            features = down(features)
+            scales.append(features)
+        features = self.deepest(scales.pop())
+        for up in self.up:
+            finer = scales.pop()
+            enlarged = functional.interpolate(features, scale_factor=2.0, mode="nearest")
+            features = up(torch.cat([enlarged, finer], dim=1))
+        result: Tensor = self.head(features)
+        return result
+
+
+class Residual(nn.Module):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = layer(channels, channels)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return functional.relu(features + self.norm(self.second(self.first(features))))
+
+
+class LookNet(nn.Module):
+    """An encoder from 1/2 to 1/16 of a crop that names it, and a decoder that shows its ink."""
+
+    def __init__(self, widths: tuple[int, ...] = (24, 64, 112, 160)) -> None:
+        super().__init__()
+        first, second, third, last = widths
+        self.halves = nn.Sequential(layer(4, first, stride=2), layer(first, 32))
+        self.quarters = nn.Sequential(layer(32, second, stride=2), Residual(second))
+        self.eighths = nn.Sequential(layer(second, third, stride=2), Residual(third))
+        self.deepest = layer(third, last, stride=2)
+        self.hidden = nn.Sequential(nn.Linear(last * 16, 128), nn.ReLU(), nn.Dropout(0.2))
+        self.names = nn.Linear(128, CLASSES)
+        self.box = nn.Linear(128, 4)
+        self.to_quarters = nn.Sequential(layer(third + second, 48, kernel=1), layer(48, 48))
+        self.to_halves = nn.Sequential(layer(48 + 32, 24, kernel=1), layer(24, 24))
+        self.ink = nn.Conv2d(24, 4, 1)
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The logits of what is in the middle and of its ink; its box as offsets.
+
+        A box is x0, y0, x1, y1 from the crop's middle, in sizes of the proposal.
+        """
+        halves = self.halves(crops)
+        quarters = self.quarters(halves)
+        eighths = self.eighths(quarters)
+        hidden = self.hidden(self.deepest(eighths).flatten(1))
+        up = functional.interpolate(eighths, scale_factor=2.0, mode="nearest")
+        up = self.to_quarters(torch.cat([up, quarters], dim=1))
+        up = functional.interpolate(up, scale_factor=2.0, mode="nearest")
+        up = self.to_halves(torch.cat([up, halves], dim=1))
+        # Four values for each place, since the ink has twice the resolution.
+        return self.names(hidden), functional.pixel_shuffle(self.ink(up), 2)[:, 0], self.box(hidden)
+
+
+def crops(pixels: Tensor, proposals: Tensor) -> Tensor:
+    """What is around proposals: contrast in three colours, and where the picture is.
+
+    Args:
+        pixels: float or uint8 (N, 3, H, W), 0 to 255.
+        proposals: float (P, 4): the picture's number, x, y and size, in pixels.
+
+    Returns:
+        float (P, 4, 56, 56). Beyond the picture all is 0; the colours have mean 0, and deviation 1
+        or, of even ground, less.
+    """
+    number, x, y, size = proposals.unbind(1)
+    half = size * (AROUND / 2)
+    boxes = torch.stack([number, x - half, y - half, x + half, y + half], dim=1)
+    colours = pixels.float() / 255
+    seen = torch.cat([colours, torch.ones_like(colours[:, :1])], dim=1)
+    seen = roi_align(seen, boxes, CROP, aligned=True)
+    colours, inside = seen[:, :3], seen[:, 3:]
+    share = inside.mean(dim=2).mean(dim=2)[:, :, None, None].clamp_min(1e-3)
+    mean = colours.mean(dim=2).mean(dim=2).mean(dim=1)[:, None, None, None] / share
+    centred = colours - inside * mean
+    variance = (centred * centred).mean(dim=2).mean(dim=2).mean(dim=1)[:, None, None, None] / share
+    return torch.cat([centred / (variance.sqrt() + 0.03), inside], dim=1)
