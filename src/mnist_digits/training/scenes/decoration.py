@@ -92,7 +92,7 @@ def _along(
     for digit, side, offset, more in zip((row[0], row[-1]), (-1, 1), offsets, beyond, strict=True):
         half = (digit.box[2] - digit.box[0]) / 2
         ends.append([digit.x, digit.y] + side * (half + more) * across + offset * down)
-    canvas.line(*ends, canvas.thickness(size, *breadth), layer)
+    canvas.line(ends[0], ends[1], canvas.thickness(size, *breadth), layer)
 
 
 def _cross(canvas: Canvas, row: list[Placed]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .canvas import SIDE, Rows, Spot, chance, rotation
 from .signs import room_for
@@ -18,8 +19,8 @@ def with_signs(random: Random, row: list[Spot]) -> list[Spot]:
     height = float(np.mean([spot.height for spot in row]))
     gap = row[1].x - row[0].x if len(row) > 1 else 0.9 * height
     gap = min(gap, 1.3 * height)
-    digits, spots, x = iter(row), [], row[0].x
-    y = row[0].y
+    digits, x, y = iter(row), row[0].x, row[0].y
+    spots: list[Spot] = []
     half_before = 0.0
     for what in text:
         half = gap / 2 if what in "d0c" else room_for(what) * height / 2
@@ -108,14 +109,11 @@ def _cents(random: Random, digits: int) -> str:
 
 def turned(rows: Rows, angle: float) -> Rows:
     """The rows turned by an angle in radians about the picture's middle."""
-    matrix, result = rotation(angle), []
-    for row in rows:
-        line = []
-        for spot in row:
-            x, y = matrix @ (np.array([spot.x, spot.y]) - SIDE / 2) + SIDE / 2
-            line.append(Spot(float(x), float(y), spot.height, spot.what))
-        result.append(line)
-    return result
+    matrix, middle = rotation(angle), SIDE / 2
+    return [
+        [_put(spot, matrix @ (np.array([spot.x, spot.y]) - middle) + middle) for spot in row]
+        for row in rows
+    ]
 
 
 def fitted(rows: Rows) -> Rows:
@@ -132,5 +130,10 @@ def fitted(rows: Rows) -> Rows:
         low, high = middle + (low - middle) * scale, middle + (high - middle) * scale
         place = middle + (place - middle) * scale
     place = place + np.maximum(2 - low, 0) - np.maximum(high - SIDE + 2, 0)
-    moved = iter(place.tolist())
-    return [[Spot(*next(moved), spot.height * scale, spot.what) for spot in row] for row in rows]
+    moved = iter(place)
+    return [[_put(spot, next(moved), scale) for spot in row] for row in rows]
+
+
+def _put(spot: Spot, place: NDArray[np.float64], scale: float = 1.0) -> Spot:
+    """The spot at another place, and made smaller."""
+    return Spot(float(place[0]), float(place[1]), spot.height * scale, spot.what)

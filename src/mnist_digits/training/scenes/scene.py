@@ -188,7 +188,8 @@ def _cut(canvas: Canvas, pixels: NDArray[np.uint8]) -> None:
     fill = ((0, SIDE - bottom + top), (0, SIDE - right + left))
     pixels[:] = np.pad(pixels[top:bottom, left:right], (*fill, (0, 0)), "edge")
     owner[:] = np.pad(owner[top:bottom, left:right], fill, constant_values=-1)
-    for thing in (*canvas.digits, *canvas.marks):
+    things: list[Placed | Mark] = [*canvas.digits, *canvas.marks]
+    for thing in things:
         thing.x, thing.y = thing.x - left, thing.y - top
         x0, y0, x1, y1 = thing.box
         thing.box = (x0 - left, y0 - top, x1 - left, y1 - top)
@@ -211,10 +212,15 @@ def _positions(random: np.random.Generator, layout: str, features: frozenset[str
         return [[Spot(x, y, height)]]
     if layout == "scattered":
         heights = [log_uniform(random, 16, 90) for _ in range(random.integers(2, 8))]
-        return [[Spot(*random.uniform(h * 0.6, SIDE - h * 0.6, 2), h)] for h in heights]
+        return [_anywhere(random, height) for height in heights]
     if layout == "long":
         return [_long_row(random)]
     return _rows(random, layout, features)
+
+
+def _anywhere(random: np.random.Generator, height: float) -> list[Spot]:
+    x, y = random.uniform(0.6 * height, SIDE - 0.6 * height, 2)
+    return [Spot(x, y, height)]
 
 
 def _long_row(random: np.random.Generator) -> list[Spot]:
