@@ -144,7 +144,7 @@ def _losses(model: Networks, lessons: Lesson, in_quarters: bool) -> Tensor:
         labels = labelled(places, lessons)
         known = labels.classes >= 0
         labels = type(labels)(*(part[known] for part in labels))
-        seen = crops(lessons.pixels, places[known])
+        seen = crops(lessons.pixels, places[known], lessons.inside())
     answers = model.look(seen.contiguous(memory_format=torch.channels_last))
     right = (answers[0].argmax(dim=1) == labels.classes).float()
     digit = (labels.classes < 10).float()

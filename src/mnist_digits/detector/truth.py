@@ -1,8 +1,8 @@
 """What scenes teach: tensors of a scene, places to look at, and what is there.
 
-    lesson(scene, random) -> Lesson, batched by `collated`
-    heat_and_geometry(lessons) -> what DetectNet is to give
-    labelled(proposals, lessons) -> what LookNet is to give for each
+lesson(scene, random) -> Lesson, batched by `collated`
+heat_and_geometry(lessons) -> what DetectNet is to give
+labelled(proposals, lessons) -> what LookNet is to give for each
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Lesson:
             that is not to be found, and where a batch is filled up.
         marks: float32 (M, 4): class, x, y, size; class -1 where a batch is filled up.
         places: float32 (9, 3): x, y and size of proposals, right and wrong ones.
+        extent: float32 (2,), width and height of the picture; beyond it is filled up.
     """
 
     pixels: Tensor
@@ -49,11 +50,16 @@ class Lesson:
     digits: Tensor
     marks: Tensor
     places: Tensor
+    extent: Tensor
+
+    def inside(self) -> Tensor:
+        """Where the pictures of a batch are, float32 (N, 1, 256, 256)."""
+        along = torch.arange(SIDE, device=self.extent.device)
+        wide, high = self.extent[:, :1], self.extent[:, 1:]
+        return ((along < wide)[:, None] & (along < high)[:, :, None]).float()[:, None]
 
     def to(self, device: torch.device) -> Lesson:
-        return Lesson(
-            *(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self))
-        )
+        return Lesson(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
 
 
 def lesson(made: Scene, random: np.random.Generator) -> Lesson:
@@ -62,16 +68,18 @@ def lesson(made: Scene, random: np.random.Generator) -> Lesson:
     digits = digits.reshape(-1, 8)
     inked = np.bincount(made.owner[made.owner >= 0].ravel(), minlength=len(digits))
     digits[inked[: len(digits)] < MINIMUM_INK, 0] = -1
-    digits[:, 4:] = digits[:, 4:].clip(0, SIDE)
+    digits[:, 4:] = digits[:, 4:].clip(0, [*made.extent] * 2)
     marks = [[MARKS[mark.kind], mark.x, mark.y, mark.size] for mark in made.marks]
     marked = np.array(marks, np.float32).reshape(-1, 4)
-    places = _places(made.pixels, digits, marked, random)
+    wide, high = made.extent
+    places = _places(made.pixels[:high, :wide], digits, marked, random)
     return Lesson(
         torch.from_numpy(made.pixels.transpose(2, 0, 1).copy()),
         torch.from_numpy(made.owner),
         torch.from_numpy(digits),
         torch.from_numpy(marked),
         torch.from_numpy(places),
+        torch.tensor(made.extent, dtype=torch.float32),
     )
 
 
@@ -123,11 +131,11 @@ def _displaced(place: NDArray[np.floating], random: np.random.Generator) -> NDAr
 
 def _at_an_edge(pixels: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.floating]:
     """The best of eight random places: where the picture changes most."""
-    spots = random.integers(2, SIDE - 2, (8, 2))
-    green = pixels[:, :, 1].astype(np.float32)
+    green = np.pad(pixels[:, :, 1], 2, "edge").astype(np.float32)
+    spots = random.integers(2, np.array(green.shape[::-1]) - 2, (8, 2))
     x, y = spots.T
     change = np.abs(green[y, x + 2] - green[y, x - 2]) + np.abs(green[y + 2, x] - green[y - 2, x])
-    best = spots[change.argmax()]
+    best = spots[change.argmax()] - 2
     return np.array([*best, np.exp(random.uniform(np.log(12), np.log(150)))])
 
 
@@ -145,6 +153,7 @@ def collated(lessons: list[Lesson]) -> Lesson:
         filled([one.digits for one in lessons]),
         filled([one.marks for one in lessons]),
         torch.stack([one.places for one in lessons]),
+        torch.stack([one.extent for one in lessons]),
     )
 
 
@@ -230,7 +239,9 @@ def labelled(proposals: Tensor, lessons: Lesson) -> Labels:
     boxes = digits[:, :, 4:].gather(1, owner[:, None, None].expand(-1, 1, 4))[:, 0]
     boxes = (boxes - proposals[:, [1, 2, 1, 2]]) / proposals[:, 3:]
     owners = torch.where(is_digit, owner, -9)
-    return Labels(classes, _ink_of(proposals, lessons.owner[number] == owners[:, None, None]), boxes)
+    return Labels(
+        classes, _ink_of(proposals, lessons.owner[number] == owners[:, None, None]), boxes
+    )
 
 
 def _hidden_in(proposals: Tensor, owner: Tensor) -> Tensor:

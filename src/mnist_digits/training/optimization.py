@@ -31,7 +31,10 @@ class AdamW(torch.optim.AdamW):
 
 
 def adamw_one_cycle(
-    model: nn.Module, recipe: Recipe | FinderRecipe | DetectorRecipe, steps: int, betas: tuple[float, float]
+    model: nn.Module,
+    recipe: Recipe | FinderRecipe | DetectorRecipe,
+    steps: int,
+    betas: tuple[float, float],
 ) -> tuple[torch.optim.Optimizer, LRScheduler]:
     """The optimizer and the schedule of a training of so many steps."""
     device = next(model.parameters()).device

@@ -91,6 +91,7 @@ class Canvas:
         marks: of what is written beside digits.
         hand: the number of the glyph whose neighbours one hand wrote, or None for any.
         turn: the angle of the rows in radians, clockwise.
+        extent: width and height of what is kept of it, in pixels.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Canvas:
         self.pen = self.some_pen()
         self.hand = int(random.integers(glyphs.written)) if self.has("hand") else None
         self.turn = 0.0
+        self.extent = (SIDE, SIDE)
 
     def has(self, feature: str) -> bool:
         return feature in self.features

@@ -85,6 +85,7 @@ class Scene:
         digits: all, also those of which nothing is seen.
         features: what was drawn, and the layout.
         marks: what is written beside digits, as far as it is in the picture.
+        extent: width and height in pixels; what lies beyond only repeats the edges.
     """
 
     pixels: NDArray[np.uint8]
@@ -92,6 +93,7 @@ class Scene:
     digits: list[Placed] = field(default_factory=list)
     features: frozenset[str] = frozenset()
     marks: list[Mark] = field(default_factory=list)
+    extent: tuple[int, int] = (SIDE, SIDE)
 
     @property
     def text(self) -> str:
@@ -154,7 +156,8 @@ def scene(
     pixels = photographed(canvas)
     if "cut" in chosen and canvas.digits:
         _cut(canvas, pixels)
-    return Scene(pixels, canvas.owner, canvas.digits, canvas.features, canvas.marks)
+    made = (canvas.digits, canvas.features, canvas.marks, canvas.extent)
+    return Scene(pixels, canvas.owner, *made)
 
 
 def _arranged(canvas: Canvas, rows: Rows) -> Rows:
@@ -185,6 +188,7 @@ def _cut(canvas: Canvas, pixels: NDArray[np.uint8]) -> None:
     right, bottom = (
         min(SIDE, int(side.max() + 1 + log_uniform(random, 1, 40))) for side in (xs, ys)
     )
+    canvas.extent = (right - left, bottom - top)
     fill = ((0, SIDE - bottom + top), (0, SIDE - right + left))
     pixels[:] = np.pad(pixels[top:bottom, left:right], (*fill, (0, 0)), "edge")
     owner[:] = np.pad(owner[top:bottom, left:right], fill, constant_values=-1)
