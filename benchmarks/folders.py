@@ -2,6 +2,7 @@
 
 A folder has a `labels.csv` with file,label,kind, or one folder for each label. The usual way is
 what most demos do: turn grey, resize to 28×28, invert if bright. It cannot read several digits.
+A folder that mostly has pictures of several digits gets a table of its own, of whole texts.
 """
 
 from __future__ import annotations
