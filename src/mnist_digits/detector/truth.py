@@ -238,10 +238,10 @@ def labelled(proposals: Tensor, lessons: Lesson) -> Labels:
     classes = torch.where(free, other_class, classes).long()
     boxes = digits[:, :, 4:].gather(1, owner[:, None, None].expand(-1, 1, 4))[:, 0]
     boxes = (boxes - proposals[:, [1, 2, 1, 2]]) / proposals[:, 3:]
-    owners = torch.where(is_digit, owner, -9)
-    return Labels(
-        classes, _ink_of(proposals, lessons.owner[number] == owners[:, None, None]), boxes
-    )
+    ink = torch.zeros(len(proposals), CROP, CROP, device=x.device)
+    mine = lessons.owner[number[is_digit]] == owner[is_digit].to(torch.int16)[:, None, None]
+    ink[is_digit] = _ink_of(proposals[is_digit], mine)
+    return Labels(classes, ink, boxes)
 
 
 def _hidden_in(proposals: Tensor, owner: Tensor) -> Tensor:
