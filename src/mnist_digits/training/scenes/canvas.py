@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -85,8 +85,9 @@ class Canvas:
         owner: int16 (256, 256), the index of the digit whose ink a pixel is; -1 and -2 as in
             `Scene`.
         ink: float32 (256, 256), 0 to 1, of the digits.
-        same, other: uint8 (256, 256), 0 to 255, ink of no digit: of the digits' pen, and of
-            another one.
+        layers: uint8 (4, 256, 256), 0 to 255, ink of no digit: `signs` in the digits' colour,
+            `same` of the digits' pen but perhaps in another shade, `other` of another pen, and
+            `form`, which is printed.
         digits: in the order in which they were written.
         marks: of what is written beside digits.
         hand: the number of the glyph whose neighbours one hand wrote, or None for any.
@@ -100,14 +101,17 @@ class Canvas:
         self.random, self.glyphs, self.features = random, glyphs, features
         self.owner = np.full((SIDE, SIDE), -1, np.int16)
         self.ink = np.zeros((SIDE, SIDE), np.float32)
-        self.same = np.zeros((SIDE, SIDE), np.uint8)
-        self.other = np.zeros((SIDE, SIDE), np.uint8)
+        self.layers = np.zeros((4, SIDE, SIDE), np.uint8)
         self.digits: list[Placed] = []
         self.marks: list[Mark] = []
         self.pen = self.some_pen()
         self.hand = int(random.integers(glyphs.written)) if self.has("hand") else None
         self.turn = 0.0
         self.extent = (SIDE, SIDE)
+        # With one hand all digits look as in MNIST, or all are drawn anew; else each by chance.
+        self.as_they_are = chance(random, 0.12) if self.has("hand") else None
+        if self.as_they_are:
+            self.pen = replace(self.pen, radius=0.07, hollow=False)
 
     def has(self, feature: str) -> bool:
         return feature in self.features
@@ -125,6 +129,27 @@ class Canvas:
             radius = random.uniform(0.015, 0.075) if fineness < 0.8 else random.uniform(0.06, 0.14)
         uneven, bend = random.choice([0, 0.3]), random.choice([0, 0.8, 1.8])
         return Pen(radius, uneven, bend, matrix, radius > 0.04 and chance(random, 0.16))
+
+    @property
+    def signs(self) -> NDArray[np.uint8]:
+        return self.layers[0]
+
+    @property
+    def same(self) -> NDArray[np.uint8]:
+        return self.layers[1]
+
+    @property
+    def other(self) -> NDArray[np.uint8]:
+        return self.layers[2]
+
+    @property
+    def form(self) -> NDArray[np.uint8]:
+        return self.layers[3]
+
+    @property
+    def reaches_out(self) -> bool:
+        """Whether digits may lie partly outside of the picture."""
+        return self.has("window") or self.has("cells")
 
     def turn_by(self, angle: float) -> None:
         """Write from now on at this angle to the picture."""
@@ -145,16 +170,33 @@ class Canvas:
 
     @contextmanager
     def marking(self, kind: str) -> Iterator[None]:
-        """Record what is drawn on the layers `same` and `other` meanwhile as a mark."""
-        same, other = self.same, self.other
-        self.same, self.other = np.zeros_like(same), np.zeros_like(other)
+        """Record what is drawn on the layers meanwhile as a mark."""
+        before, self.layers = self.layers, np.zeros_like(self.layers)
         yield
-        box = bounds(np.maximum(self.same, self.other) > SEEN)
+        box = bounds(self.layers.max(axis=0) > SEEN)
         if box:
-            x0, y0, x1, y1 = box
-            size = max(4.0, y1 - y0, 0.7 * (x1 - x0))
-            self.marks.append(Mark(kind, (x0 + x1) / 2, (y0 + y1) / 2, size, box))
-        self.same, self.other = np.maximum(same, self.same), np.maximum(other, self.other)
+            self.mark(kind, box)
+        np.maximum(before, self.layers, out=self.layers)
+
+    def mark(self, kind: str, box: tuple[int, int, int, int]) -> None:
+        """Record a mark whose ink fills a box."""
+        x0, y0, x1, y1 = box
+        size = max(4.0, y1 - y0, 0.7 * (x1 - x0))
+        self.marks.append(Mark(kind, (x0 + x1) / 2, (y0 + y1) / 2, size, box))
+
+    def beside_digits(self, draw: Callable[[Canvas], None]) -> bool:
+        """Draw something, if it does not come to lie on a digit; whether it was drawn."""
+        before, marks = self.layers, len(self.marks)
+        self.layers = np.zeros_like(before)
+        draw(self)
+        drawn = self.layers.max(axis=0) > 0
+        free = bool((drawn & self.near_digits(9)).sum() <= 0.02 * drawn.sum())
+        if free:
+            np.maximum(before, self.layers, out=self.layers)
+        else:
+            self.layers = before
+            del self.marks[marks:]
+        return free
 
     def near_digits(self, pixels: int) -> NDArray[np.bool_]:
         """Where there is ink of digits within a square of so many pixels, (256, 256)."""

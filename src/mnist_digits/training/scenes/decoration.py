@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +36,7 @@ def decorate(canvas: Canvas) -> None:
     for feature in ("letters", "scribbles"):
         if canvas.has(feature):
             for _ in range(random.integers(1, 6 if not rows else 4)):
-                _beside(canvas, {"letters": _letters, "scribbles": _scribbles}[feature])
+                canvas.beside_digits({"letters": _letters, "scribbles": _scribbles}[feature])
     if canvas.has("marks") and not rows:
         x, y = random.integers(40, 216, 2).tolist()
         _marks(canvas, [Placed(0, x, y, log_uniform(random, 20, 100), 0, (x, y, x, y))])
@@ -126,21 +124,6 @@ def _marks(canvas: Canvas, row: list[Placed]) -> None:
             room = (digit.box[2] - digit.box[0]) / 2 + size * random.uniform(0, 0.2)
             x, y = np.array([digit.x, digit.y]) + room * across + 0.03 * size * down
             draw_sign(canvas, Spot(float(x), float(y), size, str(random.choice([*".,,'"]))))
-
-
-def _beside(canvas: Canvas, draw: Callable[[Canvas], None]) -> None:
-    """Draw something, if it does not come to lie on a digit."""
-    same, other = canvas.same, canvas.other
-    canvas.same, canvas.other = np.zeros_like(same), np.zeros_like(other)
-    marks = len(canvas.marks)
-    draw(canvas)
-    near = canvas.near_digits(9)
-    drawn = np.maximum(canvas.same, canvas.other)
-    if (drawn[near] > 0).sum() <= 0.02 * (drawn > 0).sum():
-        same, other = np.maximum(same, canvas.same), np.maximum(other, canvas.other)
-    else:
-        del canvas.marks[marks:]
-    canvas.same, canvas.other = same, other
 
 
 def _letters(canvas: Canvas) -> None:

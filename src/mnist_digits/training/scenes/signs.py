@@ -215,7 +215,7 @@ def _draw(canvas: Canvas, spot: Spot, stroke: NDArray[np.float64]) -> None:
     slant = np.array([[1, pen.matrix[0, 1] if abs(canvas.turn) < 0.01 else 0], [0, 1]])
     points = stroke @ (rotation(canvas.turn) @ slant).T * spot.height + np.array([spot.x, spot.y])
     breadth = 2 * pen.radius * spot.height * canvas.random.uniform(0.8, 1.2)
-    canvas.polyline(points, max(1, round(breadth)))
+    canvas.polyline(points, max(1, round(breadth)), canvas.signs)
 
 
 def _draw_letter(canvas: Canvas, spot: Spot) -> None:
@@ -223,4 +223,4 @@ def _draw_letter(canvas: Canvas, spot: Spot) -> None:
     number = int(canvas.random.integers(len(bank)))
     ink, _ = draw_glyph(canvas.random, bank, number, spot.height, canvas.pen)
     with canvas.marking("other"):
-        paste(canvas.same, ink, spot.x, spot.y)
+        paste(canvas.signs, ink, spot.x, spot.y)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .canvas import SIDE, Canvas, Placed, Rows, Spot, chance, rotation
 from .glyphs import Floats, draw_glyph
-from .signs import draw_sign
+from .signs import draw_sign, room_for
 
 # Of a digit's ink, what may lie on other digits.
 MOST_OVERLAP = 0.15
@@ -32,20 +32,36 @@ def _write_row(canvas: Canvas, line: list[Spot], row: int) -> None:
     random, along = canvas.random, rotation(canvas.turn)[:, 0]
     broken = canvas.has("broken")
     touching = _share_that_touch(canvas)
-    moved, last = np.zeros(2), None
+    shift, last = 0.0, None
     for spot, before in zip(line, [None, *line], strict=False):
-        spot = replace(spot, x=spot.x + moved[0], y=spot.y + moved[1])
+        spot = _along(spot, along, shift)
         if not spot.is_digit:
-            draw_sign(canvas, spot)
+            # After the digit, where this is wider than it was expected to be.
+            lack = _lack(canvas, last, spot) if before and before.is_digit else 0.0
+            shift += lack
+            draw_sign(canvas, _along(spot, along, lack))
             continue
         after_digit = last is not None and before is not None and before.is_digit
         close = last if after_digit and chance(random, touching) else None
         placed = _write_digit(canvas, spot, row, close, broken and chance(random, 0.7))
         if placed and close and not canvas.has("table"):
             # What follows a digit that was moved up to its neighbour moves with it.
-            shift = np.array([placed.x - spot.x, placed.y - spot.y])
-            moved = moved + along * float(shift @ along)
+            shift += float(np.array([placed.x - spot.x, placed.y - spot.y]) @ along)
         last = placed
+
+
+def _along(spot: Spot, along: NDArray[np.float64], by: float) -> Spot:
+    return replace(spot, x=float(spot.x + by * along[0]), y=float(spot.y + by * along[1]))
+
+
+def _lack(canvas: Canvas, digit: Placed | None, sign: Spot) -> float:
+    """By how many pixels a sign has to move along its row to stand clear of the digit before."""
+    if digit is None:
+        return 0.0
+    half = 0.3 * room_for(sign.what) * sign.height
+    start = _upright(canvas) @ [sign.x, sign.y] - half
+    end = _ink_of(canvas, len(canvas.digits) - 1) @ _upright(canvas)
+    return max(0.0, float(end.max() - start)) if len(end) else 0.0
 
 
 def _share_that_touch(canvas: Canvas) -> float:
@@ -63,7 +79,7 @@ def _write_digit(
     """A digit at a spot, or against the one before; None if there is no room for it."""
     random = canvas.random
     number = canvas.glyph_number(zero=spot.what == "0")
-    if chance(random, 0.12):
+    if chance(random, 0.12) if canvas.as_they_are is None else canvas.as_they_are:
         ink, mask = _as_it_is(canvas, number, spot.height)
     else:
         ink, mask = draw_glyph(random, canvas.glyphs, number, spot.height, canvas.pen)
@@ -95,18 +111,29 @@ def _against(
 
     The gap is that between the digits as they would be without the pen's slant.
     """
-    upright = np.linalg.inv(canvas.pen.matrix)[0]
-    along = rotation(canvas.turn)[:, 0]
-    upright = upright / (upright @ along)
-    ys, xs = np.nonzero(canvas.owner == len(canvas.digits) - 1)
-    if not len(ys):
+    upright, along = _upright(canvas), rotation(canvas.turn)[:, 0]
+    before = _ink_of(canvas, len(canvas.digits) - 1) @ upright
+    if not len(before):
         return middle
-    end = (np.column_stack([xs, ys]) @ upright).max()
     high, wide = mask.shape
     rows, columns = np.nonzero(mask)
     ink = np.column_stack([columns - wide / 2 + middle[0], rows - high / 2 + middle[1]])
-    x, y = np.array(middle) + along * (end + gap - (ink @ upright).min())
+    x, y = np.array(middle) + along * (before.max() + gap - (ink @ upright).min())
     return float(x), float(y)
+
+
+def _upright(canvas: Canvas) -> NDArray[np.float64]:
+    """Multiplied by a place, (2,): how far along its row it would be without the pen's slant."""
+    across = np.linalg.inv(canvas.pen.matrix)[0]
+    return across / (across @ rotation(canvas.turn)[:, 0])
+
+
+def _ink_of(canvas: Canvas, number: int) -> NDArray[np.int64]:
+    """The places (N, 2) of a digit's ink."""
+    x0, y0, x1, y1 = canvas.digits[number].box
+    left, top = max(0, x0), max(0, y0)
+    ys, xs = np.nonzero(canvas.owner[top : max(0, y1), left : max(0, x1)] == number)
+    return np.column_stack([xs + left, ys + top])
 
 
 def _lay(
@@ -115,7 +142,7 @@ def _lay(
     """Lay a digit's ink on the page, if it covers little of other digits."""
     high, wide = mask.shape
     left, top = round(digit.x - wide / 2), round(digit.y - high / 2)
-    if not canvas.has("window"):  # all of it is to be seen
+    if not canvas.reaches_out:  # all of it is to be seen
         left = min(max(left, 0), max(0, SIDE - wide))
         top = min(max(top, 0), max(0, SIDE - high))
     u0, v0, u1, v1 = max(0, left), max(0, top), min(SIDE, left + wide), min(SIDE, top + high)
@@ -143,12 +170,11 @@ def _join(canvas: Canvas, first: int, height: float) -> None:
     random = canvas.random
     ends = []
     for number, side in ((first, 1), (first + 1, -1)):
-        ys, xs = np.nonzero(canvas.owner == number)
-        if not len(xs):
+        ink = _ink_of(canvas, number)
+        if not len(ink):
             return
-        outer = np.argsort(-side * xs)[: max(1, len(xs) // 8)]
-        chosen = random.choice(outer)
-        ends.append(np.array([xs[chosen], ys[chosen]], np.float64))
+        outer = np.argsort(-side * ink[:, 0])[: max(1, len(ink) // 8)]
+        ends.append(ink[random.choice(outer)].astype(np.float64))
     start, end = ends
     if np.hypot(*(end - start)) > 0.6 * height:
         return
