@@ -43,6 +43,8 @@ from .truth import Geometry, Lesson, collated, heat_and_geometry, labelled, less
 STATE = "detector.safetensors"
 # Of the detector's peaks in a scene so many are looked at, if they are likelier than this.
 PEAKS, LEAST_SCORE = 4, 0.05
+# Chance is seeded anew in each step, with numbers that no two seeds share.
+STEPS = 10**6
 
 
 class Networks(nn.Module):
@@ -110,7 +112,11 @@ def fit(
     run, model, average, optimizer, schedule = _begin(recipe, resume, start, device)
     started, parts = time.perf_counter(), []
     for lessons in _batches(recipe, digits, run.steps, workers, device):
-        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+        with (
+            torch.random.fork_rng(devices=[]),
+            torch.autocast(device.type, torch.bfloat16, enabled=bfloat16),
+        ):
+            torch.manual_seed(STEPS * recipe.seed + run.steps)
             values = _losses(model, lessons, in_quarters=run.steps % 4 == 3)
         optimizer.zero_grad()
         values[:5].sum().backward()

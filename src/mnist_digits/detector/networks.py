@@ -132,7 +132,7 @@ def crops(pixels: Tensor, proposals: Tensor, inside: Tensor | None = None) -> Te
     Args:
         pixels: float or uint8 (N, 3, H, W), 0 to 255.
         proposals: float (P, 4): the picture's number, x, y and size, in pixels.
-        inside: float (N, 1, H, W), 0 where pixels only fill up a picture; 1 everywhere if not given.
+        inside: float (N, 1, H, W), 0 where pixels only fill up a picture; else 1, as if not given.
 
     Returns:
         float (P, 4, 56, 56). Beyond the picture all is 0; the colours have mean 0, and deviation 1
