@@ -42,7 +42,7 @@ from .truth import Geometry, Lesson, collated, heat_and_geometry, labelled, less
 # The name of a run's file.
 STATE = "detector.safetensors"
 # Of the detector's peaks in a scene so many are looked at, if they are likelier than this.
-PEAKS, LEAST_SCORE = 4, 0.05
+PEAKS, LEAST_SCORE = 6, 0.05
 # Chance is seeded anew in each step, with numbers that no two seeds share.
 STEPS = 10**6
 
@@ -117,7 +117,7 @@ def fit(
             torch.autocast(device.type, torch.bfloat16, enabled=bfloat16),
         ):
             torch.manual_seed(STEPS * recipe.seed + run.steps)
-            values = _losses(model, lessons, in_quarters=run.steps % 4 == 3)
+            values = _losses(model, lessons, run.steps)
         optimizer.zero_grad()
         values[:5].sum().backward()
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -136,16 +136,24 @@ def fit(
     return run
 
 
-def _losses(model: Networks, lessons: Lesson, in_quarters: bool) -> Tensor:
-    """The losses of both networks, and the look's shares of digits and of others right, (7,)."""
-    truth = heat_and_geometry(lessons)
-    pixels = lessons.pixels.contiguous(memory_format=torch.channels_last)
-    if in_quarters:  # the detector also sees small pictures, and parts of pictures
-        pixels, truth = _cut(pixels), Geometry(*map(_cut, truth))
-    output = model.detect(pixels).float()
+def _losses(model: Networks, lessons: Lesson, step: int) -> Tensor:
+    """The losses of both networks, and the look's shares of digits and of others right, (7,).
+
+    The detector, which has less to learn, is trained in every second step, in turns on whole
+    scenes and on quarters of them: it also sees small pictures, and parts of pictures.
+    """
     places = _numbered(lessons.places)
-    if not in_quarters:
-        places = torch.cat([places, _peaks(output.detach())])
+    detected = lessons.pixels.new_zeros(2, dtype=torch.float32)
+    if step % 2:
+        truth = heat_and_geometry(lessons)
+        pixels = lessons.pixels.contiguous(memory_format=torch.channels_last)
+        if step % 4 == 3:
+            pixels, truth = _cut(pixels), Geometry(*map(_cut, truth))
+        output = model.detect(pixels).float()
+        # Twice, for the steps without.
+        detected = 2 * losses.detect_loss(output, truth)
+        if step % 4 == 1:
+            places = torch.cat([places, _peaks(output.detach())])
     with torch.no_grad():
         labels = labelled(places, lessons)
         known = labels.classes >= 0
@@ -155,8 +163,7 @@ def _losses(model: Networks, lessons: Lesson, in_quarters: bool) -> Tensor:
     right = (answers[0].argmax(dim=1) == labels.classes).float()
     digit = (labels.classes < 10).float()
     shares = [(right * part).sum() / part.sum().clamp_min(1) for part in (digit, 1 - digit)]
-    values = [losses.detect_loss(output, truth), losses.look_loss(answers, labels)]
-    return torch.cat([*values, torch.stack(shares)])
+    return torch.cat([detected, losses.look_loss(answers, labels), torch.stack(shares)])
 
 
 def _cut(part: Tensor) -> Tensor:
