@@ -51,17 +51,17 @@ def _black_and_white(canvas: Canvas, picture: NDArray[np.uint8], size: float) ->
     side = int(log_uniform(random, least, SIDE)) if chance(random, 0.6) else SIDE
     grey = cv2.resize(picture.mean(axis=2), (side, side), interpolation=cv2.INTER_AREA)
     grey = cv2.GaussianBlur(grey, (0, 0), random.uniform(0.3, 0.9)).astype(np.float32)
-    grey += random.normal(0, log_uniform(random, 0.5, 12), grey.shape).astype(np.float32)
-    paper, ink = float(np.median(grey)), float(grey.min())
-    written = canvas.owner >= 0
-    if written.any():
-        ink = float(np.median(picture[written].mean(axis=1)))
+    grey += random.normal(0, log_uniform(random, 0.3, 6), grey.shape).astype(np.float32)
+    paper = np.float32(np.median(grey))
+    if chance(random, 0.75):  # by what is around each pixel, as most scanners do
+        paper = cv2.GaussianBlur(grey, (0, 0), side / random.uniform(4, 12))
+    written = cv2.resize((canvas.owner >= 0).astype(np.uint8), (side, side)) > 0
+    darker = float(np.median((grey - paper)[written])) if written.any() else -40.0
     # Near the paper's strokes grow and specks appear, near the ink's strokes wear away.
-    threshold = paper + (ink - paper) * random.uniform(0.3, 0.75)
-    white = grey > threshold
+    white = (grey - paper) / darker < random.uniform(0.35, 0.8) if darker else grey > paper
     white ^= random.random(grey.shape) < log_uniform(random, 1e-5, 0.004)
-    black, other = (0, 255) if chance(random, 0.6) else (random.integers(0, 80), 255)
-    two = np.where(white, other, black).astype(np.uint8)
+    black = 0 if chance(random, 0.7) else int(random.integers(80))
+    two = np.where(white, 255, black).astype(np.uint8)
     big = cv2.resize(two, (SIDE, SIDE), interpolation=int(random.choice(ENLARGED[:2])))
     return np.repeat(big[:, :, None], 3, axis=2)
 

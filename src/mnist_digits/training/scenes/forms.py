@@ -18,12 +18,14 @@ def draw_form(canvas: Canvas, rows: Rows) -> None:
     size = random.uniform([0.85, 1.0], [1.3, 1.9])
     spread = random.uniform(0.7, 0.95) if style == "boxes" else 1.0
     breadth = random.uniform(0.01, 0.06)
-    for row in rows:
-        spots = [spot for spot in row if spot.is_digit]
+    rows = [[spot for spot in row if spot.is_digit] for row in rows]
+    steps = [_step(row) for row in rows if len(row) > 1]
+    for spots in rows:
         if not spots:
             continue
         height = float(np.median([spot.height for spot in spots]))
-        fields = _fields(random, spots, height * size[0])
+        step = np.median(steps, axis=0) if steps else np.array([height * size[0], 0.0])
+        fields = _fields(random, spots, step)
         for number, middle in enumerate(fields):
             half = np.array([_pitch(fields, height * size[0]) * spread, height * size[1]]) / 2
             if canvas.form[_inside(middle)] and style == "boxes":
@@ -38,12 +40,15 @@ def draw_form(canvas: Canvas, rows: Rows) -> None:
                 draw_sign(canvas, Spot(x, y, height, str(random.choice([*"--X✓×"]))))
 
 
-def _fields(random: np.random.Generator, spots: list[Spot], width: float) -> list[Points]:
+def _step(spots: list[Spot]) -> Points:
+    """From one digit to the next, (2,)."""
+    across = np.array([spots[-1].x - spots[0].x, spots[-1].y - spots[0].y])
+    return across / (len(spots) - 1)
+
+
+def _fields(random: np.random.Generator, spots: list[Spot], step: Points) -> list[Points]:
     """The middles of the digits' fields, in a straight line, and of some empty ones after them."""
     places = np.array([[spot.x, spot.y] for spot in spots])
-    step = np.array([width, 0.0])
-    if len(spots) > 1:
-        step = (places[-1] - places[0]) / (len(spots) - 1)
     start = places.mean(axis=0) - step * (len(spots) - 1) / 2
     fields = [start + step * number for number in range(len(spots))]
     for number in range(int(random.integers(0, 4)) if chance(random, 0.5) else 0):

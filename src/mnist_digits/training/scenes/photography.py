@@ -58,7 +58,9 @@ def _legible(canvas: Canvas, picture: NDArray[np.uint8], number: int) -> bool:
         return bool(len(ink))
     low, middle, high = np.quantile(around, (0.16, 0.5, 0.84), axis=0)
     contrast = np.abs(np.median(ink, axis=0) - middle)
-    return bool(((contrast >= LEAST_CONTRAST) & (contrast > (high - low) / 2)).any())
+    # Lines of a pattern look like strokes: ink has to differ more from them than from grain.
+    spread = (high - low) * (0.9 if canvas.has("security") else 0.5)
+    return bool(((contrast >= LEAST_CONTRAST) & (contrast > spread)).any())
 
 
 def _paper_colour(canvas: Canvas) -> Floats:
@@ -94,7 +96,8 @@ def _ink(canvas: Canvas, page: Floats, paper: Floats) -> None:
     # What is fine, or lies on grain, must be darker to be seen at all.
     size = min((digit.size for digit in canvas.digits), default=100)
     cover = min(1.0, 2 * canvas.pen.radius * size)
-    least = (0.1 if faint else 0.25) * (1.5 if canvas.has("grain") else 1) / cover
+    restless = canvas.has("grain") or canvas.has("security")
+    least = (0.1 if faint else 0.25) * (1.5 if restless else 1) / cover
     least = min(0.8, least)
     colour = _contrasting(canvas, paper, least, min(1.0, 2 * least) if faint else 1.0)
     other = canvas.other.astype(np.float32) / 255 * np.float32(random.uniform(0.4, 1))

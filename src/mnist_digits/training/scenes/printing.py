@@ -65,6 +65,12 @@ def draw_print(canvas: Canvas) -> None:
     size = int(random.choice(SIZES))
     lines = int(random.integers(2, 5)) if size < 15 and chance(random, 0.4) else 1
     x, y = random.uniform(-20, SIDE - 40), random.uniform(0, SIDE - 10)
+    if canvas.digits and chance(random, 0.4):  # at the left of a number
+        digit = canvas.digits[int(random.integers(len(canvas.digits)))]
+        row = [other for other in canvas.digits if other.row == digit.row]
+        size = int(min(max(digit.size * random.uniform(0.25, 0.8), 8), 40))
+        end = min(other.box[0] for other in row) - digit.size * random.uniform(0.3, 1)
+        x, y, lines = end - size * random.uniform(1, 4), digit.y, 1
     layer = int(random.choice([2, 3]))
     for line in range(lines):
         ink = printed(random, some_words(random, 6 if lines > 1 else 3), size)
@@ -103,7 +109,7 @@ def draw_cursive(canvas: Canvas) -> None:
     start = random.uniform([-20, 0.1 * SIDE], [SIDE - 60, 0.95 * SIDE])
     turn = rotation(canvas.turn + random.normal(0, 0.2 if signature else 0.04))
     pen = canvas.pen if chance(random, 0.6) else canvas.some_pen()
-    thickness = max(1, round(min(0.12, 2 * pen.radius) * height * 2))
+    thickness = max(1, round(min(0.1, 2 * pen.radius) * height * 1.3))
     layer = int(random.choice([1, 2]))
     for letter in _joined(random, height, signature):
         with canvas.marking("other"):

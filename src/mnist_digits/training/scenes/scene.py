@@ -190,6 +190,8 @@ def _sensible(random: np.random.Generator, layout: str, chosen: frozenset[str]) 
         chosen -= {"form", "lined", "climbing", "leaning", "things", "sheet"}
         if random.random() < 0.8:
             chosen |= {"pixels"}
+        if random.random() < 0.3:
+            chosen |= {"cut"}
     return chosen
 
 
@@ -217,16 +219,13 @@ def _cut(canvas: Canvas, pixels: NDArray[np.uint8]) -> None:
     Below and at the right its edge is repeated.
     """
     random, owner = canvas.random, canvas.owner
-    if canvas.has("cells"):
-        row = canvas.digits[int(random.integers(len(canvas.digits)))].row
-        numbers = [number for number, digit in enumerate(canvas.digits) if digit.row == row]
-        written = np.isin(owner, numbers)
-    else:
-        written = owner != -1
-    around = bounds(written)
+    around, most = bounds(owner != -1), 40.0
+    if canvas.has("cells"):  # with bits of the numbers beside it
+        around = _number_within(canvas)
+        most = 0.9 * canvas.digits[0].size
     if around is None:
         return
-    room = np.array([log_uniform(random, 1, 40) for _ in range(4)])
+    room = np.array([log_uniform(random, 1, most) for _ in range(4)])
     left, top, right, bottom = (np.array(around) + room * [-1, -1, 1, 1]).clip(0, SIDE).astype(int)
     fill = ((0, SIDE - bottom + top), (0, SIDE - right + left))
     pixels[:] = np.pad(pixels[top:bottom, left:right], (*fill, (0, 0)), "edge")
@@ -241,6 +240,20 @@ def _cut(canvas: Canvas, pixels: NDArray[np.uint8]) -> None:
     canvas.marks = [
         mark for mark in canvas.marks if 0 <= mark.x < right - left and 0 <= mark.y < bottom - top
     ]
+
+
+def _number_within(canvas: Canvas) -> tuple[int, int, int, int] | None:
+    """The bounds of one of the numbers that lie in the picture with all their digits."""
+    boxes: dict[int, list[tuple[int, int, int, int]]] = {}
+    for digit in canvas.digits:
+        boxes.setdefault(digit.row, []).append(digit.box)
+    within = []
+    for row in boxes.values():
+        corners = np.array(row)
+        low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
+        if low.min() >= 0 and high.max() <= SIDE:
+            within.append((int(low[0]), int(low[1]), int(high[0]), int(high[1])))
+    return within[int(canvas.random.integers(len(within)))] if within else None
 
 
 def _positions(random: np.random.Generator, layout: str, features: frozenset[str]) -> Rows:
@@ -269,14 +282,15 @@ def _positions(random: np.random.Generator, layout: str, features: frozenset[str
 
 def _cells(random: np.random.Generator) -> Rows:
     """Numbers below one another in columns, flush right, beyond the picture's edges, too."""
-    height = log_uniform(random, 14, 70)
+    height = log_uniform(random, 20, 80)
     gap, lead = height * random.uniform(0.5, 0.95), height * random.uniform(1.15, 2.2)
     digits = int(random.integers(2, 6))
     pitch = gap * (digits + random.uniform(0.3, 2.5))
     shake = 0.05 * height * random.random()
+    columns = np.arange(random.uniform(0.3, 1) * pitch, SIDE + 0.5 * pitch, pitch)
     rows = []
     for y in np.arange(random.uniform(-0.5, 0.8) * lead, SIDE + 0.4 * height, lead):
-        for right in np.arange(random.uniform(0.3, 1) * pitch, SIDE + 0.5 * pitch, pitch):
+        for right in columns:
             if chance(random, 0.12):
                 continue
             count = max(1, digits - int(random.integers(0, 3)))
