@@ -94,6 +94,8 @@ class Canvas:
         marks: of what is written beside digits.
         hand: the number of the glyph whose neighbours one hand wrote, or None for any.
         turn: the angle of the rows in radians, clockwise.
+        light: float32 (256, 256, 1 or 3), how bright each part of the page is lit; a shadow's edge
+            is no part of it.
     """
 
     def __init__(
@@ -108,6 +110,7 @@ class Canvas:
         self.pen = self.some_pen()
         self.hand = int(random.integers(glyphs.written)) if self.has("hand") else None
         self.turn = 0.0
+        self.light = np.ones((1, 1, 1), np.float32)
         # With one hand all digits look as in MNIST, or all are drawn anew; else each by chance.
         self.as_they_are = chance(random, 0.12) if self.has("hand") else None
         if self.as_they_are:

@@ -7,13 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .camera import taken
-from .canvas import SIDE, Canvas, chance, log_uniform
+from .canvas import SEEN, SIDE, Canvas, Mark, chance, log_uniform
 from .glyphs import Floats
 from .grain import noise
 from .security import security_print
 
 # Of 255: ink that differs less from its paper is not made out by people either.
 LEAST_CONTRAST = 14
+# Of a digit's strokes in black and white, how much has to be left.
+LEAST_OF_STROKES = 0.6
 
 
 def photographed(canvas: Canvas) -> NDArray[np.uint8]:
@@ -38,29 +40,60 @@ def photographed(canvas: Canvas) -> NDArray[np.uint8]:
     if canvas.has("inverted"):
         page = 1 - page
     picture = taken(canvas, page)
+    even = _evenly_lit(canvas, picture)
     for number in range(len(canvas.digits)):
-        if not _legible(canvas, picture, number):
+        if not _legible(canvas, picture, even, number):
             canvas.owner[canvas.owner == number] = -2
+    canvas.marks = [mark for mark in canvas.marks if _shows(canvas, even, mark)]
     return picture
 
 
-def _legible(canvas: Canvas, picture: NDArray[np.uint8], number: int) -> bool:
+def _evenly_lit(canvas: Canvas, picture: NDArray[np.uint8]) -> Floats:
+    """The picture as it would be in the same light everywhere, 0 to 255, (256, 256, 3)."""
+    if canvas.light.size == 1:
+        return picture.astype(np.float32)
+    light = np.maximum(canvas.light, np.float32(0.15))
+    if canvas.has("inverted"):
+        return 255 - (255 - picture) / light
+    return picture / light
+
+
+def _legible(canvas: Canvas, picture: NDArray[np.uint8], even: Floats, number: int) -> bool:
     """Whether a digit stands out from what is around it, in at least one colour.
 
-    By LEAST_CONTRAST, and by more than what is around it varies itself.
+    By LEAST_CONTRAST, and by more than what is around it varies itself in even light.
     """
     x0, y0, x1, y1 = canvas.digits[number].box
     part = slice(max(0, y0 - 3), max(0, y1 + 3)), slice(max(0, x0 - 3), max(0, x1 + 3))
-    owner, colours = canvas.owner[part], picture[part]
-    around = colours[(owner == -1) & (canvas.ink[part] < 0.05)]
-    ink = colours[owner == number]
-    if not len(ink) or not len(around):
-        return bool(len(ink))
-    low, middle, high = np.quantile(around, (0.16, 0.5, 0.84), axis=0)
-    contrast = np.abs(np.median(ink, axis=0) - middle)
+    owner = canvas.owner[part]
+    ground = (owner == -1) & (canvas.ink[part] < 0.05)
+    inked = owner == number
+    if not inked.any() or not ground.any():
+        return bool(inked.any())
+    ink, around = picture[part][inked], picture[part][ground]
+    contrast = np.abs(np.median(ink, axis=0) - np.median(around, axis=0))
+    low, middle, high = np.quantile(even[part][ground], (0.16, 0.5, 0.84), axis=0)
+    evenly = np.abs(np.median(even[part][inked], axis=0) - middle)
     # Lines of a pattern look like strokes: ink has to differ more from them than from grain.
     spread = (high - low) * (0.9 if canvas.has("security") else 0.5)
-    return bool(((contrast >= LEAST_CONTRAST) & (contrast > spread)).any())
+    if canvas.has("binary"):  # strokes may be lost in part
+        seen = np.abs(ink - np.median(around, axis=0)).max(axis=1) >= LEAST_CONTRAST
+        if seen.mean() < LEAST_OF_STROKES:
+            return False
+    return bool(((contrast >= LEAST_CONTRAST) & (evenly > spread)).any())
+
+
+def _shows(canvas: Canvas, even: Floats, mark: Mark) -> bool:
+    """Whether a mark can be made out at all."""
+    x0, y0, x1, y1 = mark.box
+    part = slice(max(0, y0 - 2), y1 + 2), slice(max(0, x0 - 2), x1 + 2)
+    inked = canvas.layers[:, part[0], part[1]].max(axis=0) > SEEN
+    digit = canvas.ink[part] > 0.05
+    ink, around = even[part][inked & ~digit], even[part][~inked & ~digit]
+    if not len(ink) or not len(around):
+        return bool(len(ink))
+    contrast = np.abs(np.median(ink, axis=0) - np.median(around, axis=0))
+    return bool(contrast.max() >= LEAST_CONTRAST / 2)
 
 
 def _paper_colour(canvas: Canvas) -> Floats:
@@ -155,7 +188,7 @@ def _rule(canvas: Canvas, page: Floats, paper: Floats) -> None:
         x = random.uniform(10, 80)
         canvas.line((x, 0), (x - tilt, SIDE), 2, lines, ruler=True)
     alpha = lines.astype(np.float32) / 255 * np.float32(random.uniform(0.4, 1))
-    _lay(page, alpha, _contrasting(canvas, paper, 0.05, 0.6))
+    _lay(page, alpha, _contrasting(canvas, paper, 0.02, 0.6))
 
 
 def _stain(canvas: Canvas, page: Floats) -> None:
@@ -287,9 +320,11 @@ def _light(canvas: Canvas, page: Floats) -> None:
         slope_x, slope_y = random.uniform(-0.4, 0.4, 2).astype(np.float32)
         bulge = np.float32(random.uniform(0, 0.3))
         light = 1 + slope_x * x + slope_y * y - bulge * (x * x + y * y)
-        page *= np.clip(light, 0.15, 1.5)[:, :, None]
+        canvas.light = np.clip(light, 0.15, 1.5)[:, :, None]
     if canvas.has("webcam"):
-        page *= _webcam(random)
+        canvas.light = canvas.light * _webcam(random)
+    if canvas.light.size > 1:
+        page *= canvas.light
     if canvas.has("shadow"):
         shade = np.ones((SIDE, SIDE), np.float32)
         corners = random.uniform(-0.4, 1.4, (random.integers(3, 6), 2)) * SIDE

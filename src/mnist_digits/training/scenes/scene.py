@@ -80,7 +80,7 @@ FEATURES = {
 }
 
 # What most scenes without digits have.
-EMPTY = ("things", "letters", "scribbles", "marks", "print", "cursive")
+EMPTY = ("things", "letters", "scribbles", "marks", "print", "cursive", "form")
 # What does not go together with fields for the digits.
 NOT_IN_FORMS = {"numbers", "touching", "close", "boxed", "table"}
 
@@ -168,7 +168,7 @@ def scene(
     rows = _arranged(canvas, _positions(random, layout, chosen))
     write(canvas, rows)
     if canvas.has("form"):
-        draw_form(canvas, rows)
+        draw_form(canvas, rows or _rows(random, "rows", chosen), written=bool(rows))
     if canvas.has("lined"):
         draw_base_lines(canvas, rows)
     if layout == "cells":
