@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .camera import taken
-from .canvas import SEEN, SIDE, Canvas, Mark, chance, log_uniform
+from .canvas import SEEN, SIDE, Canvas, Mark, bounds, chance, log_uniform
 from .glyphs import Floats
 from .grain import noise
 from .security import security_print
@@ -71,9 +71,10 @@ def _legible(canvas: Canvas, picture: NDArray[np.uint8], even: Floats, number: i
     if not inked.any() or not ground.any():
         return bool(inked.any())
     ink, around = picture[part][inked], picture[part][ground]
-    contrast = np.abs(np.median(ink, axis=0) - np.median(around, axis=0))
     low, middle, high = np.quantile(even[part][ground], (0.16, 0.5, 0.84), axis=0)
-    evenly = np.abs(np.median(even[part][inked], axis=0) - middle)
+    contrast = evenly = np.abs(np.median(even[part][inked], axis=0) - middle)
+    if canvas.light.size > 1:
+        contrast = np.abs(np.median(ink, axis=0) - np.median(around, axis=0))
     # Lines of a pattern look like strokes: ink has to differ more from them than from grain.
     spread = (high - low) * (0.9 if canvas.has("security") else 0.5)
     if canvas.has("binary"):  # strokes may be lost in part
@@ -92,7 +93,7 @@ def _shows(canvas: Canvas, even: Floats, mark: Mark) -> bool:
     ink, around = even[part][inked & ~digit], even[part][~inked & ~digit]
     if not len(ink) or not len(around):
         return bool(len(ink))
-    contrast = np.abs(np.median(ink, axis=0) - np.median(around, axis=0))
+    contrast = np.abs(ink.mean(axis=0) - around.mean(axis=0))
     return bool(contrast.max() >= LEAST_CONTRAST / 2)
 
 
@@ -120,7 +121,11 @@ def _contrasting(canvas: Canvas, paper: Floats, low: float, high: float) -> Floa
 
 def _lay(page: Floats, alpha: Floats, colours: Floats) -> None:
     """Cover the page with colours (3,) or (256, 256, 3), as opaque as `alpha` (256, 256)."""
-    page += alpha[:, :, None] * (colours - page)
+    box = bounds(alpha > 0)
+    if box:
+        part = slice(box[1], box[3]), slice(box[0], box[2])
+        shade = colours if colours.ndim == 1 else colours[part]
+        page[part] += alpha[part][:, :, None] * (shade - page[part])
 
 
 def _ink(canvas: Canvas, page: Floats, paper: Floats) -> None:
@@ -129,8 +134,8 @@ def _ink(canvas: Canvas, page: Floats, paper: Floats) -> None:
     # What is fine, or lies on grain, must be darker to be seen at all.
     size = min((digit.size for digit in canvas.digits), default=100)
     cover = min(1.0, 2 * canvas.pen.radius * size)
-    restless = canvas.has("grain") or canvas.has("security")
-    least = (0.1 if faint else 0.25) * (1.5 if restless else 1) / cover
+    restless = 2.0 if canvas.has("security") else 1.5 if canvas.has("grain") else 1.0
+    least = (0.1 if faint else 0.25) * restless / cover
     least = min(0.8, least)
     colour = _contrasting(canvas, paper, least, min(1.0, 2 * least) if faint else 1.0)
     other = canvas.other.astype(np.float32) / 255 * np.float32(random.uniform(0.4, 1))
@@ -155,10 +160,10 @@ def _secure(canvas: Canvas, page: Floats, paper: Floats) -> None:
     if not canvas.has("security"):
         return
     random = canvas.random
-    colour = _contrasting(canvas, paper, 0.05, 0.5)
+    colour = _contrasting(canvas, paper, 0.04, 0.4)
     for pattern in security_print(random):
         if chance(random, 0.3):
-            colour = _contrasting(canvas, paper, 0.05, 0.5)
+            colour = _contrasting(canvas, paper, 0.04, 0.4)
         _lay(page, pattern * np.float32(random.uniform(0.3, 1)), colour)
 
 

@@ -39,7 +39,7 @@ LAYOUTS = {
 }
 FEATURES = {
     "hand": 0.7,  # all digits by one hand
-    "close": 0.3,  # some neighbours touch
+    "close": 0.55,  # some neighbours touch
     "numbers": 0.45,  # signs in the rows: points, commas, currencies, arithmetic
     "climbing": 0.06,  # rows that rise or fall by up to 45 degrees
     "leaning": 0.2,  # by up to 10
@@ -199,7 +199,8 @@ def _arranged(canvas: Canvas, rows: Rows) -> Rows:
     """The rows with signs in them and turned, as the features ask for it."""
     random = canvas.random
     if canvas.has("numbers") and not canvas.has("scattered") and not canvas.has("filled"):
-        rows = [with_signs(random, row) for row in rows]
+        broad = float(np.abs(canvas.pen.matrix[0]).sum())
+        rows = [with_signs(random, row, broad) for row in rows]
     angle = 0.0
     if canvas.has("climbing"):
         angle = random.uniform(10, 45) * random.choice([-1, 1], p=[0.7, 0.3])
