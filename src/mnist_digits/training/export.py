@@ -107,8 +107,9 @@ def export_run(
         "information": json.dumps(about),
     }
     example = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
-    graph = _graph(network, {"frames": example}, network.outputs, {0: torch.export.Dim("N")})
-    _write(graph, CLASSIFIER, values, path)
+    batch = torch.export.Dim("N")
+    graph = graph_of(network, {"frames": example}, network.outputs, {"frames": {0: batch}})
+    write_graph(graph, CLASSIFIER, values, path)
 
 
 def export_finder(run: FinderRun, path: Path, certainty: Certainty = CERTAIN) -> None:
@@ -121,16 +122,16 @@ def export_finder(run: FinderRun, path: Path, certainty: Certainty = CERTAIN) ->
     network = _ExportedFinder(model).eval()
     example = torch.zeros(2, 3, 96, 128, dtype=torch.uint8)
     size = torch.export.Dim
-    dynamic = {0: size("N"), 2: 32 * size("high"), 3: 32 * size("wide")}
-    graph = _graph(network, {"pixels": example}, [*network.outputs], dynamic)
-    _halve(graph)
+    dynamic = {"pixels": {0: size("N"), 2: 32 * size("high"), 3: 32 * size("wide")}}
+    graph = graph_of(network, {"pixels": example}, [*network.outputs], dynamic)
+    halve(graph)
     about = {"recipe": dataclasses.asdict(run.recipe), "result": run.history[-1]}
     values = {
         "format": FINDER_FORMAT,
         "certainty": json.dumps(dataclasses.astuple(certainty)),
         "information": json.dumps(about),
     }
-    _write(graph, FINDER, values, path)
+    write_graph(graph, FINDER, values, path)
 
 
 def check_installed() -> None:
@@ -144,28 +145,30 @@ def check_installed() -> None:
         ) from error
 
 
-def _graph(
-    network: nn.Module, example: dict[str, Tensor], outputs: list[str], dynamic: dict[int, Any]
+def graph_of(
+    network: nn.Module,
+    example: dict[str, Tensor],
+    outputs: list[str],
+    dynamic: dict[str, dict[int, Any]],
 ) -> Any:
-    """The network as an ONNX graph with one input, of any size in the `dynamic` dimensions."""
+    """The network as an ONNX graph with these inputs, of any size in the `dynamic` dimensions."""
     check_installed()
-    ((name, value),) = example.items()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             network,
-            (value,),
+            tuple(example.values()),
             dynamo=True,
             verbose=False,
-            input_names=[name],
+            input_names=[*example],
             output_names=outputs,
-            dynamic_shapes={name: dynamic},
+            dynamic_shapes=tuple(dynamic[name] for name in example),
         )
     return cast(Any, program).model_proto
 
 
-def _halve(graph: Any) -> None:
+def halve(graph: Any) -> None:
     """Store the larger weights of a graph as float16; a Cast widens them when it is loaded."""
     import onnx
 
@@ -182,7 +185,7 @@ def _halve(graph: Any) -> None:
         graph.graph.node.insert(0, cast_up)
 
 
-def _write(graph: Any, description: str, values: dict[str, str], path: Path) -> None:
+def write_graph(graph: Any, description: str, values: dict[str, str], path: Path) -> None:
     """Write an ONNX graph, with these values and a checksum as its metadata."""
     import onnx
 
