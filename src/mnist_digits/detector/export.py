@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,8 @@ from ..reading.detection import DETECT, DETECT_FORMAT, LOOK, LOOK_FORMAT, MODELS
 from ..training.export import graph_of, halve, write_graph
 from .framing import framed
 from .networks import MULTIPLE, SIZE_UNIT, STRIDE, DetectNet, LookNet, crops
+
+Network = TypeVar("Network", bound=nn.Module)
 
 # So many proposals at most: more are no digits on a page, but a texture.
 PROPOSALS = 1200
@@ -46,7 +48,7 @@ LOOKS = (
 # filling up to whole multiples of 32 with what is at the edge.
 REDUCE = f"""
 <ir_version: 10, opset_import: ["" : 20]>
-reduce (uint8[H, W, 3] pixels, int64[2] size) => 
+reduce (uint8[H, W, 3] pixels, int64[2] size) =>
     (uint8[h, w, 3] reduced, uint8[high, wide, 3] filled, int64[2] within)
 <int64[1] first = {{0}}, int64[1] multiple = {{{MULTIPLE}}}, int64[3] begin = {{0, 0, 0}}>
 {{
@@ -170,6 +172,6 @@ def look_graph(model: LookNet) -> Any:
     return graph
 
 
-def copied(model: nn.Module) -> nn.Module:
+def copied(model: Network) -> Network:
     """A copy to export: the network itself stays on its device, in its memory format."""
     return copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format).eval()

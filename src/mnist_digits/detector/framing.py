@@ -30,7 +30,8 @@ def framed(ink: Tensor) -> Tensor:
     corners = [
         _corner(ink.sum(dim=dim), span, scale) for dim, span in zip((1, 2), spans, strict=True)
     ]
-    number = torch.arange(len(ink), device=ink.device).to(ink)
+    # Not len(), which the export would take for a constant.
+    number = torch.arange(ink.shape[0], device=ink.device).to(ink)
     ends = [corner + FRAME * scale for corner in corners]
     frames = roi_align(
         ink[:, None], torch.stack([number, *corners, *ends], dim=1), FRAME, aligned=True
