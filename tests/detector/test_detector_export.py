@@ -92,8 +92,8 @@ def test_the_detector_proposes_what_it_does_in_torch(
     peaks = proposals[:, 3] > 0
     assert peaks.sum() > 10
     # From the left: those with nearly the same score may have changed places.
-    pair = (table[peaks][table[peaks, 0].argsort()] for table in (proposals, answer))
-    np.testing.assert_allclose(*pair, atol=1e-3)
+    one, other = (table[peaks][table[peaks, 0].argsort()] for table in (proposals, answer))
+    np.testing.assert_allclose(one, other, atol=1e-3)
     assert not answer[~peaks, 3].any()
 
 
