@@ -19,7 +19,8 @@ class Answer:
 
     Attributes:
         kind: the kind of picture.
-        truth, text: its digits, and those that were read, with `/` between rows.
+        truth, text: its digits, and those that were read, with `/` between rows. Spaces, between
+            the numbers of a row, do not count.
         sure: whether the reader is sure of the answer.
         show: returns the picture, (H, W, 3), for a figure of the mistakes.
     """
@@ -32,7 +33,7 @@ class Answer:
 
     @property
     def right(self) -> bool:
-        return self.text == self.truth
+        return self.text.replace(" ", "") == self.truth.replace(" ", "")
 
     @property
     def surely_wrong(self) -> bool:
@@ -40,7 +41,7 @@ class Answer:
 
 
 def digits(text: str) -> str:
-    """The digits of a text, without the `/` between rows."""
+    """The digits of a text, without the `/` between rows and the spaces between numbers."""
     return "".join(letter for letter in text if letter in "0123456789")
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
 from pathlib import Path
 
-# From the file of a picture to what was read.
-MODULES = ("picture", "drawing", "finder", "votes", "framing", "layout", "reader")
+# From the file of a picture to what was read; of these count the ones that there are.
+MODULES = ("picture", "drawing", "finder", "votes", "detection", "framing", "layout", "reader")
 # Not counted: numbers of things, and the range of a pixel, which decide nothing.
 PLAIN = (0, 1, 2, 3, 255)
 
@@ -27,12 +26,13 @@ def constants(source: str) -> list[int | float]:
     return [value for value in values if isinstance(value, int | float) and value not in PLAIN]
 
 
-def size_text(folder: Path, modules: Iterable[str] = MODULES) -> str:
-    """A sentence: the lines and constants of these modules in a folder."""
-    sources = {name: (folder / f"{name}.py").read_text(encoding="utf-8") for name in modules}
-    lines = sum(len(source.splitlines()) for source in sources.values())
-    numbers = sum(len(constants(source)) for source in sources.values())
-    *most, last = sources
+def size_text(folder: Path) -> str:
+    """A sentence: the lines and constants of the modules in a folder."""
+    files = [file for name in MODULES if (file := folder / f"{name}.py").exists()]
+    sources = [file.read_text(encoding="utf-8") for file in files]
+    lines = sum(len(source.splitlines()) for source in sources)
+    numbers = sum(len(constants(source)) for source in sources)
+    *most, last = (file.stem for file in files)
     return (
         f"From a picture to its digits ({', '.join(most)} and {last}) there are {lines:,} lines "
         f"with {numbers} numeric constants (other than 0, 1, 2, 3, 255 and indices; before the "

@@ -2,6 +2,7 @@
 
 A folder has a `labels.csv` with file,label,kind, or one folder for each label. The usual way is
 what most demos do: turn grey, resize to 28×28, invert if bright. It cannot read several digits.
+A folder that mostly has pictures of several digits gets a table of its own, of whole texts.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from answers import Answer, by_kind, digits, digits_right, share, table
+from answers import Answer, by_kind, digits, digits_right, grouped, share, table
 from numpy.typing import NDArray
 from PIL import Image
 from rapidocr import Rapid
@@ -37,6 +38,12 @@ class Folder:
     pictures: list[Labelled]
     answers: list[Answer]
     told: dict[Path, bool]
+
+    @property
+    def of_numbers(self) -> bool:
+        """Whether most of the pictures have several digits."""
+        several = sum(len(digits(picture.label)) > 1 for picture in self.pictures)
+        return 2 * several > len(self.pictures)
 
 
 def usual_way(path: Path) -> Frames:
@@ -91,6 +98,41 @@ def folder_table(
     head = ["pictures", "number", "read", "digits right", "one digit, told so", "sure"]
     head += ["wrong of these", "usual way, shipped model", "usual way, `fast`"]
     return table([*head, *(("RapidOCR", "RapidOCR, one line") if rapid else ())], rows)
+
+
+def number_table(folder: Folder, rapid: Rapid | None) -> str:
+    """A table with rows for all, for each folder within it, and for each kind of picture."""
+    paired = list(zip(folder.answers, folder.pictures, strict=True))
+    rows = []
+    for name, group in _within(folder.answers).items():
+        chosen = {id(answer) for answer in group}
+        pictures = [picture for answer, picture in paired if id(answer) in chosen]
+        right = [answer for answer in group if answer.right]
+        rows.append(
+            [
+                name,
+                len(group),
+                share(answer.right for answer in group),
+                digits_right(group),
+                sum(answer.sure for answer in group),
+                sum(answer.surely_wrong for answer in group),
+                share(answer.sure for answer in right),
+                share(folder.told[p.path] for p in pictures if p.path in folder.told),
+                *(_rapid_cells(rapid, pictures) if rapid else ()),
+            ]
+        )
+    head = ["pictures", "number", "whole text right", "digits right", "sure", "wrong of these"]
+    head += ["sure of the right", "one digit, told so"]
+    return table([*head, *(("RapidOCR", "RapidOCR, one line") if rapid else ())], rows)
+
+
+def _within(answers: list[Answer]) -> dict[str, list[Answer]]:
+    """All the answers, those of each folder, and of each kind in it if there are several."""
+    groups = {"all": answers}
+    for name, group in grouped(answers, lambda answer: answer.kind.split(": ")[0]).items():
+        kinds = by_kind(group)
+        groups |= {name: group, **(kinds if len(kinds) > 1 else {})}
+    return groups
 
 
 def _usual_cells(

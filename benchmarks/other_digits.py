@@ -9,11 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from answers import Answer, Pixels, share
+from answers import Answer, Pixels, by_kind, share, table
+from PIL import Image
 
 from mnist_digits import Digits, Reader
 from mnist_digits.reading.framing import frame
 from mnist_digits.reading.picture import open_picture
+
+# Pixels along a side of the digits that the United States Postal Service's data set has.
+SMALL = 16
 
 
 @dataclass(frozen=True)
@@ -88,3 +92,48 @@ def placed(image: Pixels, number: int) -> bytes:
 def shown(image: Pixels, number: int) -> Pixels:
     """The pixels of that file, (H, W, 3)."""
     return open_picture(placed(image, number)).pixels
+
+
+def read_small(reader: Reader, test: Digits, count: int) -> list[Answer]:
+    """Read the first `count` test digits in pictures of 16 × 16 pixels that they fill."""
+    images, labels = test.images[:count, 0].numpy(), test.labels[:count].tolist()
+    answers = []
+    for kind, stretched in (("in their proportions", False), ("stretched to a square", True)):
+        for image, label in zip(images, labels, strict=True):
+            small = filled(image, stretched)
+            reading, show = reader.read_digit(small), partial(filled, image, stretched)
+            answers.append(Answer(kind, str(label), reading.text, reading.sure, show))
+    return answers
+
+
+def filled(image: Pixels, stretched: bool) -> Pixels:
+    """A digit (28, 28), light on dark, cut to its box and reduced to fill (16, 16, 3).
+
+    Args:
+        stretched: both sides are filled; else the longer one, and the digit is in the middle.
+    """
+    ys, xs = np.nonzero(image > 0)
+    box = Image.fromarray(image[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1])
+    longer = max(box.size)
+    wide, high = (SMALL if stretched else max(1, round(SMALL * s / longer)) for s in box.size)
+    page = Image.new("L", (SMALL, SMALL))
+    # It averages where it reduces.
+    small = box.resize((wide, high), Image.Resampling.BILINEAR)
+    page.paste(small, ((SMALL - wide) // 2, (SMALL - high) // 2))
+    return np.asarray(page.convert("RGB"))
+
+
+def small_table(answers: list[Answer]) -> str:
+    """A row for each of the two ways to fill the picture."""
+    head = (f"test digits in {SMALL} × {SMALL} pixels", "number", "read", "sure", "wrong of these")
+    rows = [
+        (
+            kind,
+            f"{len(group):,}",
+            share(answer.right for answer in group),
+            sum(answer.sure for answer in group),
+            sum(answer.surely_wrong for answer in group),
+        )
+        for kind, group in by_kind(answers).items()
+    ]
+    return table(head, rows)

@@ -13,17 +13,22 @@ import torch
 from answers import Answer, digits_right, distance
 from constants import constants, size_text
 from doubt import Row, cells, summed, textures
+from folders import Folder, number_table
+from other_digits import filled, small_table
+from pairs import drawn_pair, pair_table
 from peers import M3, PEERS, PYTORCH_EXAMPLE, TRAIN_MNIST_FAST, Peer, train_peer
-from rapidocr import digits_of
+from pictures import main
+from rapidocr import Rapid, digits_of
 from run import train_ours
 from scenes import KINDS, example, scene_table
 from sheets import fitted, mistakes_figure
 from tables import first_reached, results, training_row
-from timing import pictures
+from timing import pictures as timed_pictures
 from torch import nn
 
 import mnist_digits
 from mnist_digits import FAST, Digits, evaluate
+from mnist_digits.reading.labelled import Labelled
 from mnist_digits.training.scenes.glyphs import Glyphs, load_glyphs
 from mnist_digits.training.scenes.scene import FEATURES, LAYOUTS
 
@@ -169,11 +174,98 @@ def test_digits_too_many_and_missing_ones_count() -> None:
     assert digits_right([answer("", "1")]) == "–"
 
 
+def test_spaces_between_numbers_do_not_count() -> None:
+    spaced = answer("12345/6", "123 45/6", True)
+    assert spaced.right
+    assert not spaced.surely_wrong
+    assert digits_right([spaced]) == "100.00%"
+    assert not answer("12", "1 3").right
+
+
 def test_the_table_of_scenes_adds_up() -> None:
     lines = scene_table(ANSWERS).splitlines()
     assert lines[2] == "| all with digits | 2 | 50.00% | 83.33% | 1 | 0 |"
     assert lines[3] == "| all without | 1 | 0.00% | – | 1 | 1 |"
     assert [line.split(" | ")[0] for line in lines[4:]] == ["| written", "| blank"]
+
+
+def numbers(texts: dict[str, str]) -> Folder:
+    """A folder whose pictures were read as these texts, the first of them surely."""
+    truth = {"rows/a.png": "12/3", "rows/b.png": "45", "rows/c.png": "67", "one/d.png": "8"}
+    kinds = dict.fromkeys(truth, "scan") | {"rows/c.png": "photo"}
+    pictures = [Labelled(Path(name), truth[name], kinds[name]) for name in texts]
+    answers = [
+        replace(answer(truth[name], text, not number), kind=f"{name[:-6]}: {kinds[name]}")
+        for number, (name, text) in enumerate(texts.items())
+    ]
+    return Folder(pictures, answers, {Path("one/d.png"): True})
+
+
+def test_the_table_of_numbers_adds_up() -> None:
+    read = {"rows/a.png": "1 2/3", "rows/b.png": "456", "rows/c.png": "67", "one/d.png": ""}
+    folder = numbers(read)
+    assert folder.of_numbers
+    found = {Path(name): text for name, text in zip(read, ["123", "45", "", "8"], strict=True)}
+    lines = number_table(folder, Rapid("1", found, {})).splitlines()
+    assert [line.split(" | ")[:4] for line in lines[2:]] == [
+        ["| all", "4", "50.00%", "75.00%"],
+        ["| rows", "3", "66.67%", "85.71%"],
+        ["| rows: scan", "2", "50.00%", "80.00%"],
+        ["| rows: photo", "1", "100.00%", "100.00%"],
+        ["| one", "1", "0.00%", "0.00%"],
+    ]
+    assert lines[2].endswith(" | 1 | 0 | 50.00% | 100.00% | 75.00% | – |")
+    assert not numbers({"one/d.png": "8", "rows/b.png": "45"}).of_numbers
+
+
+def test_pairs_are_close_and_always_the_same() -> None:
+    pages = [drawn_pair(number) for number in range(100)]
+    assert len({page.tobytes() for page in pages}) == 100
+    assert np.array_equal(drawn_pair(7), pages[7])
+    for page in pages:
+        ys, xs = np.nonzero((page < 128).any(axis=2))
+        # Half a height apart, and each at most 0.6 wide.
+        assert 96 <= np.ptp(ys) + 1 <= 104
+        assert 50 <= np.ptp(xs) + 1 <= 114
+        assert page.shape[0] >= np.ptp(ys) + 75
+        assert page.shape[1] >= np.ptp(xs) + 75
+    lines = pair_table([answer("12", "12", True), answer("34", "3", True)]).splitlines()
+    assert lines[2] == "| 2 | 50.00% | 75.00% | 2 | 1 |"
+
+
+def test_a_small_digit_fills_its_picture() -> None:
+    image = np.zeros((28, 28), np.uint8)
+    image[4:24, 13:18] = 255
+    assert (filled(image, stretched=True) == 255).all()
+    kept = filled(image, stretched=False)
+    assert kept.shape == (16, 16, 3)
+    assert kept[:, 6:10].min() == 255
+    assert kept.sum() == 4 * 16 * 3 * 255
+    two = [answer("1", "1", True), answer("2", "3")]
+    assert small_table(two).splitlines()[2:] == ["| written | 2 | 50.00% | 1 | 0 |"]
+
+
+def bench(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> Path:
+    """Run the benchmark of pictures, with sections that measure nothing."""
+    sections = {"one": lambda _: iter(["first"]), "two": lambda _: iter(["second"])}
+    monkeypatch.setattr("pictures.SECTIONS", sections)
+    monkeypatch.setattr("pictures.photographed", lambda _: np.full((60, 60, 3), 255, np.uint8))
+    output = folder / "READING.md"
+    monkeypatch.setattr("sys.argv", ["pictures.py", "--output", str(output), *arguments])
+    main()
+    return output
+
+
+def test_sections_are_had_alone_and_then_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not bench(monkeypatch, tmp_path, "--only", "two").exists()
+    assert capsys.readouterr().out == "second\n\n"
+    written = bench(monkeypatch, tmp_path)
+    assert written.read_text() == "first\n\nsecond\n"
+    assert (tmp_path / "reading.jpg").exists()
+    with pytest.raises(SystemExit):
+        bench(monkeypatch, tmp_path, "--only", "three")
 
 
 def test_the_figure_of_mistakes(tmp_path: Path) -> None:
@@ -198,7 +290,7 @@ def test_textures_differ() -> None:
 
 
 def test_the_page_to_be_timed_is_full_of_digits(mnist: tuple[Digits, Digits]) -> None:
-    page = pictures(mnist[1])["a page of 1600 × 1200 pixels with 100 digits"]
+    page = timed_pictures(mnist[1])["a page of 1600 × 1200 pixels with 100 digits"]
     # A hundred squares of 90 pixels, of which ink takes some fifth.
     assert page.shape == (1200, 1600)
     assert 0.05 < (page < 128).sum() / (100 * 90 * 90) < 0.4
@@ -207,8 +299,14 @@ def test_the_page_to_be_timed_is_full_of_digits(mnist: tuple[Digits, Digits]) ->
 def test_the_constants_that_count() -> None:
     source = 'LIMIT = 0.3\nx = f(5, -7, 255, True, "9")[4:8] + 2 ** 3\ny[6 * n + 1] = 1e-6\n'
     assert sorted(constants(source)) == [1e-6, 0.3, 5, 7]
-    text = size_text(Path(mnist_digits.__file__).parent / "reading", ["layout", "framing"])
-    assert "(layout and framing)" in text
+
+
+def test_the_modules_that_there_are_count(tmp_path: Path) -> None:
+    for name in ("reader", "layout", "picture", "web"):
+        (tmp_path / f"{name}.py").write_text("LIMIT = 7\n")
+    text = size_text(tmp_path)
+    assert "(picture, layout and reader) there are 3 lines with 3 numeric constants" in text
+    assert " and reader)" in size_text(Path(mnist_digits.__file__).parent / "reading")
 
 
 def test_of_what_rapidocr_reads_the_digits_are_kept() -> None:

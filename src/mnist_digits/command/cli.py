@@ -25,7 +25,7 @@ from .options import Parser
 # In the order of --help.
 COMMANDS = (
     "train",
-    "finder",
+    "detector",
     "scenes",
     "evaluate",
     "predict",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..reading.labelled import Outcome
     from ..training.evaluation import Evaluation
     from ..training.examples import Examples
-    from ..training.finder_training import FinderRun
+    from ..detector.fit import DetectorRun
     from ..training.loop import Epoch, Run
     from ..training.reproduction import Reproduction
     from ..training.teaching import Taught
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 EPOCH_HEADER = "epoch     loss  training  validation  learning rate  images/s     time"
 # Pictures that were read wrong; JSON has all of them.
 NAMED = 30
-FINDER_HEADER = "    scenes      ink     dice    votes  scenes/s"
+DETECTOR_HEADER = (
+    "    scenes     heat   middle    class      ink      box  digits  others  scenes/s"
+)
 COMPARISON_HEADER = f"{'':<16}  validation  deviation  runs  parameters  seconds"
 
 
@@ -37,12 +39,13 @@ def epoch_line(epoch: Epoch) -> str:
     )
 
 
-def finder_line(run: FinderRun) -> str:
-    """A row under FINDER_HEADER: the mean losses of the last steps."""
+def detector_line(run: DetectorRun) -> str:
+    """A row under DETECTOR_HEADER: the last steps' mean losses, and the share that is named right."""
     last = run.history[-1]
-    losses = "  ".join(f"{last[name]:7.4f}" for name in ("ink", "dice", "votes"))
+    losses = "  ".join(f"{last[name]:7.4f}" for name in ("heat", "middle", "class", "ink", "box"))
+    shares = "  ".join(f"{last[name]:6.1%}" for name in ("digits_right", "others_right"))
     scenes = run.steps * run.recipe.batch_size
-    return f"{scenes:10,}  {losses}  {last['scenes_per_second']:8,.0f}"
+    return f"{scenes:10,}  {losses}  {shares}  {last['scenes_per_second']:8,.0f}"
 
 
 def comparison_line(setting: str, runs: Sequence[Run]) -> str:

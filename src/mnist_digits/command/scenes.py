@@ -13,7 +13,7 @@ def add_flags(command: Parser) -> None:
         "--output", type=place, default=Path("scenes.png"), help="file to write (scenes.png)"
     )
     command.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="of the scenes (0)")
-    command.add_argument("--layout", help="one, rows, table, scattered, window or none (any)")
+    command.add_argument("--layout", help="one, rows, long, table, scattered, window or none (any)")
     command.add_argument(
         "--features", nargs="*", help="only these, such as boxed, ruled or shadow (any)"
     )
@@ -28,7 +28,7 @@ def execute(options: argparse.Namespace) -> None:
     from ..training.scenes.glyphs import load_glyphs
 
     digits, _ = load_mnist(options.data)
-    glyphs = load_glyphs(digits[:: len(digits) // 1000], 500, options.seed)
+    glyphs = load_glyphs(digits[:1000], 500, options.seed)
     sheet = scenes.contact_sheet(
         glyphs, options.seed, options.layout, options.features, options.truth
     )

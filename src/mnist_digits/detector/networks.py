@@ -126,12 +126,13 @@ class LookNet(nn.Module):
         return self.names(hidden), functional.pixel_shuffle(self.ink(up), 2)[:, 0], self.box(hidden)
 
 
-def crops(pixels: Tensor, proposals: Tensor) -> Tensor:
+def crops(pixels: Tensor, proposals: Tensor, inside: Tensor | None = None) -> Tensor:
     """What is around proposals: contrast in three colours, and where the picture is.
 
     Args:
         pixels: float or uint8 (N, 3, H, W), 0 to 255.
         proposals: float (P, 4): the picture's number, x, y and size, in pixels.
+        inside: float (N, 1, H, W), 0 where pixels only fill up a picture; else 1, as if not given.
 
     Returns:
         float (P, 4, 56, 56). Beyond the picture all is 0; the colours have mean 0, and deviation 1
@@ -141,8 +142,8 @@ def crops(pixels: Tensor, proposals: Tensor) -> Tensor:
     half = size * (AROUND / 2)
     boxes = torch.stack([number, x - half, y - half, x + half, y + half], dim=1)
     colours = pixels.float() / 255
-    seen = torch.cat([colours, torch.ones_like(colours[:, :1])], dim=1)
-    seen = roi_align(seen, boxes, CROP, aligned=True)
+    inside = torch.ones_like(colours[:, :1]) if inside is None else inside
+    seen = roi_align(torch.cat([colours * inside, inside], dim=1), boxes, CROP, aligned=True)
     colours, inside = seen[:, :3], seen[:, 3:]
     share = inside.mean(dim=2).mean(dim=2)[:, :, None, None].clamp_min(1e-3)
     mean = colours.mean(dim=2).mean(dim=2).mean(dim=1)[:, None, None, None] / share

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from .recipe import FinderRecipe, Recipe
+from .recipe import DetectorRecipe, FinderRecipe, Recipe
 
 # What AdamW keeps of each parameter; the last two have its shape.
 KEPT = ("step", "exp_avg", "exp_avg_sq")
@@ -31,7 +31,10 @@ class AdamW(torch.optim.AdamW):
 
 
 def adamw_one_cycle(
-    model: nn.Module, recipe: Recipe | FinderRecipe, steps: int, betas: tuple[float, float]
+    model: nn.Module,
+    recipe: Recipe | FinderRecipe | DetectorRecipe,
+    steps: int,
+    betas: tuple[float, float],
 ) -> tuple[torch.optim.Optimizer, LRScheduler]:
     """The optimizer and the schedule of a training of so many steps."""
     device = next(model.parameters()).device

@@ -203,7 +203,34 @@ class FinderRecipe:
         return max(1, self.scenes // self.batch_size)
 
 
-def _check_fields(recipe: Recipe | FinderRecipe) -> None:
+@dataclass(frozen=True)
+class DetectorRecipe:
+    """Every choice of the training of the two networks that find and name digits.
+
+    Raises:
+        RecipeError: a field has the wrong type or is out of range.
+    """
+
+    name: ClassVar[str] = "detector"
+    seed: int = setting(0, "of the weights and the scenes", 0, 2**32 - 1)
+    scenes: int = setting(400_000, "pictures to train on; each is made and seen once", 16, 10**9)
+    batch_size: int = setting(16, "pictures a step", 1, 4096)
+    learning_rate: float = setting(0.003, "its peak: one cycle up and down (Adam)", 1e-9, 1e3)
+    warmup: float = setting(0.05, "fraction of the steps in which it rises", 0, 1)
+    weight_decay: float = setting(0.01, "decoupled from the gradient (AdamW)", 0, 10)
+    ema_decay: float = setting(0.999, "of the moving average of the weights", 0, 0.9999)
+    synthetic: int = setting(30_000, "digits drawn stroke by stroke, beside MNIST's", 0, 10**6)
+    precision: str = setting("auto", PRECISION, choices=PRECISIONS)
+
+    def __post_init__(self) -> None:
+        _check_fields(self)
+
+    @property
+    def steps(self) -> int:
+        return max(1, self.scenes // self.batch_size)
+
+
+def _check_fields(recipe: Recipe | FinderRecipe | DetectorRecipe) -> None:
     """Give each field the type of its default, if it is one that may be."""
     for field in dataclasses.fields(recipe):
         object.__setattr__(recipe, field.name, _checked(field, getattr(recipe, field.name)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -14,10 +15,36 @@ from .glyphs import Floats, Glyphs, Pen
 
 # Pixels along a side. The finder looks at pictures, and at parts of them, of about this size.
 SIDE = 256
+# Images of MNIST whose numbers differ by no more are mostly of one hand: the writers' images follow
+# one another.
+OF_ONE_HAND = 60
+# Ink fainter than this, of 255, does not count for the bounds of a mark.
+SEEN = 60
 # OpenCV takes coordinates with so many bits after the point.
 FRACTION = 4
-# Where digits are to stand: x, y and height of each in pixels, row by row.
-Rows = list[list[tuple[float, float, float]]]
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where a character of a row is to stand.
+
+    Attributes:
+        x, y: its middle in pixels; a sign's y is the middle of the digits beside it.
+        height: of a digit beside it, in pixels.
+        what: "d" for any digit, "0" for a zero, "c" for a digit of the cents, else a sign.
+    """
+
+    x: float
+    y: float
+    height: float
+    what: str = "d"
+
+    @property
+    def is_digit(self) -> bool:
+        return self.what in "d0c"
+
+
+Rows = list[list[Spot]]
 
 
 @dataclass
@@ -32,6 +59,25 @@ class Placed:
     box: tuple[int, int, int, int]
 
 
+@dataclass
+class Mark:
+    """Something written that is no digit, though it may look like one.
+
+    Attributes:
+        kind: "separator" (point, comma, apostrophe or a dot of a colon within a number),
+            "minus" (a minus or a dash of a number) or "other".
+        x, y: the middle of its ink in pixels.
+        size: its height, or 0.7 of its width if that is more, in pixels; at least 4.
+        box: around its ink: left, top, right, bottom.
+    """
+
+    kind: str
+    x: float
+    y: float
+    size: float
+    box: tuple[int, int, int, int]
+
+
 class Canvas:
     """A square of 256 pixels with what is written on it, in layers.
 
@@ -39,9 +85,14 @@ class Canvas:
         owner: int16 (256, 256), the index of the digit whose ink a pixel is; -1 and -2 as in
             `Scene`.
         ink: float32 (256, 256), 0 to 1, of the digits.
-        same, other: uint8 (256, 256), 0 to 255, ink of no digit: of the digits' pen, and of
-            another one.
+        layers: uint8 (4, 256, 256), 0 to 255, ink of no digit: `signs` in the digits' colour,
+            `same` of the digits' pen but perhaps in another shade, `other` of another pen, and
+            `form`, which is printed.
         digits: in the order in which they were written.
+        marks: of what is written beside digits.
+        hand: the number of the glyph whose neighbours one hand wrote, or None for any.
+        turn: the angle of the rows in radians, clockwise.
+        extent: width and height of what is kept of it, in pixels.
     """
 
     def __init__(
@@ -50,10 +101,17 @@ class Canvas:
         self.random, self.glyphs, self.features = random, glyphs, features
         self.owner = np.full((SIDE, SIDE), -1, np.int16)
         self.ink = np.zeros((SIDE, SIDE), np.float32)
-        self.same = np.zeros((SIDE, SIDE), np.uint8)
-        self.other = np.zeros((SIDE, SIDE), np.uint8)
+        self.layers = np.zeros((4, SIDE, SIDE), np.uint8)
         self.digits: list[Placed] = []
+        self.marks: list[Mark] = []
         self.pen = self.some_pen()
+        self.hand = int(random.integers(glyphs.written)) if self.has("hand") else None
+        self.turn = 0.0
+        self.extent = (SIDE, SIDE)
+        # With one hand all digits look as in MNIST, or all are drawn anew; else each by chance.
+        self.as_they_are = chance(random, 0.12) if self.has("hand") else None
+        if self.as_they_are:
+            self.pen = replace(self.pen, radius=0.07, hollow=False)
 
     def has(self, feature: str) -> bool:
         return feature in self.features
@@ -63,8 +121,7 @@ class Canvas:
         turn, slant = np.deg2rad(random.normal(0, 5)), random.normal(0, 0.12)
         if chance(random, 0.12):
             slant = random.uniform(-0.6, 0.6)
-        rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-        matrix = rotation @ np.array([[log_uniform(random, 0.65, 1.5), slant], [0, 1]])
+        matrix = rotation(turn) @ np.array([[log_uniform(random, 0.65, 1.5), slant], [0, 1]])
         fineness = random.random()
         if fineness < 0.25:
             radius = log_uniform(random, 0.004, 0.015)
@@ -72,6 +129,74 @@ class Canvas:
             radius = random.uniform(0.015, 0.075) if fineness < 0.8 else random.uniform(0.06, 0.14)
         uneven, bend = random.choice([0, 0.3]), random.choice([0, 0.8, 1.8])
         return Pen(radius, uneven, bend, matrix, radius > 0.04 and chance(random, 0.16))
+
+    @property
+    def signs(self) -> NDArray[np.uint8]:
+        return self.layers[0]
+
+    @property
+    def same(self) -> NDArray[np.uint8]:
+        return self.layers[1]
+
+    @property
+    def other(self) -> NDArray[np.uint8]:
+        return self.layers[2]
+
+    @property
+    def form(self) -> NDArray[np.uint8]:
+        return self.layers[3]
+
+    @property
+    def reaches_out(self) -> bool:
+        """Whether digits may lie partly outside of the picture."""
+        return self.has("window") or self.has("cells")
+
+    def turn_by(self, angle: float) -> None:
+        """Write from now on at this angle to the picture."""
+        self.turn = angle
+        self.pen = replace(self.pen, matrix=rotation(angle) @ self.pen.matrix)
+
+    def glyph_number(self, zero: bool = False) -> int:
+        """The number of a digit's glyph, by the scene's hand."""
+        first, last = 0, len(self.glyphs)
+        if self.hand is not None:
+            first = max(0, self.hand - OF_ONE_HAND)
+            last = min(self.glyphs.written, self.hand + OF_ONE_HAND + 1)
+        if zero:
+            zeros = np.flatnonzero(self.glyphs.labels[first:last] == 0)
+            if len(zeros):
+                return first + int(self.random.choice(zeros))
+        return int(self.random.integers(first, last))
+
+    @contextmanager
+    def marking(self, kind: str) -> Iterator[None]:
+        """Record what is drawn on the layers meanwhile as a mark."""
+        before, self.layers = self.layers, np.zeros_like(self.layers)
+        yield
+        box = bounds(self.layers.max(axis=0) > SEEN)
+        if box:
+            self.mark(kind, box)
+        np.maximum(before, self.layers, out=self.layers)
+
+    def mark(self, kind: str, box: tuple[int, int, int, int]) -> None:
+        """Record a mark whose ink fills a box."""
+        x0, y0, x1, y1 = box
+        size = max(4.0, y1 - y0, 0.7 * (x1 - x0))
+        self.marks.append(Mark(kind, (x0 + x1) / 2, (y0 + y1) / 2, size, box))
+
+    def beside_digits(self, draw: Callable[[Canvas], None]) -> bool:
+        """Draw something, if it does not come to lie on a digit; whether it was drawn."""
+        before, marks = self.layers, len(self.marks)
+        self.layers = np.zeros_like(before)
+        draw(self)
+        drawn = self.layers.max(axis=0) > 0
+        free = bool((drawn & self.near_digits(9)).sum() <= 0.02 * drawn.sum())
+        if free:
+            np.maximum(before, self.layers, out=self.layers)
+        else:
+            self.layers = before
+            del self.marks[marks:]
+        return free
 
     def near_digits(self, pixels: int) -> NDArray[np.bool_]:
         """Where there is ink of digits within a square of so many pixels, (256, 256)."""
@@ -126,6 +251,17 @@ def log_uniform(random: np.random.Generator, low: float, high: float) -> float:
 def chance(random: np.random.Generator, share: float) -> bool:
     """True in this share of all cases."""
     return bool(random.random() < share)
+
+
+def rotation(angle: float) -> NDArray[np.float64]:
+    """The matrix (2, 2) that turns by an angle in radians, clockwise in a picture."""
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+def bounds(mask: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
+    """Left, top, right and bottom of what is true in a mask; None if nothing is."""
+    x, y, wide, high = cv2.boundingRect(mask.astype(np.uint8))
+    return (x, y, x + wide, y + high) if wide else None
 
 
 def paste(layer: NDArray[np.uint8], ink: Floats, x: float, y: float) -> None:

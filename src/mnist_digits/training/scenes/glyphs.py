@@ -38,6 +38,7 @@ class Glyphs:
     Attributes:
         images: uint8 (N, 28, 28), light on dark.
         labels: int64 (N,); -1 for what is no digit.
+        written: how many of them, from the first, are images of MNIST; the others are drawn.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Glyphs:
         """`distances` are those of the last images, where they are known."""
         self.images, self.labels = images, labels
         known = list(distances)
+        self.written = len(images) - len(known)
         self._distances = dict(enumerate(known, len(images) - len(known)))
 
     def __len__(self) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .camera import taken
 from .canvas import SIDE, Canvas, chance, log_uniform
 from .glyphs import Floats
+from .grain import noise
 
 # Of 255: ink that differs less from its paper is not made out by people either.
 LEAST_CONTRAST = 14
@@ -22,10 +22,10 @@ def photographed(canvas: Canvas) -> NDArray[np.uint8]:
     page = np.broadcast_to(paper, (SIDE, SIDE, 3)).astype(np.float32).copy()
     if canvas.has("grain") or not canvas.has("plain"):
         strong = 0.12 if canvas.has("grain") else 0.02
-        page *= 1 + _noise(random, log_uniform(random, 0.002, strong))[:, :, None]
+        page *= 1 + noise(random, log_uniform(random, 0.002, strong))[:, :, None]
         if canvas.has("grain") and chance(random, 0.5):  # colour, too
-            noise = _noise(random, 0.06)[:, :, None]
-            page *= 1 + noise * random.normal(0, 0.6, 3).astype(np.float32)
+            speckle = noise(random, 0.06)[:, :, None]
+            page *= 1 + speckle * random.normal(0, 0.6, 3).astype(np.float32)
     _stain(canvas, page)
     _rule(canvas, page, paper)
     _things(canvas, page)
@@ -35,7 +35,7 @@ def photographed(canvas: Canvas) -> NDArray[np.uint8]:
     _light(canvas, page)
     if canvas.has("inverted"):
         page = 1 - page
-    picture = _camera(canvas, page)
+    picture = taken(canvas, page)
     for number in range(len(canvas.digits)):
         if not _legible(canvas, picture, number):
             canvas.owner[canvas.owner == number] = -2
@@ -97,14 +97,29 @@ def _ink(canvas: Canvas, page: Floats, paper: Floats) -> None:
     colour = _contrasting(canvas, paper, least, min(1.0, 2 * least) if faint else 1.0)
     other = canvas.other.astype(np.float32) / 255 * np.float32(random.uniform(0.4, 1))
     layers = [(other, _contrasting(canvas, paper, 0.08, 0.95))]
+    if canvas.form.any():
+        layers += [(canvas.form.astype(np.float32) / 255, _printed(canvas, paper))]
     shade = colour if chance(random, 0.7) else _contrasting(canvas, paper, 0.15, 1)
-    layers += [(canvas.same.astype(np.float32) / 255, shade), (canvas.ink, colour)]
+    layers += [(canvas.same.astype(np.float32) / 255, shade)]
+    # Signs are not darker than the digits beside them.
+    signs = canvas.signs * np.float32(max(cover, 0.3) / 255)
+    layers += [(np.maximum(canvas.ink, signs), colour)]
     if chance(random, 0.25):  # chalk, pencil, a brush running dry
-        rough = np.clip(1 + _noise(random, random.uniform(0.05, 0.3)), 0.3, 1.1)
+        rough = np.clip(1 + noise(random, random.uniform(0.05, 0.3)), 0.3, 1.1)
         layers = [(alpha * rough, shade) for alpha, shade in layers]
     for alpha, shade in layers:
         if alpha.any():
             _lay(page, alpha, shade)
+
+
+def _printed(canvas: Canvas, paper: Floats) -> Floats:
+    """The colour of what is printed: black, grey, or of one hue, as orange or green forms are."""
+    random = canvas.random
+    if chance(random, 0.4):
+        return paper * np.float32(random.uniform(0.05, 0.85))
+    hue = random.uniform(0.1, 1, 3)
+    hue[random.integers(3)] = 1
+    return (paper * (1 - random.uniform(0.2, 1) * (1 - hue))).astype(np.float32)
 
 
 def _rule(canvas: Canvas, page: Floats, paper: Floats) -> None:
@@ -214,7 +229,7 @@ def _surface(random: np.random.Generator) -> Floats:
     """The colours of a thing, (256, 256, 3): coloured or grey, grained, at times patterned."""
     coloured = chance(random, 0.6)
     shade = random.uniform(0, 1, 3 if coloured else 1).astype(np.float32)
-    colours = shade * (1 + _noise(random, random.uniform(0.01, 0.25)))[:, :, None]
+    colours = shade * (1 + noise(random, random.uniform(0.01, 0.25)))[:, :, None]
     if chance(random, 0.3):
         y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32) * log_uniform(random, 0.05, 1.2)
         strength = random.uniform(0.1, 0.6)
@@ -225,8 +240,7 @@ def _surface(random: np.random.Generator) -> Floats:
 def _on_table(canvas: Canvas, page: Floats) -> Floats:
     """The page as a sheet that does not fill the picture."""
     random, mask = canvas.random, np.zeros((SIDE, SIDE), np.float32)
-    marks = np.maximum(canvas.same, canvas.other).astype(np.float32) / 255
-    written = np.maximum(canvas.ink, marks) > 0.2
+    written = np.maximum(canvas.ink, canvas.layers.max(axis=0) / np.float32(255)) > 0.2
     x, y, wide, high = 100, 100, 50, 50
     if written.any():
         x, y, wide, high = cv2.boundingRect(written.astype(np.uint8))
@@ -237,7 +251,7 @@ def _on_table(canvas: Canvas, page: Floats) -> Floats:
     corners += random.normal(0, 3, (4, 2)) * [[min(left, 1), min(top, 1)]]
     cv2.fillConvexPoly(mask, np.round(corners).astype(np.int32), 1.0, cv2.LINE_AA)
     table = random.uniform(0, 1, 3) * random.uniform(0.1, 1)
-    ground = table.astype(np.float32) * (1 + _noise(random, random.uniform(0, 0.15)))[:, :, None]
+    ground = table.astype(np.float32) * (1 + noise(random, random.uniform(0, 0.15)))[:, :, None]
     if chance(random, 0.4):  # its own shadow on the table
         ground *= 1 - 0.4 * cv2.GaussianBlur(mask, (0, 0), log_uniform(random, 1, 10))[:, :, None]
     soft = cv2.GaussianBlur(mask, (0, 0), 0.6)[:, :, None]
@@ -262,62 +276,3 @@ def _light(canvas: Canvas, page: Floats) -> None:
         corners = random.uniform(-0.4, 1.4, (random.integers(3, 6), 2)) * SIDE
         _polygon(shade, corners, float(random.uniform(0.35, 0.85)), cv2.LINE_8)
         page *= cv2.GaussianBlur(shade, (0, 0), log_uniform(random, 0.7, 25))[:, :, None]
-
-
-def _camera(canvas: Canvas, page: Floats) -> NDArray[np.uint8]:
-    """The page, 0 to 1, as uint8: blurred, with grain, from few pixels, as a JPEG."""
-    random = canvas.random
-    if canvas.has("blurred"):
-        page = cv2.GaussianBlur(page, (0, 0), log_uniform(random, 0.4, 1.8))
-    if not canvas.has("plain") and chance(random, 0.5):
-        deviation = np.float32(log_uniform(random, 0.003, 0.08 if canvas.has("grain") else 0.03))
-        page = page + _static(random)[:, :, None] * deviation
-    picture = (np.clip(page, 0, 1) * 255).astype(np.uint8)
-    size = min((digit.size for digit in canvas.digits), default=100)
-    if canvas.has("enlarged") and size > 20:
-        picture = _from_few_pixels(canvas.random, picture, size)
-    if chance(random, 0.3):
-        picture = _jpeg(picture, int(random.integers(25, 92)))
-    return picture
-
-
-def _from_few_pixels(
-    random: np.random.Generator, picture: NDArray[np.uint8], size: float
-) -> NDArray[np.uint8]:
-    """As if the picture had had so few pixels that a digit was 11 or more of them high."""
-    side = int(log_uniform(random, max(24, SIDE * 11 / size), 160))
-    small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
-    if chance(random, 0.4):
-        small = _jpeg(small, int(random.integers(40, 95)))
-    ways = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
-    return cv2.resize(small, (SIDE, SIDE), interpolation=int(random.choice(ways)))
-
-
-def _static(random: np.random.Generator) -> Floats:
-    """Normal values (256, 256): grain of single pixels."""
-    top, left = random.integers(0, SIDE, 2)
-    return _grain()[top : top + SIDE, left : left + SIDE]
-
-
-@cache
-def _grain() -> Floats:
-    """A sheet of grain to cut from: drawn anew for each scene, it took a tenth of all the time."""
-    return np.random.default_rng(0).standard_normal((2 * SIDE, 2 * SIDE), np.float32)
-
-
-def _noise(random: np.random.Generator, strength: float) -> Floats:
-    """Grain of all sizes, (256, 256), about 0."""
-    result = np.zeros((SIDE, SIDE), np.float32)
-    for cell in (1, 2, 4, 8, 16, 32, 64):
-        amount = np.float32(strength * random.random() ** 2)
-        if cell == 1:
-            result += amount * _static(random)
-        else:
-            coarse = random.standard_normal((SIDE // cell + 1,) * 2, np.float32)
-            result += amount * cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
-    return result
-
-
-def _jpeg(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    _, code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)

@@ -17,18 +17,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RecipeError
-from .canvas import SIDE, Canvas, Placed, Rows, chance, log_uniform
+from .canvas import SIDE, Canvas, Mark, Placed, Rows, Spot, chance, log_uniform
 from .decoration import decorate
 from .glyphs import Glyphs
+from .numbers import fitted, turned, with_signs
 from .photography import photographed
 from .writing import write
 
 # What is in a scene, and in which share of all scenes of digits.
-LAYOUTS = {"one": 0.3, "rows": 0.3, "table": 0.06, "scattered": 0.1, "window": 0.1, "none": 0.14}
+LAYOUTS = {
+    "one": 0.24,
+    "rows": 0.26,
+    "long": 0.12,  # one row that fills the width
+    "table": 0.06,
+    "scattered": 0.09,
+    "window": 0.1,
+    "none": 0.13,
+}
 FEATURES = {
+    "hand": 0.7,  # all digits by one hand
+    "close": 0.3,  # some neighbours touch
+    "numbers": 0.45,  # signs in the rows: points, commas, currencies, arithmetic
+    "climbing": 0.06,  # rows that rise or fall by up to 45 degrees
+    "leaning": 0.2,  # by up to 10
     "whole": 0.05,  # as high as the picture
     "tiny": 0.06,
-    "touching": 0.18,
+    "touching": 0.16,  # nearly all neighbours do
     "broken": 0.12,
     "boxed": 0.12,
     "circled": 0.12,
@@ -70,12 +84,16 @@ class Scene:
             for none, -2 for a digit of which too little is seen to count.
         digits: all, also those of which nothing is seen.
         features: what was drawn, and the layout.
+        marks: what is written beside digits, as far as it is in the picture.
+        extent: width and height in pixels; what lies beyond only repeats the edges.
     """
 
     pixels: NDArray[np.uint8]
     owner: NDArray[np.int16]
     digits: list[Placed] = field(default_factory=list)
     features: frozenset[str] = frozenset()
+    marks: list[Mark] = field(default_factory=list)
+    extent: tuple[int, int] = (SIDE, SIDE)
 
     @property
     def text(self) -> str:
@@ -130,13 +148,34 @@ def scene(
     chosen = frozenset(lottery if features is None else features)
     if layout == "none" and features is None and random.random() < 0.8:
         chosen |= {str(random.choice(["things", "letters", "scribbles", "marks"]))}
+    if layout == "long" and features is None and random.random() < 0.4:
+        chosen |= {"cut"}
     canvas = Canvas(random, glyphs, chosen | {layout})
-    write(canvas, _positions(random, layout, chosen))
+    write(canvas, _arranged(canvas, _positions(random, layout, chosen)))
     decorate(canvas)
     pixels = photographed(canvas)
     if "cut" in chosen and canvas.digits:
         _cut(canvas, pixels)
-    return Scene(pixels, canvas.owner, canvas.digits, canvas.features)
+    made = (canvas.digits, canvas.features, canvas.marks, canvas.extent)
+    return Scene(pixels, canvas.owner, *made)
+
+
+def _arranged(canvas: Canvas, rows: Rows) -> Rows:
+    """The rows with signs in them and turned, as the features ask for it."""
+    random = canvas.random
+    if canvas.has("numbers") and not canvas.has("scattered"):
+        rows = [with_signs(random, row) for row in rows]
+    angle = 0.0
+    if canvas.has("climbing"):
+        angle = random.uniform(10, 45) * random.choice([-1, 1], p=[0.7, 0.3])
+    elif canvas.has("leaning"):
+        angle = random.uniform(-10, 10)
+    if angle:
+        canvas.turn_by(float(np.deg2rad(angle)))
+        rows = turned(rows, canvas.turn)
+    if (angle or canvas.has("numbers")) and not canvas.has("window"):
+        rows = fitted(rows)
+    return rows
 
 
 def _cut(canvas: Canvas, pixels: NDArray[np.uint8]) -> None:
@@ -149,13 +188,18 @@ def _cut(canvas: Canvas, pixels: NDArray[np.uint8]) -> None:
     right, bottom = (
         min(SIDE, int(side.max() + 1 + log_uniform(random, 1, 40))) for side in (xs, ys)
     )
+    canvas.extent = (right - left, bottom - top)
     fill = ((0, SIDE - bottom + top), (0, SIDE - right + left))
     pixels[:] = np.pad(pixels[top:bottom, left:right], (*fill, (0, 0)), "edge")
     owner[:] = np.pad(owner[top:bottom, left:right], fill, constant_values=-1)
-    for digit in canvas.digits:
-        digit.x, digit.y = digit.x - left, digit.y - top
-        x0, y0, x1, y1 = digit.box
-        digit.box = (x0 - left, y0 - top, x1 - left, y1 - top)
+    things: list[Placed | Mark] = [*canvas.digits, *canvas.marks]
+    for thing in things:
+        thing.x, thing.y = thing.x - left, thing.y - top
+        x0, y0, x1, y1 = thing.box
+        thing.box = (x0 - left, y0 - top, x1 - left, y1 - top)
+    canvas.marks = [
+        mark for mark in canvas.marks if 0 <= mark.x < right - left and 0 <= mark.y < bottom - top
+    ]
 
 
 def _positions(random: np.random.Generator, layout: str, features: frozenset[str]) -> Rows:
@@ -169,11 +213,35 @@ def _positions(random: np.random.Generator, layout: str, features: frozenset[str
         x, y = SIDE / 2 + random.uniform(-room, room, 2)
         if chance(random, 0.5):  # most people put it in the middle
             x, y = SIDE / 2 + (np.array([x, y]) - SIDE / 2) * 0.3
-        return [[(x, y, height)]]
+        return [[Spot(x, y, height)]]
     if layout == "scattered":
         heights = [log_uniform(random, 16, 90) for _ in range(random.integers(2, 8))]
-        return [[(*random.uniform(h * 0.6, SIDE - h * 0.6, 2), h)] for h in heights]
+        return [_anywhere(random, height) for height in heights]
+    if layout == "long":
+        return [_long_row(random)]
     return _rows(random, layout, features)
+
+
+def _anywhere(random: np.random.Generator, height: float) -> list[Spot]:
+    x, y = random.uniform(0.6 * height, SIDE - 0.6 * height, 2)
+    return [Spot(x, y, height)]
+
+
+def _long_row(random: np.random.Generator) -> list[Spot]:
+    """Four to twelve digits that fill most of the width."""
+    count = int(random.integers(4, 13))
+    wide = SIDE * random.uniform(0.6, 0.97)
+    height = min(wide / (1 + (count - 1) * log_uniform(random, 0.5, 1.2)), 120)
+    gap = (wide - height) / (count - 1)
+    left = (SIDE - wide) * random.random() + height / 2
+    y = random.uniform(0.6 * height, SIDE - 0.6 * height)
+    slope, shake = random.normal(0, 0.04), 0.05 * height * random.random()
+    row = []
+    for number in range(count):
+        x = left + number * gap + random.normal(0, shake)
+        base = y + slope * number * gap + random.normal(0, shake)
+        row.append(Spot(x, base, height * random.uniform(0.88, 1.12)))
+    return row
 
 
 def _rows(random: np.random.Generator, layout: str, features: frozenset[str]) -> Rows:
@@ -200,7 +268,7 @@ def _rows(random: np.random.Generator, layout: str, features: frozenset[str]) ->
         for along in [column * gap for column in range(columns - ragged)]:
             x = left + along + random.normal(0, shake)
             y = top + row * lead + slope * (along - wide / 2) + random.normal(0, shake)
-            line.append((x, y, height * random.uniform(0.85, 1.15)))
+            line.append(Spot(x, y, height * random.uniform(0.85, 1.15)))
         result.append(line)
     return result
 

@@ -1,60 +1,200 @@
-"""Digits written on a page: with any pen, broken, deleted."""
+"""Digits and the signs of numbers written on a page: with any pen, touching, broken, deleted."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .canvas import SIDE, Canvas, Placed, Rows, chance
+from .canvas import SIDE, Canvas, Placed, Rows, Spot, chance, rotation
 from .glyphs import Floats, draw_glyph
+from .signs import draw_sign, room_for
+
+# Of a digit's ink, what may lie on other digits.
+MOST_OVERLAP = 0.15
+# How often the next digit is moved on by a little, when it would cover too much of its neighbour.
+TRIES = 3
 
 
 def write(canvas: Canvas, positions: Rows) -> None:
-    """Write a digit at each position."""
-    broken = canvas.has("broken")
+    """Write a digit or a sign at each spot."""
     for row, line in enumerate(positions):
-        for x, y, height in line:
-            _write_digit(canvas, x, y, height, row, broken and chance(canvas.random, 0.7))
+        _write_row(canvas, line, row)
     if canvas.has("deleted"):
         _delete(canvas)
     for number in range(len(canvas.digits)):
-        _forget_hidden(canvas, number)
+        forget_hidden(canvas, number, SIDE, SIDE)
 
 
-def _write_digit(canvas: Canvas, x: float, y: float, height: float, row: int, broken: bool) -> None:
-    number = int(canvas.random.integers(len(canvas.glyphs)))
-    if chance(canvas.random, 0.12):
-        ink, mask = _as_it_is(canvas, number, height)
+def _write_row(canvas: Canvas, line: list[Spot], row: int) -> None:
+    random, along = canvas.random, rotation(canvas.turn)[:, 0]
+    broken = canvas.has("broken")
+    touching = _share_that_touch(canvas)
+    shift, last = 0.0, None
+    for spot, before in zip(line, [None, *line], strict=False):
+        spot = _along(spot, along, shift)
+        if not spot.is_digit:
+            # After the digit, where this is wider than it was expected to be.
+            lack = _lack(canvas, last, spot) if before and before.is_digit else 0.0
+            shift += lack
+            draw_sign(canvas, _along(spot, along, lack))
+            continue
+        after_digit = last is not None and before is not None and before.is_digit
+        close = last if after_digit and chance(random, touching) else None
+        placed = _write_digit(canvas, spot, row, close, broken and chance(random, 0.7))
+        if placed and close and not canvas.has("table"):
+            # What follows a digit that was moved up to its neighbour moves with it.
+            shift += float(np.array([placed.x - spot.x, placed.y - spot.y]) @ along)
+        last = placed
+
+
+def _along(spot: Spot, along: NDArray[np.float64], by: float) -> Spot:
+    return replace(spot, x=float(spot.x + by * along[0]), y=float(spot.y + by * along[1]))
+
+
+def _lack(canvas: Canvas, digit: Placed | None, sign: Spot) -> float:
+    """By how many pixels a sign has to move along its row to stand clear of the digit before."""
+    if digit is None:
+        return 0.0
+    half = 0.3 * room_for(sign.what) * sign.height
+    start = _upright(canvas) @ [sign.x, sign.y] - half
+    end = _ink_of(canvas, len(canvas.digits) - 1) @ _upright(canvas)
+    return max(0.0, float(end.max() - start)) if len(end) else 0.0
+
+
+def _share_that_touch(canvas: Canvas) -> float:
+    """Which share of a row's digits is put against the digit before."""
+    if canvas.has("touching"):
+        return 0.9
+    if canvas.has("close") and chance(canvas.random, 0.85):
+        return float(canvas.random.uniform(0.25, 0.8))
+    return 0.0
+
+
+def _write_digit(
+    canvas: Canvas, spot: Spot, row: int, close: Placed | None, broken: bool
+) -> Placed | None:
+    """A digit at a spot, or against the one before; None if there is no room for it."""
+    random = canvas.random
+    number = canvas.glyph_number(zero=spot.what == "0")
+    if chance(random, 0.12) if canvas.as_they_are is None else canvas.as_they_are:
+        ink, mask = _as_it_is(canvas, number, spot.height)
     else:
-        ink, mask = draw_glyph(canvas.random, canvas.glyphs, number, height, canvas.pen)
+        ink, mask = draw_glyph(random, canvas.glyphs, number, spot.height, canvas.pen)
     if broken:
         _break(canvas, ink, mask)
     ys, xs = np.nonzero(mask)
     if len(ys) < 4:
-        return
-    x0, x1, y0, y1 = xs.min(), xs.max() + 1, ys.min(), ys.max() + 1
-    ink, mask = ink[y0:y1, x0:x1], mask[y0:y1, x0:x1]
+        return None
+    part = slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1)
+    ink, mask = ink[part], mask[part]
+    x, y, gap = spot.x, spot.y, random.uniform(-0.16, 0.03) * spot.height
+    for _ in range(TRIES):
+        if close:
+            x, y = _against(canvas, mask, (x, y), gap)
+        label = int(canvas.glyphs.labels[number])
+        placed = _lay(canvas, ink, mask, Placed(label, x, y, 0, row, (0, 0, 0, 0)), close)
+        if placed or not close:
+            break
+        gap += 0.08 * spot.height
+    if placed and close and chance(random, 0.5 if spot.what == "0" else 0.25):
+        _join(canvas, len(canvas.digits) - 2, spot.height)
+    return placed
+
+
+def _against(
+    canvas: Canvas, mask: NDArray[np.bool_], middle: tuple[float, float], gap: float
+) -> tuple[float, float]:
+    """The digit's middle, moved along the row until it is `gap` pixels from the one before.
+
+    The gap is that between the digits as they would be without the pen's slant.
+    """
+    upright, along = _upright(canvas), rotation(canvas.turn)[:, 0]
+    before = _ink_of(canvas, len(canvas.digits) - 1) @ upright
+    if not len(before):
+        return middle
     high, wide = mask.shape
-    left, top = round(x - wide / 2), round(y - high / 2)
-    if not canvas.has("window"):  # all of it is to be seen
+    rows, columns = np.nonzero(mask)
+    ink = np.column_stack([columns - wide / 2 + middle[0], rows - high / 2 + middle[1]])
+    x, y = np.array(middle) + along * (before.max() + gap - (ink @ upright).min())
+    return float(x), float(y)
+
+
+def _upright(canvas: Canvas) -> NDArray[np.float64]:
+    """Multiplied by a place, (2,): how far along its row it would be without the pen's slant."""
+    across = np.linalg.inv(canvas.pen.matrix)[0]
+    return across / (across @ rotation(canvas.turn)[:, 0])
+
+
+def _ink_of(canvas: Canvas, number: int) -> NDArray[np.int64]:
+    """The places (N, 2) of a digit's ink."""
+    x0, y0, x1, y1 = canvas.digits[number].box
+    left, top = max(0, x0), max(0, y0)
+    ys, xs = np.nonzero(canvas.owner[top : max(0, y1), left : max(0, x1)] == number)
+    return np.column_stack([xs + left, ys + top])
+
+
+def _lay(
+    canvas: Canvas, ink: Floats, mask: NDArray[np.bool_], digit: Placed, close: Placed | None
+) -> Placed | None:
+    """Lay a digit's ink on the page, if it covers little of other digits."""
+    high, wide = mask.shape
+    left, top = round(digit.x - wide / 2), round(digit.y - high / 2)
+    if not canvas.reaches_out:  # all of it is to be seen
         left = min(max(left, 0), max(0, SIDE - wide))
         top = min(max(top, 0), max(0, SIDE - high))
     u0, v0, u1, v1 = max(0, left), max(0, top), min(SIDE, left + wide), min(SIDE, top + high)
     if u0 >= u1 or v0 >= v1:
-        return
+        return None
     part = slice(v0 - top, v1 - top), slice(u0 - left, u1 - left)
     ink, mask = ink[part], mask[part]
     under, owner = canvas.ink[v0:v1, u0:u1], canvas.owner[v0:v1, u0:u1]
-    limit = 0.15 if canvas.has("touching") else 0.0
+    limit = MOST_OVERLAP if close or canvas.has("touching") else 0.0
     if ((owner >= 0) & mask).sum() > limit * mask.sum():
-        return
-    size = max(high, 0.7 * wide)
+        return None
     owner[mask & (ink >= under)] = len(canvas.digits)
     np.maximum(under, ink, out=under)
-    label = int(canvas.glyphs.labels[number])
-    box = (left, top, left + wide, top + high)
-    canvas.digits.append(Placed(label, left + wide / 2, top + high / 2, size, row, box))
+    digit.x, digit.y, digit.size = left + wide / 2, top + high / 2, max(high, 0.7 * wide)
+    digit.box = (left, top, left + wide, top + high)
+    canvas.digits.append(digit)
+    return digit
+
+
+def _join(canvas: Canvas, first: int, height: float) -> None:
+    """A stroke that leads from a digit to the next, as of a pen that was not lifted.
+
+    It belongs to the first one.
+    """
+    random = canvas.random
+    ends = []
+    for number, side in ((first, 1), (first + 1, -1)):
+        ink = _ink_of(canvas, number)
+        if not len(ink):
+            return
+        outer = np.argsort(-side * ink[:, 0])[: max(1, len(ink) // 8)]
+        ends.append(ink[random.choice(outer)].astype(np.float64))
+    start, end = ends
+    if np.hypot(*(end - start)) > 0.6 * height:
+        return
+    sag = np.array([0, random.normal(0, 0.12) * height])
+    steps = np.linspace(0, 1, 9)[:, None]
+    curve = start + steps * (end - start) + 4 * steps * (1 - steps) * sag
+    stroke = np.zeros((SIDE, SIDE), np.uint8)
+    canvas.polyline(curve, max(1, round(2 * canvas.pen.radius * height)), stroke)
+    canvas.owner[(stroke > 100) & (canvas.owner != first + 1)] = first
+    # No stroke is darker than the pen that wrote the digits.
+    darkest = min(1.0, 2 * max(canvas.pen.radius * height, 0.25))
+    np.maximum(canvas.ink, stroke * np.float32(darkest / 255), out=canvas.ink)
+    _grow(canvas.digits[first], canvas.owner == first)
+
+
+def _grow(digit: Placed, ink: NDArray[np.bool_]) -> None:
+    """The box of a digit that got more ink; middle and size stay those of the digit itself."""
+    x, y, wide, high = cv2.boundingRect(ink.astype(np.uint8))
+    x0, y0, x1, y1 = digit.box
+    digit.box = (min(x0, x), min(y0, y), max(x1, x + wide), max(y1, y + high))
 
 
 def _as_it_is(canvas: Canvas, number: int, height: float) -> tuple[Floats, NDArray[np.bool_]]:
@@ -94,13 +234,14 @@ def _delete(canvas: Canvas) -> None:
         xs = np.linspace(x0 - 3, x1 + 3, count)
         ys = np.where(np.arange(count) % 2, y0, y1)
         ys = ys + canvas.random.normal(0, 0.06 * digit.size, count)
-        canvas.polyline(np.column_stack([xs, ys]), canvas.thickness(digit.size, 0.03, 0.09))
+        with canvas.marking("other"):
+            canvas.polyline(np.column_stack([xs, ys]), canvas.thickness(digit.size, 0.03, 0.09))
         canvas.owner[canvas.owner == number] = -1
 
 
-def _forget_hidden(canvas: Canvas, number: int) -> None:
+def forget_hidden(canvas: Canvas, number: int, right: int, bottom: int) -> None:
     """A digit of which less than 55% lies in the picture need not be found."""
     x0, y0, x1, y1 = canvas.digits[number].box
-    seen = max(0, min(x1, SIDE) - max(x0, 0)) * max(0, min(y1, SIDE) - max(y0, 0))
+    seen = max(0, min(x1, right) - max(x0, 0)) * max(0, min(y1, bottom) - max(y0, 0))
     if seen < 0.55 * (x1 - x0) * (y1 - y0):
         canvas.owner[canvas.owner == number] = -2

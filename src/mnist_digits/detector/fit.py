@@ -1,0 +1,302 @@
+"""The training of the two networks that read, on scenes that are made as they are needed.
+
+    fit(recipe, digits) -> DetectorRun
+
+Both learn from the same scenes, each seen once: the detector from whole ones and from quarters,
+the look from crops around digits, around what is no digit, and around what the detector proposes.
+A scene is seeded by its number, so a resumed training sees the scenes that it would have seen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset
+
+from ..data.dataset import Digits
+from ..errors import CheckpointError, TrainingError
+from ..files import write_whole
+from ..training.device import uses_bfloat16
+from ..training.optimization import adamw_one_cycle, optimizer_state, restore_optimizer
+from ..training.recipe import DetectorRecipe
+from ..training.scenes.glyphs import LETTERS, OF_WORDS, Glyphs, letters, load_glyphs
+from ..training.scenes.scene import scene
+from ..training.state import group, prefixed
+from . import loss as losses
+from .networks import SIZE_UNIT, STRIDE, DetectNet, LookNet, crops
+from .truth import Geometry, Lesson, collated, heat_and_geometry, labelled, lesson
+
+# The name of a run's file.
+STATE = "detector.safetensors"
+# Of the detector's peaks in a scene so many are looked at, if they are likelier than this.
+PEAKS, LEAST_SCORE = 6, 0.05
+# Chance is seeded anew in each step, with numbers that no two seeds share.
+STEPS = 10**6
+
+
+class Networks(nn.Module):
+    """The detector and the look, trained together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.detect = DetectNet()
+        self.look = LookNet()
+
+
+class LessonSet(Dataset[Lesson]):
+    """Scenes by number, as lessons."""
+
+    def __init__(self, glyphs: Glyphs, recipe: DetectorRecipe) -> None:
+        self.glyphs, self.recipe = glyphs, recipe
+
+    def __len__(self) -> int:
+        return self.recipe.scenes
+
+    def __getitem__(self, number: int) -> Lesson:
+        random = np.random.default_rng((self.recipe.seed, number))
+        return lesson(scene(random, self.glyphs), random)
+
+
+@dataclass
+class DetectorRun:
+    """A training of both networks, finished or not.
+
+    `model` has the averaged weights; `history` the mean losses of each part of the training;
+    `state` is what a resumed training needs beside the averaged weights.
+    """
+
+    recipe: DetectorRecipe
+    model: Networks
+    steps: int
+    history: list[dict[str, float]]
+    state: dict[str, Tensor]
+
+
+def fit(
+    recipe: DetectorRecipe,
+    digits: Digits,
+    resume: DetectorRun | None = None,
+    start: Networks | None = None,
+    device: torch.device | None = None,
+    workers: int = 1,
+    on_part: Callable[[DetectorRun], None] | None = None,
+    steps_per_part: int = 100,
+) -> DetectorRun:
+    """Train both networks on scenes with these digits.
+
+    Args:
+        resume: a run by this recipe to go on with.
+        start: networks whose weights a new run begins with, instead of random ones.
+        device: the CPU if not given.
+        workers: processes that make scenes; 0 makes them in this one.
+        on_part: called after every `steps_per_part` steps, and the last one, with the run so far.
+
+    Raises:
+        TrainingError: the loss or a weight became infinite or not a number.
+    """
+    device = device or torch.device("cpu")
+    bfloat16 = uses_bfloat16(recipe.precision, device)
+    run, model, average, optimizer, schedule = _begin(recipe, resume, start, device)
+    started, parts = time.perf_counter(), []
+    for lessons in _batches(recipe, digits, run.steps, workers, device):
+        with (
+            torch.random.fork_rng(devices=[]),
+            torch.autocast(device.type, torch.bfloat16, enabled=bfloat16),
+        ):
+            torch.manual_seed(STEPS * recipe.seed + run.steps)
+            values = _losses(model, lessons, run.steps)
+        optimizer.zero_grad()
+        values[:5].sum().backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+        schedule.step()
+        average.update_parameters(model)
+        run.steps += 1
+        parts.append(values.detach())
+        if len(parts) == steps_per_part or run.steps == recipe.steps:
+            _check_finite(run, parts)
+            run.history.append(_summary(run, parts, time.perf_counter() - started))
+            run.state = _state(model, average, optimizer)
+            if on_part:
+                on_part(run)
+            started, parts = time.perf_counter(), []
+    return run
+
+
+def _losses(model: Networks, lessons: Lesson, step: int) -> Tensor:
+    """The losses of both networks, and the look's shares of digits and of others right, (7,).
+
+    The detector, which has less to learn, is trained in every second step, in turns on whole
+    scenes and on quarters of them: it also sees small pictures, and parts of pictures.
+    """
+    places = _numbered(lessons.places)
+    detected = lessons.pixels.new_zeros(2, dtype=torch.float32)
+    if step % 2:
+        truth = heat_and_geometry(lessons)
+        pixels = lessons.pixels.contiguous(memory_format=torch.channels_last)
+        if step % 4 == 3:
+            pixels, truth = _cut(pixels), Geometry(*map(_cut, truth))
+        output = model.detect(pixels).float()
+        # Twice, for the steps without.
+        detected = 2 * losses.detect_loss(output, truth)
+        if step % 4 == 1:
+            places = torch.cat([places, _peaks(output.detach())])
+    with torch.no_grad():
+        labels = labelled(places, lessons)
+        known = labels.classes >= 0
+        labels = type(labels)(*(part[known] for part in labels))
+        seen = crops(lessons.pixels, places[known], lessons.inside())
+    answers = model.look(seen.contiguous(memory_format=torch.channels_last))
+    right = (answers[0].argmax(dim=1) == labels.classes).float()
+    digit = (labels.classes < 10).float()
+    shares = [(right * part).sum() / part.sum().clamp_min(1) for part in (digit, 1 - digit)]
+    return torch.cat([detected, losses.look_loss(answers, labels), torch.stack(shares)])
+
+
+def _cut(part: Tensor) -> Tensor:
+    """Each scene's four quarters, for tensors (N, ..., H, W)."""
+    rows = torch.cat(part.tensor_split(2, dim=-2))
+    return torch.cat(rows.tensor_split(2, dim=-1))
+
+
+def _numbered(places: Tensor) -> Tensor:
+    """Places (N, P, 3) of N scenes as proposals (N * P, 4), each with the scene's number."""
+    number = torch.arange(len(places), device=places.device, dtype=places.dtype)
+    number = number[:, None, None].expand(-1, places.shape[1], 1)
+    return torch.cat([number, places], dim=2).flatten(0, 1)
+
+
+def _peaks(output: Tensor) -> Tensor:
+    """Proposals (P, 4) of the detector: the best peaks of each scene's heat."""
+    heat = output[:, :1].sigmoid()
+    heat = heat * (functional.max_pool2d(heat, 3, 1, 1) == heat)
+    # Chance decides among them, too: in a scene of many digits the best are seldom wrong.
+    luck = heat.clamp(max=0.6) * torch.rand_like(heat) * (heat > LEAST_SCORE)
+    score, index = luck.flatten(1).topk(PEAKS)
+    side = output.shape[3]
+    x, y = (index % side + 0.5) * STRIDE, (index.div(side, rounding_mode="floor") + 0.5) * STRIDE
+    values = output[:, 1:].flatten(2).gather(2, index[:, None].expand(-1, 3, -1))
+    size = SIZE_UNIT * values[:, 2].clamp(-2.5, 2.5).exp()
+    places = torch.stack([x + values[:, 0], y + values[:, 1], size], dim=2)
+    return _numbered(places)[score.flatten() > 0]
+
+
+def _begin(
+    recipe: DetectorRecipe,
+    resume: DetectorRun | None,
+    start: Networks | None,
+    device: torch.device,
+) -> tuple[DetectorRun, Networks, AveragedModel, torch.optim.Optimizer, LRScheduler]:
+    """A new run, or a copy of the one to resume; its networks, average, optimizer, schedule."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        model = Networks()
+    if start:
+        model.load_state_dict(start.state_dict())
+    model = model.to(device).to(memory_format=torch.channels_last)
+    averaging = get_ema_multi_avg_fn(recipe.ema_decay)
+    average = AveragedModel(model, multi_avg_fn=averaging, use_buffers=True)
+    optimizer, schedule = adamw_one_cycle(model, recipe, recipe.steps, (0.9, 0.999))
+    run = DetectorRun(recipe, cast(Networks, average.module), 0, [], {})
+    if resume:
+        model.load_state_dict(group("live.", resume.state))
+        average.module.load_state_dict(resume.model.state_dict())
+        average.n_averaged.copy_(resume.state["averaged"])
+        restore_optimizer(resume.state, model, optimizer, schedule)
+        run.steps, run.history = resume.steps, [*resume.history]
+    return run, model, average, optimizer, schedule
+
+
+def _batches(
+    recipe: DetectorRecipe, digits: Digits, begin: int, workers: int, device: torch.device
+) -> Iterator[Lesson]:
+    """The batches of scenes from step `begin` on, on the device."""
+    if begin == recipe.steps:
+        return  # before digits are drawn for it
+    # OpenCV's threads do not live on in the processes that make scenes, which would wait for them.
+    cv2.setNumThreads(1)
+    glyphs = load_glyphs(digits, recipe.synthetic, recipe.seed)
+    for alphabet in (LETTERS, OF_WORDS):
+        letters(alphabet)  # made once, before the processes part
+    loader = DataLoader(
+        LessonSet(glyphs, recipe),
+        recipe.batch_size,
+        sampler=range(begin * recipe.batch_size, recipe.steps * recipe.batch_size),
+        num_workers=workers,
+        prefetch_factor=8 if workers else None,
+        collate_fn=collated,
+    )
+    for lessons in loader:
+        yield lessons.to(device)
+
+
+def _check_finite(run: DetectorRun, parts: list[Tensor]) -> None:
+    """Before anything is saved of a part with these losses."""
+    if not all(value.isfinite().all() for value in (*parts, *run.model.state_dict().values())):
+        raise TrainingError(
+            f"the loss or the weights became infinite in the {len(parts)} steps up to step "
+            f"{run.steps}: choose a lower learning rate"
+        )
+
+
+def _summary(run: DetectorRun, parts: list[Tensor], seconds: float) -> dict[str, float]:
+    """Means of the last steps' losses (7,), and how many scenes were seen a second."""
+    names = (*losses.DETECT, *losses.LOOK, "digits_right", "others_right")
+    means = torch.stack(parts).mean(dim=0).tolist()
+    pace = len(parts) * run.recipe.batch_size / seconds
+    return {
+        "step": run.steps,
+        **dict(zip(names, means, strict=True)),
+        "scenes_per_second": pace,
+    }
+
+
+def _state(
+    model: Networks, average: AveragedModel, optimizer: torch.optim.Optimizer
+) -> dict[str, Tensor]:
+    """What a resumed training needs beside the averaged weights; not copied."""
+    state = prefixed("live.", model.state_dict()) | optimizer_state(model, optimizer)
+    return state | {"averaged": average.n_averaged}
+
+
+def save_detector(run: DetectorRun, file: Path) -> None:
+    """Write a run, finished or not, to one file: weights, state, recipe and history."""
+    from safetensors.torch import save
+
+    weights = prefixed("model.", run.model.state_dict())
+    about = {"recipe": dataclasses.asdict(run.recipe), "steps": run.steps, "history": run.history}
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in (weights | run.state).items()}
+    write_whole(file, save(tensors, {"detector": json.dumps(about)}))
+
+
+def load_detector(file: Path) -> DetectorRun:
+    """The run that `save_detector` wrote.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "pt") as content:
+            about = json.loads(content.metadata()["detector"])
+            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+        recipe, model = DetectorRecipe(**about["recipe"]), Networks()
+        model.load_state_dict(group("model.", tensors))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{file} is no detector's run: {error}") from error
+    state = {k: v for k, v in tensors.items() if not k.startswith("model.")}
+    return DetectorRun(recipe, model.eval(), about["steps"], about["history"], state)

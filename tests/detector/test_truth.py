@@ -1,0 +1,126 @@
+"""What scenes teach: that targets, places and labels say what is in the scene."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mnist_digits import Digits
+from mnist_digits.detector.networks import AROUND, CROP, NONE, SIZE_UNIT, STRIDE, crops
+from mnist_digits.detector.truth import (
+    Lesson,
+    collated,
+    heat_and_geometry,
+    labelled,
+    lesson,
+)
+from mnist_digits.training.scenes.glyphs import Glyphs, load_glyphs
+from mnist_digits.training.scenes.scene import Scene, scene
+
+
+@pytest.fixture(scope="module")
+def glyphs(mnist: tuple[Digits, Digits]) -> Glyphs:
+    return load_glyphs(mnist[0][:60], 10)
+
+
+def scenes(glyphs: Glyphs, count: int, *features: str) -> list[Scene]:
+    return [
+        scene(np.random.default_rng(k), glyphs, "rows", ["plain", *features]) for k in range(count)
+    ]
+
+
+def lessons(made: list[Scene]) -> Lesson:
+    random = np.random.default_rng(0)
+    return collated([lesson(one, random) for one in made])
+
+
+def around_digits(batch: Lesson) -> torch.Tensor:
+    """A proposal at each digit that is seen, (P, 4)."""
+    rows = [
+        torch.cat([torch.tensor([float(number)]), digit[1:4]])
+        for number, digits in enumerate(batch.digits)
+        for digit in digits
+        if digit[0] >= 0
+    ]
+    return torch.stack(rows)
+
+
+def test_heat_and_geometry_point_to_the_digits(glyphs: Glyphs) -> None:
+    batch = lessons(scenes(glyphs, 8))
+    truth = heat_and_geometry(batch)
+    seen = batch.digits[batch.digits[:, :, 0] >= 0]
+    number, row, column = torch.nonzero(truth.heat == 1, as_tuple=True)
+    assert len(number) == len(seen)
+    assert truth.near[number, row, column].all()
+    across, down, log_size = truth.offsets[number, :, row, column].T
+    x, y = (column + 0.5) * STRIDE + across, (row + 0.5) * STRIDE + down
+    found = torch.stack([x, y, SIZE_UNIT * log_size.exp()], dim=1)
+    assert (torch.cdist(found, seen[:, 1:4]).amin(dim=1) < 0.01).all()
+
+
+def test_a_place_at_a_digit_has_its_label_its_ink_and_its_box(glyphs: Glyphs) -> None:
+    batch = lessons(scenes(glyphs, 8))
+    proposals = around_digits(batch)
+    labels = labelled(proposals, batch)
+    truth = batch.digits[batch.digits[:, :, 0] >= 0]
+    known = labels.classes >= 0
+    assert known.float().mean() > 0.9
+    assert torch.equal(labels.classes[known], truth[known, 0].long())
+    x0, y0, x1, y1 = (labels.boxes[known] * truth[known, 3:4] + truth[known][:, [1, 2, 1, 2]]).T
+    np.testing.assert_allclose(torch.stack([x0, y0, x1, y1], 1), truth[known, 4:], atol=0.01)
+    ys, xs = labels.ink[known].amax(dim=2).bool(), labels.ink[known].amax(dim=1).bool()
+    height, width = ys.sum(1).float(), xs.sum(1).float()
+    assert ((torch.maximum(height, 0.7 * width) / (CROP / AROUND) - 1).abs() < 0.25).all()
+
+
+def test_beside_between_and_at_other_sizes_there_is_no_digit(glyphs: Glyphs) -> None:
+    batch = lessons(scenes(glyphs, 8))
+    proposals = around_digits(batch)
+    for factor, shift in ((0.35, 0.0), (2.6, 0.0), (1.0, 0.7)):
+        moved = proposals.clone()
+        moved[:, 3] *= factor
+        moved[:, 2] += shift * proposals[:, 3]
+        classes = labelled(moved, batch).classes
+        at_home = labelled(proposals, batch).classes
+        # Another digit may be there, but hardly ever; where it is unclear nothing is said.
+        assert ((classes == NONE) | (classes == -1)).float().mean() > 0.9
+        assert (classes == at_home).float().mean() < 0.1
+
+
+def test_marks_have_their_kinds(glyphs: Glyphs) -> None:
+    made = scenes(glyphs, 40, "numbers")
+    batch = lessons(made)
+    wanted, proposals = [], []
+    for number, one in enumerate(made):
+        for mark in one.marks:
+            if mark.kind != "other" and min(mark.x, mark.y) > 0:
+                usual = float(np.median([digit.size for digit in one.digits]))
+                proposals.append([number, mark.x, mark.y, usual])
+                wanted.append({"separator": 10, "minus": 11}[mark.kind])
+    classes = labelled(torch.tensor(proposals), batch).classes
+    assert len(wanted) > 20
+    known = classes >= 0
+    assert known.float().mean() > 0.5
+    assert (classes == torch.tensor(wanted))[known].float().mean() > 0.9
+
+
+def test_five_places_are_about_digits(glyphs: Glyphs) -> None:
+    batch = lessons(scenes(glyphs, 20))
+    number = torch.arange(20.0)[:, None, None].expand(-1, batch.places.shape[1], 1)
+    classes = labelled(torch.cat([number, batch.places], 2).flatten(0, 1), batch).classes
+    classes = classes.reshape(20, -1)
+    assert (classes[:, :5] < 10).all()
+    assert (classes[:, :5] >= 0).float().mean() > 0.6
+    assert (classes[:, 5:] == NONE).float().mean() > 0.5
+
+
+def test_a_crop_shows_the_picture_and_nothing_beyond() -> None:
+    pixels = torch.zeros(1, 3, 100, 100, dtype=torch.uint8)
+    pixels[:, :, 40:60, 45:55] = 255
+    seen = crops(pixels, torch.tensor([[0, 50, 50, 50.0], [0, 0, 50, 50.0]]))
+    assert seen.shape == (2, 4, CROP, CROP)
+    assert (seen[0, 3] == 1).all()
+    assert (seen[0, :3, 23:33, 26:30] > 1).all()
+    assert (seen[1, :, :, : CROP // 2 - 1] == 0).all()
+    np.testing.assert_allclose(seen[:, :3].mean(dim=(1, 2, 3)), 0, atol=1e-4)
