@@ -52,8 +52,9 @@ class Networks(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.detect = DetectNet()
+        # First the one that is trained in every step: its count of steps is the schedule's.
         self.look = LookNet()
+        self.detect = DetectNet()
 
 
 class LessonSet(Dataset[Lesson]):

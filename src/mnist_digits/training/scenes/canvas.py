@@ -20,6 +20,8 @@ SIDE = 256
 OF_ONE_HAND = 60
 # Ink fainter than this, of 255, does not count for the bounds of a mark.
 SEEN = 60
+# The least radius of a pen in pictures of few pixels, as a fraction of the height.
+LEAST_OF_FEW = 0.03
 # OpenCV takes coordinates with so many bits after the point.
 FRACTION = 4
 
@@ -112,6 +114,8 @@ class Canvas:
         self.as_they_are = chance(random, 0.12) if self.has("hand") else None
         if self.as_they_are:
             self.pen = replace(self.pen, radius=0.07, hollow=False)
+        if self.has("filled") or self.has("pixels"):  # finer strokes are lost in few pixels
+            self.pen = replace(self.pen, radius=max(self.pen.radius, LEAST_OF_FEW), hollow=False)
 
     def has(self, feature: str) -> bool:
         return feature in self.features

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .canvas import SIDE, Canvas, Placed, Spot, chance, log_uniform, paste, rotation
 from .glyphs import OF_WORDS, draw_glyph, letters
+from .printing import draw_cursive, draw_print
 from .signs import draw_sign
 
 
@@ -33,10 +36,10 @@ def decorate(canvas: Canvas) -> None:
             _cross(canvas, row)
         if canvas.has("marks"):
             _marks(canvas, row)
-    for feature in ("letters", "scribbles"):
+    for feature, draw in BESIDE.items():
         if canvas.has(feature):
             for _ in range(random.integers(1, 6 if not rows else 4)):
-                canvas.beside_digits({"letters": _letters, "scribbles": _scribbles}[feature])
+                canvas.beside_digits(draw)
     if canvas.has("marks") and not rows:
         x, y = random.integers(40, 216, 2).tolist()
         _marks(canvas, [Placed(0, x, y, log_uniform(random, 20, 100), 0, (x, y, x, y))])
@@ -155,3 +158,12 @@ def _scribbles(canvas: Canvas) -> None:
     with canvas.marking("other"):
         layer = canvas.other if chance(random, 0.4) else canvas.same
         canvas.polyline(points, int(random.integers(1, 8)), layer)
+
+
+# What is drawn where there are no digits.
+BESIDE: dict[str, Callable[[Canvas], None]] = {
+    "letters": _letters,
+    "scribbles": _scribbles,
+    "print": draw_print,
+    "cursive": draw_cursive,
+}

@@ -10,6 +10,7 @@ from .camera import taken
 from .canvas import SIDE, Canvas, chance, log_uniform
 from .glyphs import Floats
 from .grain import noise
+from .security import security_print
 
 # Of 255: ink that differs less from its paper is not made out by people either.
 LEAST_CONTRAST = 14
@@ -28,6 +29,7 @@ def photographed(canvas: Canvas) -> NDArray[np.uint8]:
             page *= 1 + speckle * random.normal(0, 0.6, 3).astype(np.float32)
     _stain(canvas, page)
     _rule(canvas, page, paper)
+    _secure(canvas, page, paper)
     _things(canvas, page)
     _ink(canvas, page, paper)
     if canvas.has("sheet"):
@@ -56,7 +58,9 @@ def _legible(canvas: Canvas, picture: NDArray[np.uint8], number: int) -> bool:
         return bool(len(ink))
     low, middle, high = np.quantile(around, (0.16, 0.5, 0.84), axis=0)
     contrast = np.abs(np.median(ink, axis=0) - middle)
-    return bool(((contrast >= LEAST_CONTRAST) & (contrast > (high - low) / 2)).any())
+    # Lines of a pattern look like strokes: ink has to differ more from them than from grain.
+    spread = (high - low) * (0.9 if canvas.has("security") else 0.5)
+    return bool(((contrast >= LEAST_CONTRAST) & (contrast > spread)).any())
 
 
 def _paper_colour(canvas: Canvas) -> Floats:
@@ -92,7 +96,8 @@ def _ink(canvas: Canvas, page: Floats, paper: Floats) -> None:
     # What is fine, or lies on grain, must be darker to be seen at all.
     size = min((digit.size for digit in canvas.digits), default=100)
     cover = min(1.0, 2 * canvas.pen.radius * size)
-    least = (0.1 if faint else 0.25) * (1.5 if canvas.has("grain") else 1) / cover
+    restless = canvas.has("grain") or canvas.has("security")
+    least = (0.1 if faint else 0.25) * (1.5 if restless else 1) / cover
     least = min(0.8, least)
     colour = _contrasting(canvas, paper, least, min(1.0, 2 * least) if faint else 1.0)
     other = canvas.other.astype(np.float32) / 255 * np.float32(random.uniform(0.4, 1))
@@ -110,6 +115,18 @@ def _ink(canvas: Canvas, page: Floats, paper: Floats) -> None:
     for alpha, shade in layers:
         if alpha.any():
             _lay(page, alpha, shade)
+
+
+def _secure(canvas: Canvas, page: Floats, paper: Floats) -> None:
+    """Patterns that protect a cheque, in one colour or in several."""
+    if not canvas.has("security"):
+        return
+    random = canvas.random
+    colour = _contrasting(canvas, paper, 0.05, 0.5)
+    for pattern in security_print(random):
+        if chance(random, 0.3):
+            colour = _contrasting(canvas, paper, 0.05, 0.5)
+        _lay(page, pattern * np.float32(random.uniform(0.3, 1)), colour)
 
 
 def _printed(canvas: Canvas, paper: Floats) -> Floats:
@@ -271,8 +288,23 @@ def _light(canvas: Canvas, page: Floats) -> None:
         bulge = np.float32(random.uniform(0, 0.3))
         light = 1 + slope_x * x + slope_y * y - bulge * (x * x + y * y)
         page *= np.clip(light, 0.15, 1.5)[:, :, None]
+    if canvas.has("webcam"):
+        page *= _webcam(random)
     if canvas.has("shadow"):
         shade = np.ones((SIDE, SIDE), np.float32)
         corners = random.uniform(-0.4, 1.4, (random.integers(3, 6), 2)) * SIDE
         _polygon(shade, corners, float(random.uniform(0.35, 0.85)), cv2.LINE_8)
         page *= cv2.GaussianBlur(shade, (0, 0), log_uniform(random, 0.7, 25))[:, :, None]
+
+
+def _webcam(random: np.random.Generator) -> Floats:
+    """Light of another colour at each side, and little of it in the corners, (256, 256, 3)."""
+    y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j].astype(np.float32)
+    middle = random.normal(0, 0.25, 2).astype(np.float32)
+    far = (x - middle[0]) ** 2 + (y - middle[1]) ** 2
+    dark = 1 / (1 + np.float32(log_uniform(random, 0.1, 1.2)) * far)
+    angle = random.uniform(0, 2 * np.pi)
+    side = np.cos(angle).astype(np.float32) * x + np.sin(angle).astype(np.float32) * y
+    tints = 1 + random.uniform(0.03, 0.3) * random.uniform(-1, 1, (2, 3)).astype(np.float32)
+    share = np.clip(side[:, :, None] / 2 + 0.5, 0, 1)
+    return (dark[:, :, None] * (tints[0] * share + tints[1] * (1 - share))).astype(np.float32)

@@ -17,22 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RecipeError
-from .canvas import SIDE, Canvas, Mark, Placed, Rows, Spot, chance, log_uniform
+from .canvas import SIDE, Canvas, Mark, Placed, Rows, Spot, bounds, chance, log_uniform
 from .decoration import decorate
+from .forms import draw_base_lines, draw_form, draw_table
 from .glyphs import Glyphs
 from .numbers import fitted, turned, with_signs
 from .photography import photographed
-from .writing import write
+from .writing import forget_hidden, write
 
 # What is in a scene, and in which share of all scenes of digits.
 LAYOUTS = {
-    "one": 0.24,
-    "rows": 0.26,
+    "one": 0.21,
+    "rows": 0.21,
     "long": 0.12,  # one row that fills the width
-    "table": 0.06,
-    "scattered": 0.09,
-    "window": 0.1,
-    "none": 0.13,
+    "table": 0.05,
+    "cells": 0.07,  # a table of numbers, with rules
+    "scattered": 0.08,
+    "window": 0.09,
+    "filled": 0.05,  # one digit that touches the picture's edges
+    "none": 0.12,
 }
 FEATURES = {
     "hand": 0.7,  # all digits by one hand
@@ -49,24 +52,37 @@ FEATURES = {
     "underlined": 0.05,
     "crossed": 0.08,  # a line through the digits
     "deleted": 0.04,  # so that they count no more
+    "form": 0.08,  # boxes or combs, in which the digits are written
+    "lined": 0.06,  # a base line for each row, often dotted
     "letters": 0.2,
+    "print": 0.1,  # words in print, never digits
+    "cursive": 0.08,  # joined handwriting and signatures
     "marks": 0.14,  # + - = , . ( ) and the like
     "scribbles": 0.14,
     "ruled": 0.11,
     "squared": 0.1,
+    "security": 0.1,  # fine patterns as on cheques
     "things": 0.14,  # what lies on the paper, or is a picture of its own
     "sheet": 0.12,
     "stains": 0.1,
     "shadow": 0.18,
     "uneven": 0.5,  # light
+    "webcam": 0.06,  # coloured light, dark corners
     "faint": 0.1,
     "grain": 0.3,
     "blurred": 0.3,
     "enlarged": 0.2,  # from few pixels
+    "pixels": 0.04,  # a large digit from 16 to 32 of them
+    "binary": 0.07,  # scanned in black and white
     "inverted": 0.3,
     "plain": 0.2,  # paper of one colour, as in drawings
     "cut": 0.12,  # close around the digits
 }
+
+# What most scenes without digits have.
+EMPTY = ("things", "letters", "scribbles", "marks", "print", "cursive")
+# What does not go together with fields for the digits.
+NOT_IN_FORMS = {"numbers", "touching", "close", "boxed", "table"}
 
 # The colours of the digits' ink where the truth is shown, in turn.
 COLOURS = np.array(
@@ -147,11 +163,18 @@ def scene(
     lottery = {name for name, share in FEATURES.items() if random.random() < share}
     chosen = frozenset(lottery if features is None else features)
     if layout == "none" and features is None and random.random() < 0.8:
-        chosen |= {str(random.choice(["things", "letters", "scribbles", "marks"]))}
-    if layout == "long" and features is None and random.random() < 0.4:
-        chosen |= {"cut"}
+        chosen |= {str(random.choice(EMPTY))}
+    if features is None:
+        chosen = _sensible(random, layout, chosen)
     canvas = Canvas(random, glyphs, chosen | {layout})
-    write(canvas, _arranged(canvas, _positions(random, layout, chosen)))
+    rows = _arranged(canvas, _positions(random, layout, chosen))
+    write(canvas, rows)
+    if canvas.has("form"):
+        draw_form(canvas, rows)
+    if canvas.has("lined"):
+        draw_base_lines(canvas, rows)
+    if layout == "cells":
+        draw_table(canvas, rows)
     decorate(canvas)
     pixels = photographed(canvas)
     if "cut" in chosen and canvas.digits:
@@ -160,10 +183,25 @@ def scene(
     return Scene(pixels, canvas.owner, *made)
 
 
+def _sensible(random: np.random.Generator, layout: str, chosen: frozenset[str]) -> frozenset[str]:
+    """What chance chose, without what does not go together."""
+    if layout in ("long", "cells") and random.random() < 0.4:
+        chosen |= {"cut"}
+    if "form" in chosen:
+        chosen -= NOT_IN_FORMS
+    if layout == "filled":
+        chosen -= {"form", "lined", "climbing", "leaning", "things", "sheet"}
+        if random.random() < 0.8:
+            chosen |= {"pixels"}
+        if random.random() < 0.3:
+            chosen |= {"cut"}
+    return chosen
+
+
 def _arranged(canvas: Canvas, rows: Rows) -> Rows:
     """The rows with signs in them and turned, as the features ask for it."""
     random = canvas.random
-    if canvas.has("numbers") and not canvas.has("scattered"):
+    if canvas.has("numbers") and not canvas.has("scattered") and not canvas.has("filled"):
         rows = [with_signs(random, row) for row in rows]
     angle = 0.0
     if canvas.has("climbing"):
@@ -173,22 +211,26 @@ def _arranged(canvas: Canvas, rows: Rows) -> Rows:
     if angle:
         canvas.turn_by(float(np.deg2rad(angle)))
         rows = turned(rows, canvas.turn)
-    if (angle or canvas.has("numbers")) and not canvas.has("window"):
+    if (angle or canvas.has("numbers")) and not canvas.reaches_out:
         rows = fitted(rows)
     return rows
 
 
 def _cut(canvas: Canvas, pixels: NDArray[np.uint8]) -> None:
-    """Cut the picture close around its digits; below and at the right its edge is repeated."""
+    """Cut the picture close around its digits, or around one number of a table.
+
+    Below and at the right its edge is repeated.
+    """
     random, owner = canvas.random, canvas.owner
-    ys, xs = np.nonzero(owner != -1)
-    if not len(ys):
+    around, most = bounds(owner != -1), 40.0
+    if canvas.has("cells"):  # with bits of the numbers beside it
+        around = _number_within(canvas)
+        most = 0.9 * canvas.digits[0].size
+    if around is None:
         return
-    left, top = (max(0, int(side.min()) - int(log_uniform(random, 1, 40))) for side in (xs, ys))
-    right, bottom = (
-        min(SIDE, int(side.max() + 1 + log_uniform(random, 1, 40))) for side in (xs, ys)
-    )
-    canvas.extent = (right - left, bottom - top)
+    room = np.array([log_uniform(random, 1, most) for _ in range(4)])
+    left, top, right, bottom = (np.array(around) + room * [-1, -1, 1, 1]).clip(0, SIDE).astype(int)
+    canvas.extent = (int(right - left), int(bottom - top))
     fill = ((0, SIDE - bottom + top), (0, SIDE - right + left))
     pixels[:] = np.pad(pixels[top:bottom, left:right], (*fill, (0, 0)), "edge")
     owner[:] = np.pad(owner[top:bottom, left:right], fill, constant_values=-1)
@@ -197,9 +239,25 @@ def _cut(canvas: Canvas, pixels: NDArray[np.uint8]) -> None:
         thing.x, thing.y = thing.x - left, thing.y - top
         x0, y0, x1, y1 = thing.box
         thing.box = (x0 - left, y0 - top, x1 - left, y1 - top)
+    for number in range(len(canvas.digits)):
+        forget_hidden(canvas, number, right - left, bottom - top)
     canvas.marks = [
         mark for mark in canvas.marks if 0 <= mark.x < right - left and 0 <= mark.y < bottom - top
     ]
+
+
+def _number_within(canvas: Canvas) -> tuple[int, int, int, int] | None:
+    """The bounds of one of the numbers that lie in the picture with all their digits."""
+    boxes: dict[int, list[tuple[int, int, int, int]]] = {}
+    for digit in canvas.digits:
+        boxes.setdefault(digit.row, []).append(digit.box)
+    within = []
+    for row in boxes.values():
+        corners = np.array(row)
+        low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
+        if low.min() >= 0 and high.max() <= SIDE:
+            within.append((int(low[0]), int(low[1]), int(high[0]), int(high[1])))
+    return within[int(canvas.random.integers(len(within)))] if within else None
 
 
 def _positions(random: np.random.Generator, layout: str, features: frozenset[str]) -> Rows:
@@ -214,12 +272,37 @@ def _positions(random: np.random.Generator, layout: str, features: frozenset[str
         if chance(random, 0.5):  # most people put it in the middle
             x, y = SIDE / 2 + (np.array([x, y]) - SIDE / 2) * 0.3
         return [[Spot(x, y, height)]]
+    if layout == "filled":
+        return [[Spot(SIDE / 2, SIDE / 2, 220)]]
+    if layout == "cells":
+        return _cells(random)
     if layout == "scattered":
         heights = [log_uniform(random, 16, 90) for _ in range(random.integers(2, 8))]
         return [_anywhere(random, height) for height in heights]
     if layout == "long":
         return [_long_row(random)]
     return _rows(random, layout, features)
+
+
+def _cells(random: np.random.Generator) -> Rows:
+    """Numbers below one another in columns, flush right, beyond the picture's edges, too."""
+    height = log_uniform(random, 20, 80)
+    gap, lead = height * random.uniform(0.5, 0.95), height * random.uniform(1.15, 2.2)
+    digits = int(random.integers(2, 6))
+    pitch = gap * (digits + random.uniform(0.3, 2.5))
+    shake = 0.05 * height * random.random()
+    columns = np.arange(random.uniform(0.3, 1) * pitch, SIDE + 0.5 * pitch, pitch)
+    rows = []
+    for y in np.arange(random.uniform(-0.5, 0.8) * lead, SIDE + 0.4 * height, lead):
+        for right in columns:
+            if chance(random, 0.12):
+                continue
+            count = max(1, digits - int(random.integers(0, 3)))
+            starts = right - gap * np.arange(count, 0, -1) + random.normal(0, 0.2) * gap
+            places = np.column_stack([starts, np.full(count, y)])
+            places += random.normal(0, shake, (count, 2))
+            rows.append([Spot(float(x), float(v), height) for x, v in places])
+    return rows
 
 
 def _anywhere(random: np.random.Generator, height: float) -> list[Spot]:

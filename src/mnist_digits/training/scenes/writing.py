@@ -90,7 +90,9 @@ def _write_digit(
         return None
     part = slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1)
     ink, mask = ink[part], mask[part]
-    x, y, gap = spot.x, spot.y, random.uniform(-0.16, 0.03) * spot.height
+    if canvas.has("filled"):
+        ink, mask = _stretched(random, ink, mask)
+    x, y, gap = spot.x, spot.y, random.triangular(-0.16, -0.04, 0.04) * spot.height
     for _ in range(TRIES):
         if close:
             x, y = _against(canvas, mask, (x, y), gap)
@@ -102,6 +104,20 @@ def _write_digit(
     if placed and close and chance(random, 0.5 if spot.what == "0" else 0.25):
         _join(canvas, len(canvas.digits) - 2, spot.height)
     return placed
+
+
+def _stretched(
+    random: np.random.Generator, ink: Floats, mask: NDArray[np.bool_]
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """A digit as high as the picture, and at times as wide."""
+    high, wide = mask.shape
+    tall = int(SIDE * random.uniform(0.94, 1))
+    natural = tall * wide / high
+    widest = SIDE if natural > SIDE / 3 or chance(random, 0.2) else natural * 1.5
+    broad = random.uniform(min(natural, SIDE), max(natural, widest))
+    size = int(np.clip(broad, 4, SIDE)), tall
+    mask = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.5
+    return cv2.resize(ink, size, interpolation=cv2.INTER_LINEAR), mask
 
 
 def _against(
