@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mnist_digits.detector.export import Looks, Proposals, export_detector
+from mnist_digits.detector.export import Looks, Proposals, export_networks
+from mnist_digits.detector.fit import DetectorRun, Networks
 from mnist_digits.detector.networks import MULTIPLE, DetectNet, LookNet
 from mnist_digits.reading.detection import DETECT, DETECT_FORMAT, LOOK, LOOK_FORMAT
 from mnist_digits.reading.onnx_file import open_model
 from mnist_digits.training.export import halve
+from mnist_digits.training.recipe import DetectorRecipe
 
 Network = TypeVar("Network", bound=nn.Module)
 pytestmark = pytest.mark.slow
@@ -60,7 +62,10 @@ def folder(networks: tuple[DetectNet, LookNet], tmp_path_factory: pytest.TempPat
     path: Path = tmp_path_factory.mktemp("models")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mnist_digits.detector.export.halve", lambda _: None)
-        export_detector(*networks, {"answer": [1, 2, 3, 4]}, {"recipe": {}}, path)
+        model = Networks()
+        model.detect, model.look = networks
+        run = DetectorRun(DetectorRecipe(scenes=16), model, 1, [{"loss": 0.5}], {})
+        export_networks(run, path, {"answer": [1, 2, 3, 4]})
     return path
 
 
@@ -125,4 +130,6 @@ def test_the_files_are_small_and_say_what_they_hold(folder: Path) -> None:
         assert len(graph.SerializeToString()) <= most
     _, values = open_model((folder / LOOK).read_bytes(), LOOK_FORMAT, 1)
     assert json.loads(values["answer"]) == [1, 2, 3, 4]
-    assert json.loads(values["information"]) == {"recipe": {}}
+    information = json.loads(values["information"])
+    assert information["recipe"]["scenes"] == 16
+    assert information["result"] == {"loss": 0.5}

@@ -11,6 +11,7 @@ Besides choosing among the answers nothing is left to do for whoever runs them.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +22,8 @@ from torch.nn import functional
 
 from ..reading.detection import DETECT, DETECT_FORMAT, LOOK, LOOK_FORMAT, MODELS
 from ..training.export import graph_of, halve, write_graph
-from .framing import framed
+from ..training.framing import framed
+from .fit import DetectorRun
 from .networks import MULTIPLE, SIZE_UNIT, STRIDE, DetectNet, LookNet, crops
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -113,26 +115,27 @@ class Looks(nn.Module):
         return classes, boxes, ink, framed(ink)
 
 
-def export_detector(
-    detect: DetectNet,
-    look: LookNet,
-    values: dict[str, Any] | None = None,
-    information: dict[str, Any] | None = None,
-    folder: Path = MODELS,
+def export_networks(
+    run: DetectorRun, folder: Path = MODELS, values: dict[str, Any] | None = None
 ) -> None:
     """Write detect.onnx and look.onnx, with weights in float16, which rounds them by up to 0.05%.
 
     Args:
         values: what calibration found, for the reader: `answer` and `sure_above`.
-        information: recipe and result.
 
     Raises:
         CheckpointError: the packages for it are missing, or a file cannot be written.
     """
-    about = {"information": json.dumps(information or {})}
-    write_graph(detect_graph(detect), DETECTS, {"format": DETECT_FORMAT, **about}, folder / DETECT)
+    result = run.history[-1] if run.history else {}
+    information = {"recipe": dataclasses.asdict(run.recipe), "result": result}
+    about = {"information": json.dumps(information)}
+    write_graph(
+        detect_graph(run.model.detect), DETECTS, {"format": DETECT_FORMAT, **about}, folder / DETECT
+    )
     told = {name: json.dumps(value) for name, value in (values or {}).items()}
-    write_graph(look_graph(look), LOOKS, {"format": LOOK_FORMAT, **told, **about}, folder / LOOK)
+    write_graph(
+        look_graph(run.model.look), LOOKS, {"format": LOOK_FORMAT, **told, **about}, folder / LOOK
+    )
 
 
 def detect_graph(model: DetectNet) -> Any:

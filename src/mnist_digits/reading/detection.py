@@ -99,7 +99,11 @@ class Detections:
 
 
 NOTHING = Detections(
-    *(np.zeros((0, *shape), np.float32) for shape in ((3,), (), (10,), (4,), (56, 56))),
+    places=np.zeros((0, 3), np.float32),
+    scores=np.zeros(0, np.float32),
+    logits=np.zeros((0, 10), np.float32),
+    boxes=np.zeros((0, 4), np.float32),
+    ink=np.zeros((0, 56, 56), np.float32),
     frames=np.zeros((0, 28, 28), np.uint8),
 )
 

@@ -105,8 +105,13 @@ class Reading:
             return _doubt(min(doubtful, key=lambda digit: digit.confidence))
         return self.missing if self.rows else self.missing or "no digits found"
 
+    @property
+    def turned(self) -> str:
+        """By how much the picture was turned against the clock to be read, in words."""
+        return f"turned by {90 * self.turns} degrees"
+
     def __str__(self) -> str:
-        notes = [f"turned by {90 * self.turns} degrees"] if self.turns else []
+        notes = [self.turned] if self.turns else []
         notes += [f"image {self.image} of the animation"] if self.image > 1 else []
         if self.rows:
             least = percentage(min(digit.confidence for digit in self.digits))
@@ -228,7 +233,7 @@ class Reader:
     def _read_one(self, pixels: Pixels) -> Reading:
         """The surest of what was found; of those nearly as sure the highest."""
         found, crowded = self.detector.find(pixels)
-        found = found.chosen(found.frames.any(axis=(1, 2)))
+        found = found.chosen(found.frames.max(axis=(1, 2)) > 0)
         if not len(found):
             return Reading([], CROWDED if crowded else "", found)
         near = found.scores > found.scores.max() - NEARLY

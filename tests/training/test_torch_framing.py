@@ -12,7 +12,7 @@ from pages import tight
 from torch import Tensor
 
 from mnist_digits import Digits, Reader
-from mnist_digits.detector.framing import framed
+from mnist_digits.training.framing import framed
 
 SIDE = 56
 
