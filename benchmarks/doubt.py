@@ -10,11 +10,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from answers import Answer, Pixels, table
 from numpy.typing import NDArray
 
 from mnist_digits import Digits, Reader
-from mnist_digits.reading.framing import frame
+from mnist_digits.training import framing
 
 Frames = NDArray[np.uint8]
 # Some people write these like digits: the networks are not trained to doubt them.
@@ -50,10 +51,9 @@ def letters() -> list[Pixels]:
 
 
 def framed(page: Pixels) -> Frames:
-    """The ink on a page (H, W), light on dark, framed as MNIST's digits are: (28, 28)."""
-    ys, xs = np.nonzero(page)
-    box = page[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
-    return frame(box.astype(np.float32) / 255)
+    """The ink on a page (S, S), light on dark, framed as MNIST's digits are: (28, 28)."""
+    ink = torch.from_numpy(page.astype(np.float32) / 255)
+    return np.asarray(framing.framed(ink[None])[0], np.uint8)
 
 
 def clothes() -> Frames | None:

@@ -13,8 +13,8 @@ from answers import Answer, Pixels, by_kind, share, table
 from PIL import Image
 
 from mnist_digits import Digits, Reader
-from mnist_digits.reading.framing import frame
 from mnist_digits.reading.picture import open_picture
+from mnist_digits.training.framing import framed
 
 # Pixels along a side of the digits that the United States Postal Service's data set has.
 SMALL = 16
@@ -51,8 +51,12 @@ def small_images(file: Path) -> Digits:
     """
     with np.load(file) as content:
         images, labels = content["images"], content["labels"]
-    frames = np.stack([frame(image.astype(np.float32)) for image in images])
-    return Digits(torch.from_numpy(frames)[:, None], torch.from_numpy(labels.astype(np.int64)))
+    high, wide = images.shape[1:]
+    below, right = max(0, wide - high), max(0, high - wide)
+    square = np.pad(images.astype(np.float32), ((0, 0), (0, below), (0, right)))
+    return Digits(
+        framed(torch.from_numpy(square))[:, None], torch.from_numpy(labels.astype(np.int64))
+    )
 
 
 def frames_text(reader: Reader, file: Path) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..errors import on_one_line
 
 if TYPE_CHECKING:
-    from ..training.recipe import FinderRecipe, Recipe
+    from ..training.recipe import DetectorRecipe, Recipe
 
 RUN_HELP = "folder of a run, or its model.safetensors"
 MODEL_HELP = "an exported run (the model that we ship)"
@@ -54,10 +54,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {on_one_line(message)} (see {self.prog} --help)\n")
 
 
-def add_recipe_flags(command: Parser, recipes: Mapping[str, Recipe | FinderRecipe]) -> None:
+def add_recipe_flags(command: Parser, recipes: Mapping[str, Recipe | DetectorRecipe]) -> None:
     """Add a flag for each field of the recipes; the parsed options have only those given."""
     group = command.add_argument_group("recipe", "each choice of the run, with its defaults")
-    one: Recipe | FinderRecipe = next(iter(recipes.values()))
+    one: Recipe | DetectorRecipe = next(iter(recipes.values()))
     for field in dataclasses.fields(one):
         values = {name: _shown(getattr(recipe, field.name)) for name, recipe in recipes.items()}
         alone = len(values) == 1
@@ -85,7 +85,7 @@ def _shown(value: object) -> str:
 
 
 def recipe_changes(
-    options: argparse.Namespace, recipe: type[Recipe | FinderRecipe]
+    options: argparse.Namespace, recipe: type[Recipe | DetectorRecipe]
 ) -> dict[str, Any]:
     """The values of the recipe flags that were given, by field."""
     fields = {field.name for field in dataclasses.fields(recipe)}

@@ -1,9 +1,9 @@
-"""Train, calibrate, measure and export the two networks that the package ships.
+"""Train, calibrate, measure and export the networks that the package ships.
 
     python -m mnist_digits.command.pretrained      (make pretrained)
 
-First the finder, on scenes with training digits outside the validation slice; if it was stopped,
-it goes on. Then the classifier, on digits as that finder finds them: an ordinary run, saved to
+First the detector's two, on scenes with training digits outside the validation slice; if they were
+stopped, they go on. Then the classifier, on digits as those find them: an ordinary run, saved to
 `models/digits` as PyTorch weights, ONNX and results. It is trained twice: once without the
 validation slice, on which temperature and thresholds are then fitted, and once on all 60,000
 images. The second is shipped, with the calibration of the first, and evaluated on the test set,
@@ -24,31 +24,31 @@ from pathlib import Path
 import torch
 
 from ..data.dataset import load_mnist, split_validation
-from ..reading.finder import FINDER
+from ..detector.export import export_networks
+from ..detector.fit import STATE, DetectorRun, load_detector
+from ..reading.detection import DETECT, LOOK, MODELS
 from ..reading.reader import MODEL, SHIPPED
 from ..training import checkpoint
-from ..training.calibration import calibrate, calibrate_reading
+from ..training.calibration import calibrate
 from ..training.evaluation import Evaluation
-from ..training.export import export_finder, export_run
-from ..training.finder_training import STATE, FinderRun, load_finder
+from ..training.export import export_run
 from ..training.loop import Run, train
 from ..training.procedure import train_and_measure
-from ..training.recipe import ROBUST, FinderRecipe
+from ..training.recipe import ROBUST, DetectorRecipe
 from . import report
-from .finder import train_into
+from .detector import fit_into
 
 # bfloat16 halves the time of a step on processors with such arithmetic.
 RECIPE = replace(ROBUST, precision="bfloat16")
-# The finder's training takes longest: it is kept, to go on from.
-FINDER_RUN = Path("runs") / "finder"
+# The detector's training takes longest: it is kept, to go on from.
+DETECTOR_RUN = Path("runs") / "detector"
 
 
 def main() -> None:
     """Train everything, print the results, and write the ONNX files into the package."""
     digits, test = load_mnist()
     _, validation = split_validation(digits)
-    finder = _finder()
-    export_finder(finder, FINDER)
+    export_networks(_detector())
     print(f"\nTraining twice, to calibrate and on all images\n\n           {report.EPOCH_HEADER}")
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         to_calibrate, on_all = pool.submit(_train_to_calibrate), pool.submit(_train_on_all)
@@ -60,27 +60,23 @@ def main() -> None:
         "validation_accuracy": trial.history[-1].validation_accuracy,
         "data_sha256": {"train": digits.checksum(), "test": test.checksum()},
     }
-    export_run(trial, SHIPPED / MODEL, calibration)
-    certainty, calibration = calibrate_reading(SHIPPED / MODEL, validation, calibration)
-    print(f"\n{calibration}\n{certainty}")
-    export_finder(finder, FINDER, certainty)
     export_run(run, SHIPPED / MODEL, calibration, facts)
     checkpoint.save(run, SHIPPED)
-    for file in (FINDER, SHIPPED / MODEL):
+    for file in (MODELS / DETECT, MODELS / LOOK, SHIPPED / MODEL):
         print(f"Written to {file}, {file.stat().st_size / 1e6:.2f} MB")
 
 
-def _finder() -> FinderRun:
-    """The finder, trained to its end: a finished one, one that goes on, or a new one."""
-    file = FINDER_RUN / STATE
-    begun = load_finder(file) if file.exists() else None
-    recipe = begun.recipe if begun else FinderRecipe(precision=RECIPE.precision)
+def _detector() -> DetectorRun:
+    """Both networks, trained to their end: finished ones, ones that go on, or new ones."""
+    file = DETECTOR_RUN / STATE
+    begun = load_detector(file) if file.exists() else None
+    recipe = begun.recipe if begun else DetectorRecipe(precision=RECIPE.precision)
     if begun and begun.steps == recipe.steps:
         return begun
-    FINDER_RUN.mkdir(parents=True, exist_ok=True)
+    DETECTOR_RUN.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # the other core generates scenes
     kept, _ = split_validation(load_mnist()[0])
-    return train_into(FINDER_RUN, recipe, kept, begun, torch.device("cpu"))
+    return fit_into(DETECTOR_RUN, recipe, kept, begun, None, torch.device("cpu"))
 
 
 def _train_to_calibrate() -> Run:

@@ -12,10 +12,10 @@ from ..errors import on_one_line
 if TYPE_CHECKING:
     from ..cluster.study import Study
     from ..cluster.sweep import Trial
+    from ..detector.fit import DetectorRun
     from ..reading.labelled import Outcome
     from ..training.evaluation import Evaluation
     from ..training.examples import Examples
-    from ..detector.fit import DetectorRun
     from ..training.loop import Epoch, Run
     from ..training.reproduction import Reproduction
     from ..training.teaching import Taught
@@ -40,7 +40,7 @@ def epoch_line(epoch: Epoch) -> str:
 
 
 def detector_line(run: DetectorRun) -> str:
-    """A row under DETECTOR_HEADER: the last steps' mean losses, and the share that is named right."""
+    """A row under DETECTOR_HEADER: mean losses of the last steps, and the share named right."""
     last = run.history[-1]
     losses = "  ".join(f"{last[name]:7.4f}" for name in ("heat", "middle", "class", "ink", "box"))
     shares = "  ".join(f"{last[name]:6.1%}" for name in ("digits_right", "others_right"))

@@ -1,4 +1,4 @@
-"""Write a contact sheet of scenes like those that the finder is trained on."""
+"""Write a contact sheet of scenes like those that the detector is trained on."""
 
 from __future__ import annotations
 

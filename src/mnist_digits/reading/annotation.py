@@ -45,9 +45,22 @@ def annotated(source: Source, reading: Reading) -> Image.Image:
         # Above the box where there is room, otherwise inside.
         y = y0 - (bottom - top) - unit / 2
         place = (min(max(x0, 0), max(0, image.width - (right - left))), y if y > 0 else y0 + 2)
-        draw.rectangle(draw.textbbox(place, text, font=font), fill="white")
-        draw.text(place, text, fill=colour, font=font)
+        _write(draw, place, text, colour, font)
+    if reading.turns:
+        _write(draw, (0, image.height - 2 * unit), reading.turned, SURE, font)
     return image
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[float, float],
+    text: str,
+    colour: tuple[int, int, int],
+    font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
+) -> None:
+    """A line of text on white."""
+    draw.rectangle(draw.textbbox(place, text, font=font), fill="white")
+    draw.text(place, text, fill=colour, font=font)
 
 
 class Copies:

@@ -2,7 +2,7 @@
 
 Transparency is laid over a colour that its ink stands out from, 16 bits become 8, a photo
 is turned as its EXIF data says, and large JPEGs are decoded at the size that is needed.
-`finder` finds the digits in it.
+`detection` finds the digits in it.
 """
 
 from __future__ import annotations

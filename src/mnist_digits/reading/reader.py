@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,34 +14,25 @@ from numpy.typing import NDArray
 
 from ..errors import CheckpointError, PictureError
 from . import percentage
-from .drawing import only_piece
-from .finder import MAXIMUM_FINDS, Box, Finder, Found, Glyph, turned_back
-from .framing import FRAME, as_framed, frame
+from .detection import BATCH, DOUBTFUL, READ, Detections, Detector, moved_boxes, turned_back
+from .framing import FRAME, GROUND, as_framed
 from .layout import in_rows
 from .onnx_file import open_model
 from .picture import Source, open_picture
 
 Pixels: TypeAlias = NDArray[np.uint8]
+# x0, y0, x1, y1; the latter are just outside.
+Box: TypeAlias = tuple[float, float, float, float]
 
 MODEL = "model.onnx"
 # The run that the package brings along.
 SHIPPED = Path(__file__).parent / "models" / "digits"
 FORMAT = "mnist-digits model 1"
-# Frames that go through the network at once: more are not faster, and take more memory.
-BATCH = 500
-# Ink that is read with less confidence is taken for no digit; a pure guess has 0.1.
-NO_DIGIT = 0.3
 # Of a model file: an ensemble of a hundred networks like the shipped one has a fifth of this.
 MAXIMUM_BYTES = 1_000_000_000
-# In a picture of one digit so many finds may be pieces of it.
-MAXIMUM_PIECES = 4
-# A reading is incomplete if the ink outside of all digits is at least this fraction of a digit's.
-MISSED = 0.25
-# The finder confirms a drawing if its box for it differs by no more than SAME_BOX of the drawing's
-# size; a drawing that it does not confirm is a digit as surely as UNCONFIRMED says.
-SAME_BOX, UNCONFIRMED = 0.1, 0.8
-# A page with fewer digits is not turned: a lone 6 would become a 9.
-LEAST_TURNED = 2
+CROWDED = "more than 1,000 places look like digits"
+# In a picture of one digit the highest is chosen from those nearly as sure as the surest.
+NEARLY = 0.1
 
 
 @dataclass(frozen=True)
@@ -66,11 +56,8 @@ class Digit:
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON has of it."""
-        return {
-            "digit": self.digit,
-            "confidence": round(self.confidence, 4),
-            "box": list(self.box),
-        }
+        told = {"digit": self.digit, "confidence": round(self.confidence, 4)}
+        return {**told, "box": list(self.box)}
 
 
 @dataclass(frozen=True)
@@ -79,15 +66,15 @@ class Reading:
 
     Attributes:
         missing: what was passed over, if it has the size of a digit.
-        found: what the finder saw; None where nothing had to be searched: in a frame of MNIST, and
-            in a drawing of one digit.
+        seen: all that was looked at, the digits first, in their order; None where nothing had to
+            be searched: in a frame of MNIST.
         turns: quarter turns, anticlockwise, by which the picture was turned to be read.
         image: which of the images of an animation was read, from 1: the first that is not empty.
     """
 
     rows: list[list[Digit]]
     missing: str = ""
-    found: Found | None = None
+    seen: Detections | None = None
     turns: int = 0
     image: int = 1
 
@@ -118,8 +105,14 @@ class Reading:
             return _doubt(min(doubtful, key=lambda digit: digit.confidence))
         return self.missing if self.rows else self.missing or "no digits found"
 
+    @property
+    def turned(self) -> str:
+        """By how much the picture was turned against the clock to be read, in words."""
+        return f"turned by {90 * self.turns} degrees"
+
     def __str__(self) -> str:
-        notes = [f"image {self.image} of the animation"] if self.image > 1 else []
+        notes = [self.turned] if self.turns else []
+        notes += [f"image {self.image} of the animation"] if self.image > 1 else []
         if self.rows:
             least = percentage(min(digit.confidence for digit in self.digits))
             notes[:0] = [f"sure, {least}" if self.sure else f"not sure, {least}: {self.why}"]
@@ -128,36 +121,30 @@ class Reading:
         told = f"  ({'; '.join(notes)})" if notes else ""
         return f"{self.text or 'no digits found'}{told}"
 
-    def scaled(self, reduction: tuple[float, float]) -> Reading:
-        """With its places in pixels of the picture before it was reduced by these factors."""
-        across, down = reduction
+    def displayed(self, shape: tuple[int, ...], reduction: tuple[float, float]) -> Reading:
+        """With its places in pixels of the picture before it was reduced by these factors.
+
+        Args:
+            shape: of the picture (H, W) that was read, before it was turned.
+        """
+
+        def move(points: NDArray[Any]) -> NDArray[Any]:
+            return turned_back(points, self.turns, shape) * reduction
 
         def back(box: Box) -> Box:
-            x0, y0, x1, y1 = box
-            return round(x0 * across), round(y0 * down), round(x1 * across), round(y1 * down)
+            x0, y0, x1, y1 = moved_boxes(np.array([box]), move).round().astype(int)[0].tolist()
+            return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
-        return self._moved(back, self.found and self.found.scaled(reduction))
-
-    def turned_back(self, turns: int, shape: tuple[int, ...]) -> Reading:
-        """With its places in the picture (H, W) as it was before it was turned to be read."""
-
-        def back(box: Box) -> Box:
-            corners = turned_back(np.reshape(box, (2, 2)), turns, shape)
-            return (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
-
-        found = self.found and self.found.turned_back(turns, shape)
-        return replace(self._moved(back, found), turns=turns)
-
-    def _moved(self, move: Callable[[Box], Box], found: Found | None) -> Reading:
-        rows = [[replace(digit, box=move(digit.box)) for digit in row] for row in self.rows]
-        return replace(self, rows=rows, found=found)
+        rows = [[replace(digit, box=back(digit.box)) for digit in row] for row in self.rows]
+        return replace(self, rows=rows, seen=self.seen and self.seen.moved(move, self.turns))
 
     def to_dict(self) -> dict[str, Any]:
-        """What JSON has of it: text, sure, why if it is not, image if not the first, digits."""
-        why = {} if self.sure else {"why": self.why}
-        image = {"image": self.image} if self.image > 1 else {}
-        digits = [digit.to_dict() for digit in self.digits]
-        return {"text": self.text, "sure": self.sure, **why, **image, "digits": digits}
+        """What JSON has: text, sure; why, if not; image, turns, if not the first, 0; digits."""
+        told: dict[str, Any] = {"text": self.text, "sure": self.sure}
+        told |= {} if self.sure else {"why": self.why}
+        told |= {"image": self.image} if self.image > 1 else {}
+        told |= {"turns": self.turns} if self.turns else {}
+        return {**told, "digits": [digit.to_dict() for digit in self.digits]}
 
 
 class Reader:
@@ -165,21 +152,21 @@ class Reader:
 
     Attributes:
         information: what the model file says of itself: recipe, result, data.
-        sure_above: the least confidence of an answer that is called sure.
+        sure_above: the least confidence of an answer to a frame that is called sure.
         size: bytes of the model file.
     """
 
-    def __init__(self, model: bytes, threads: int | None = None) -> None:
+    def __init__(self, model: bytes, threads: int | None = None, shipped: bool = False) -> None:
         self._session, values = open_model(model, FORMAT, threads)
-        self._threads = threads
+        self._threads, self._shipped = threads, shipped
         self.size = len(model)
         self.sure_above = float(values["sure_above"])
         self.information: dict[str, Any] = json.loads(values["information"])
 
     @cached_property
-    def finder(self) -> Finder:
-        """The finder that the package ships, whatever the network that reads."""
-        return Finder.load(self._threads)
+    def detector(self) -> Detector:
+        """What finds digits, shipped with the package, whatever the network that reads."""
+        return Detector.load(self._threads)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None, threads: int | None = None) -> Reader:
@@ -200,7 +187,7 @@ class Reader:
         try:
             if file.stat().st_size > MAXIMUM_BYTES:
                 raise ValueError(f"it has more than {MAXIMUM_BYTES:,} bytes")
-            return cls(file.read_bytes(), threads)
+            return cls(file.read_bytes(), threads, shipped=path is None)
         # The runtime has exceptions of its own, one for each of its status codes.
         except Exception as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
@@ -209,8 +196,8 @@ class Reader:
     def read(self, source: Source, single: bool = False) -> Reading:
         """Find and read the digits in a picture: a path, bytes, a PIL image or an array.
 
-        Ink that looks like no digit at all is passed over; where it is as large as a digit, the
-        reading is not sure. A page that lies on its side or upside down is turned.
+        What looks like no digit at all is passed over; where it could be one, the reading is not
+        sure. A page that lies on its side or upside down is turned.
 
         Args:
             single: whether the picture holds exactly one digit, as for `read_digit`.
@@ -219,16 +206,10 @@ class Reader:
             PictureError: it cannot be opened or is not a picture.
         """
         picture = open_picture(source)
-        # What is framed as in MNIST, or surely a drawing of one digit, needs no search.
-        reading = self._read_framed(picture.pixels)
-        if reading is None:
-            drawn = self._drawn(picture.pixels)
-            if drawn and drawn.sure:
-                reading = Reading([[drawn]])
-            else:
-                search = self._read_one if single else self._read_any_way_up
-                reading = search(picture.pixels, drawn)
-        return replace(reading.scaled(picture.reduction), image=picture.image)
+        pixels = picture.pixels
+        search = self._read_one if single else self._read_any_way_up
+        reading = self._read_framed(pixels) or search(pixels)
+        return replace(reading.displayed(pixels.shape, picture.reduction), image=picture.image)
 
     def read_digit(self, source: Source) -> Reading:
         """Read a picture that holds exactly one digit; a blank one gives none.
@@ -239,72 +220,61 @@ class Reader:
         return self.read(source, single=True)
 
     def _read_framed(self, pixels: Pixels) -> Reading | None:
+        """What is framed as in MNIST already needs no search."""
         image = as_framed(pixels)
         if image is None:
             return None
-        ys, xs = np.nonzero(image > 16)
+        ys, xs = np.nonzero(image > GROUND)
         box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
-        return Reading([[self._digit(image, self.classify(image[None])[0], box)]])
+        probabilities = self.classify(image[None])[0]
+        confidence = float(probabilities.max())
+        return Reading([[_digit(probabilities, confidence, box, image, self.sure_above)]])
 
-    def _drawn(self, pixels: Pixels) -> Digit | None:
-        """The only piece of ink in a drawing, read as a digit; None if there are several."""
-        piece = only_piece(pixels)
-        if not piece:
-            return None
-        seen = self.finder.as_one(pixels, piece.box)
-        x0, y0, x1, y1 = piece.box
-        room = SAME_BOX * max(x1 - x0, y1 - y0)
-        confirmed = seen and np.abs(np.subtract(seen.box, piece.box)).max() <= room
-        surely = seen.surely if seen and confirmed else UNCONFIRMED
-        return self.answers([replace(piece, surely=surely)])[0]
+    def _read_one(self, pixels: Pixels) -> Reading:
+        """The surest of what was found; of those nearly as sure the highest."""
+        found, crowded = self.detector.find(pixels)
+        found = found.chosen(found.frames.max(axis=(1, 2)) > 0)
+        if not len(found):
+            return Reading([], CROWDED if crowded else "", found)
+        near = found.scores > found.scores.max() - NEARLY
+        best = int(np.where(near, found.heights, 0).argmax())
+        found = found.chosen(np.r_[best, np.delete(np.arange(len(found)), best)])
+        others = found.heights[1:][found.scores[1:] > DOUBTFUL]
+        several = (others > found.heights[0] / 2).any()
+        missing = "there may be another digit" if several else ""
+        return Reading([self.answers(found.chosen(np.arange(1)))], missing, found)
 
-    def _read_one(self, pixels: Pixels, drawn: Digit | None) -> Reading:
-        """The most prominent of the digits that are found, all of them as one digit included."""
-        found = self.finder.find(pixels)
-        glyphs = found.glyphs
-        if not drawn and 1 < len(glyphs) <= MAXIMUM_PIECES:
-            corners = np.array([glyph.box for glyph in glyphs])
-            box = (*corners[:, :2].min(axis=0).tolist(), *corners[:, 2:].max(axis=0).tolist())
-            whole = self.finder.as_one(pixels, box)
-            glyphs = [*glyphs, whole] if whole else glyphs
-        digits = [*self.answers(glyphs), *([drawn] if drawn else [])]
-        best = max(digits, key=_prominence, default=None)
-        if best is None:
-            return Reading([], found=found)
-        others = [_height(d) for d in digits if not _within(d.box, best.box)]
-        several = max(others, default=0) >= 0.5 * _height(best)
-        missing = "there may be another digit" if several else _left_over(found)
-        return Reading([[best]], missing, found)
-
-    def _read_any_way_up(self, pixels: Pixels, drawn: Digit | None) -> Reading:
-        """As the picture is; or turned, if several digits are not sure and are clearer then."""
-        reading = self._read_rows(pixels, drawn)
-        if reading.sure or len(reading.digits) < LEAST_TURNED:
+    def _read_any_way_up(self, pixels: Pixels) -> Reading:
+        """As the picture is; or turned, if it is not sure and much clearer then."""
+        reading = self._read_rows(pixels)
+        doubtful = sum(not digit.sure for digit in reading.digits)
+        if reading.sure or not reading.seen or doubtful < min(2, len(reading.digits)):
             return reading
-        frames = np.stack([digit.frame for digit in reading.digits])
+        frames = reading.seen.frames[reading.seen.scores > DOUBTFUL]
         # Only the turn in which the frames look most like digits is tried.
         ways = [self.classify(np.rot90(frames, turns, axes=(1, 2))) for turns in range(4)]
         turns = int(np.argmax([answers.max(axis=1).sum() for answers in ways]))
         if not turns:
             return reading
         turned = self._read_rows(np.ascontiguousarray(np.rot90(pixels, turns)))
-        if _clarity(turned) <= _clarity(reading) + 0.5:
+        fewer = len(turned.digits) < len(reading.digits)
+        if fewer or _clarity(turned) <= _clarity(reading) + READ:
             return reading
-        return turned.turned_back(turns, pixels.shape[:2])
+        return replace(turned, turns=turns)
 
-    def _read_rows(self, pixels: Pixels, drawn: Digit | None = None) -> Reading:
-        found = self.finder.find(pixels)
-        if len(found.middles) > MAXIMUM_FINDS:
-            return Reading([], f"more than {MAXIMUM_FINDS:,} places look like digits", found)
-        digits = self.answers(found.glyphs)
-        if drawn and len(digits) <= 1:
-            digits = [max([*digits, drawn], key=_prominence)]
-        read = [digit for digit in digits if digit.confidence >= NO_DIGIT]
-        size = float(np.median([_height(digit) for digit in read])) if read else 0.0
-        doubtful = [d for d in digits if d.confidence < NO_DIGIT and _height(d) > 0.5 * size]
-        rows = in_rows(np.array([digit.box for digit in read], np.float64).reshape(-1, 4))
-        missing = "what may be a digit is passed over" if doubtful else _left_over(found)
-        return Reading([[read[number] for number in row] for row in rows], missing, found)
+    def _read_rows(self, pixels: Pixels) -> Reading:
+        found, crowded = self.detector.find(pixels)
+        if crowded:
+            return Reading([], CROWDED, found)
+        count = int((found.scores > READ).sum())
+        digits = self.answers(found.chosen(np.arange(count)))
+        rows = in_rows(found.boxes[:count])
+        order = [number for row in rows for number in row]
+        size = float(np.median(found.heights[:count])) if count else 0.0
+        doubtful = (found.scores[count:] > DOUBTFUL) & (found.heights[count:] > size / 2)
+        missing = "what may be a digit is passed over" if doubtful.any() else ""
+        seen = found.chosen(np.array([*order, *range(count, len(found))], np.int64))
+        return Reading([[digits[number] for number in row] for row in rows], missing, seen)
 
     def classify(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities (N, 10) of digits framed as in MNIST: uint8 (N, 28, 28), light on dark.
@@ -332,27 +302,36 @@ class Reader:
         stages = [output.name for output in self._session.get_outputs()[1:]]
         return list(self._session.run(stages, {"frames": batch})) if stages else []
 
-    def answers(self, glyphs: list[Glyph]) -> list[Digit]:
-        """Each glyph as one digit; boxes are in pixels of what was searched."""
-        if not glyphs:
-            return []
-        frames = np.stack([frame(glyph.ink) for glyph in glyphs])
-        answers = zip(frames, self.classify(frames), glyphs, strict=True)
+    def answers(self, found: Detections) -> list[Digit]:
+        """What each is if it is a digit; boxes are in pixels of what was searched."""
+        by_look, by_classifier, slope, offset = self.detector.answer
+        sure_above = self.detector.sure_above
+        if not self._shipped:  # a network of the user's own: it alone says which digit it is
+            by_look, by_classifier, sure_above = 0, 1, self.sure_above
+        smallest = np.finfo(np.float32).eps
+        probabilities = self.classify(found.frames)
+        logits = by_look * found.logits + by_classifier * np.log(probabilities + smallest)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities = (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
+        scores = found.scores.clip(smallest, 1 - smallest)
+        certainties = 1 / (1 + np.exp(-slope * np.log(scores / (1 - scores)) - offset))
+        confidences = (probabilities.max(axis=1) * certainties).tolist()
+        table = zip(probabilities, confidences, found.boxes.tolist(), found.frames, strict=True)
         return [
-            self._digit(image, row, glyph.box, self.finder.certainty(glyph.surely))
-            for image, row, glyph in answers
+            _digit(row, confidence, tuple(box), image, sure_above)
+            for row, confidence, box, image in table
         ]
 
-    def _digit(
-        self,
-        image: Pixels,
-        probabilities: NDArray[np.float32],
-        box: Box,
-        certainty: float = 1.0,
-    ) -> Digit:
-        confidence = float(probabilities.max()) * certainty
-        sure = can_be_sure(confidence, box, self.sure_above)
-        return Digit(int(probabilities.argmax()), confidence, probabilities, box, image, sure)
+
+def _digit(
+    probabilities: NDArray[np.float32],
+    confidence: float,
+    box: Box,
+    image: Pixels,
+    sure_above: float,
+) -> Digit:
+    sure = can_be_sure(confidence, box, sure_above)
+    return Digit(int(probabilities.argmax()), confidence, probabilities, box, image, sure)
 
 
 def can_be_sure(confidence: float, box: Box, sure_above: float) -> bool:
@@ -370,17 +349,10 @@ def _doubt(digit: Digit) -> str:
     if _too_wide(digit.box):
         return f"the {digit.digit} is wide for one digit"
     *_, second, first = digit.probabilities.argsort().tolist()
-    # Where most of the doubt comes from: one other digit, all of them, or else the finder.
-    most = (1 - digit.confidence) / 2
-    if digit.probabilities[second] >= most:
+    # Whether most of the doubt comes from one other digit.
+    if digit.probabilities[second] >= (1 - digit.confidence) / 2:
         return f"the {first} could be a{'n' if second == 8 else ''} {second}"
-    if 1 - digit.probabilities[first] >= most:
-        return f"the {first} may be no digit"
-    return f"which ink is the {first}'s is unclear"
-
-
-def _left_over(found: Found) -> str:
-    return "some ink is of no digit that was read" if found.missed >= MISSED else ""
+    return f"the {first} may be no digit"
 
 
 def _checked(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -391,21 +363,6 @@ def _checked(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return frames.reshape(-1, 1, FRAME, FRAME)
 
 
-def _within(box: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Whether the middle of a box lies in the other one."""
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return other[0] <= x <= other[2] and other[1] <= y <= other[3]
-
-
-def _height(digit: Digit) -> float:
-    return digit.box[3] - digit.box[1]
-
-
-def _prominence(digit: Digit) -> float:
-    """How prominent a digit is: by its height and its confidence."""
-    return _height(digit) * (0.2 + digit.confidence)
-
-
 def _clarity(reading: Reading) -> float:
     """The sum of the digits' confidence above 0.5."""
-    return sum(digit.confidence - 0.5 for digit in reading.digits)
+    return sum(max(digit.confidence - READ, 0) for digit in reading.digits)

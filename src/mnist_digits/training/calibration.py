@@ -1,4 +1,4 @@
-"""Calibrated confidences: temperature, the threshold of `sure`, and the finder's certainty.
+"""Calibrated confidences: temperature, and the threshold of `sure`.
 
 Everything is fitted on digits and scenes that no network was trained on; never on the test set.
 A network whose recipe has a `calibration_fraction` has its temperature already.
@@ -8,24 +8,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from ..data.dataset import Digits
-from ..reading.reader import Reader
 from .augmentation import augment
 from .evaluation import Evaluation, logits_of
-from .found import matched
 from .model import DigitNet, Ensemble
 from .negatives import negatives
 from .recipe import Recipe
-from .scenes.glyphs import load_glyphs
-from .scenes.scene import scene
 from .temperature import fit_temperature
 
 # Of the answers marked sure at most one in a thousand may be wrong. A threshold fitted to exactly
@@ -93,85 +85,11 @@ def raised(calibration: Calibration, evaluation: Evaluation) -> Calibration:
     return replace(calibration, sure_above=max(calibration.sure_above, _rounded_up(at_pictures)))
 
 
-@dataclass(frozen=True)
-class Certainty:
-    """Platt scaling of the finder's probability p: sigmoid(slope * logit(p) + offset).
-
-    Platt, "Probabilistic Outputs for Support Vector Machines", 1999.
-    """
-
-    slope: float
-    offset: float
-
-
-CERTAIN = Certainty(0.0, 10.0)
-"""Takes every digit of the finder for certain: its probability is ignored."""
-
-# How many scenes to calibrate on, and a seed of their own: neither network has learned from them.
-SCENES, STREAM = 4000, 2
-# Scenes with these are left out: a letter l or O, or a scribbled ring, looks just like a digit.
-MISTAKEN = frozenset({"letters", "scribbles", "marks", "things", "none"})
-# The least intersection over union of boxes at which what was found counts as the scene's digit.
-SAME_DIGIT = 0.45
 # Of the sure answers in scenes. More may be wrong than of SURE_ERRORS: many scenes are worse than
 # what people would photograph, and some of their digits hardly legible.
 SURE_SCENE_ERRORS = 0.01
 
 
-def calibrate_reading(
-    model: Path, held_out: Digits, calibration: Calibration
-) -> tuple[Certainty, Calibration]:
-    """Fit the finder's certainty, and the threshold again, on scenes with these digits.
-
-    An answer is right if its ink is that of one digit, and the network reads it right; its
-    confidence is the product of the network's and the finder's. The certainty maximizes the
-    likelihood of right and wrong answers. The threshold becomes the lowest at which at most
-    SURE_SCENE_ERRORS of the sure answers are wrong, but never lower than it was.
-
-    Args:
-        model: the ONNX file of the network that reads.
-    """
-    answers = scene_answers(Reader.load(model, threads=1), held_out)
-    reads, finds, right = torch.from_numpy(answers).T
-    logits = torch.logit(finds.clamp(1e-4, 1 - 1e-4))
-    weights = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=200)
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        probability = reads * torch.sigmoid(weights[0] * logits + weights[1])
-        value = functional.binary_cross_entropy(probability, right)
-        value.backward()
-        return value
-
-    optimizer.step(loss)
-    slope, offset = weights.detach().tolist()
-    confidence = reads * torch.sigmoid(slope * logits + offset)
-    at_scenes = _threshold(confidence, right == 0, SURE_SCENE_ERRORS)
-    sure_above = max(calibration.sure_above, _rounded_up(at_scenes))
-    return Certainty(slope, offset), replace(calibration, sure_above=sure_above)
-
-
 def _rounded_up(threshold: float) -> float:
     """Rounded up to four decimals, but at most 0.9999: no confidence reaches 1."""
     return min(math.ceil(10_000 * threshold) / 10_000, 0.9999)
-
-
-def scene_answers(reader: Reader, digits: Digits) -> NDArray[np.float64]:
-    """The answers to what is found in scenes with these digits, (N, 3).
-
-    Columns: the greatest of the ten probabilities, the finder's probability that it is a digit,
-    and 1 if it was read right, else 0.
-    """
-    glyphs = load_glyphs(digits, 0)
-    rows = []
-    for number in range(SCENES):
-        made = scene(np.random.default_rng((0, STREAM, number)), glyphs)
-        if made.features & MISTAKEN:
-            continue
-        matches = matched(reader.finder.find(made.pixels).glyphs, made)
-        read = reader.answers([match.glyph for match in matches])
-        for match, answer in zip(matches, read, strict=True):
-            right = match.common > SAME_DIGIT and match.label == answer.digit
-            rows.append((float(answer.probabilities.max()), match.glyph.surely, float(right)))
-    return np.array(rows)

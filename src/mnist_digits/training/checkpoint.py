@@ -37,7 +37,7 @@ from ..files import remove_leftovers, write_whole
 from .evaluation import Evaluation, evaluate, summary
 from .loop import Epoch, Run
 from .model import network
-from .recipe import FinderRecipe, Recipe
+from .recipe import DetectorRecipe, Recipe
 from .state import expected, group, prefixed
 
 WEIGHTS = "model.safetensors"
@@ -55,7 +55,7 @@ PACKAGES = (
 Meanwhile = Callable[[Run, Evaluation], AbstractContextManager[object]]
 
 
-def new_directory(recipe: Recipe | FinderRecipe, chosen: Path | None = None) -> Path:
+def new_directory(recipe: Recipe | DetectorRecipe, chosen: Path | None = None) -> Path:
     """Make the folder of a run: the chosen one, or `runs/<time>-<recipe>`.
 
     Raises:

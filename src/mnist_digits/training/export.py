@@ -1,6 +1,6 @@
-"""Runs as ONNX files: of the classifier and of the finder.
+"""Runs as ONNX files.
 
-The classifier's graph takes raw uint8 frames and gives calibrated probabilities: normalization,
+The graph takes raw uint8 frames and gives calibrated probabilities: normalization,
 temperature and softmax are part of it, so that no other code is needed to use it. The recipe, the
 result and the threshold of `sure` are metadata.
 """
@@ -21,12 +21,9 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError
 from ..files import write_whole
-from ..reading.finder import FORMAT as FINDER_FORMAT
 from ..reading.onnx_file import with_checksum
 from ..reading.reader import FORMAT
-from .calibration import CERTAIN, Calibration, Certainty
-from .finder_model import OFFSET_UNIT, SIZE_UNIT, FinderNet
-from .finder_training import FinderRun
+from .calibration import Calibration
 from .loop import Run
 from .model import DigitNet, Ensemble
 
@@ -35,11 +32,6 @@ CLASSIFIER = (
     "Reads handwritten digits. In: frames, uint8 (N, 1, 28, 28), 0 to 255, light ink on a dark "
     "ground, the digit as large and in the middle as in MNIST. Out: probabilities, float32 "
     "(N, 10), of the digits 0 to 9; of a single network also first and second, its feature maps."
-)
-FINDER = (
-    "Finds handwritten digits. In: pixels, uint8 (N, 3, H, W), RGB, 0 to 255, H and W multiples of "
-    "32. Out: ink, float32 (N, H/2, W/2), 0 to 1, how likely it is that of digits; votes, float32 "
-    "(N, 3, H/4, W/4), in pixels: from there to the middle of its digit, x and y, and its size."
 )
 
 
@@ -62,22 +54,6 @@ class _Exported(nn.Module):
         first = self.model.first(self.model.normalized(frames.float()))
         second = self.model.second(first)
         return (self.model.head(second) / self.model.temperature).softmax(dim=1), first, second
-
-
-class _ExportedFinder(nn.Module):
-    """uint8 pixels (N, 3, H, W) to ink (N, H/2, W/2), 0 to 1, and votes (N, 3, H/4, W/4)."""
-
-    outputs = ("ink", "votes")
-
-    def __init__(self, model: FinderNet) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        ink, votes = self.model(pixels)
-        # Offsets and sizes in pixels. The digits of all scenes lie well within 3 to 500 pixels.
-        sizes = SIZE_UNIT * votes[:, 2:].clamp(-2.5, 2.5).exp()
-        return ink.sigmoid()[:, 0], torch.cat([OFFSET_UNIT * votes[:, :2], sizes], dim=1)
 
 
 def export_run(
@@ -107,30 +83,9 @@ def export_run(
         "information": json.dumps(about),
     }
     example = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
-    graph = _graph(network, {"frames": example}, network.outputs, {0: torch.export.Dim("N")})
-    _write(graph, CLASSIFIER, values, path)
-
-
-def export_finder(run: FinderRun, path: Path, certainty: Certainty = CERTAIN) -> None:
-    """Write a finder as an ONNX file, with weights in float16, which rounds them by up to 0.05%.
-
-    Raises:
-        CheckpointError: the packages for it are missing, or the file cannot be written.
-    """
-    model = copy.deepcopy(run.model).cpu().to(memory_format=torch.contiguous_format)
-    network = _ExportedFinder(model).eval()
-    example = torch.zeros(2, 3, 96, 128, dtype=torch.uint8)
-    size = torch.export.Dim
-    dynamic = {0: size("N"), 2: 32 * size("high"), 3: 32 * size("wide")}
-    graph = _graph(network, {"pixels": example}, [*network.outputs], dynamic)
-    _halve(graph)
-    about = {"recipe": dataclasses.asdict(run.recipe), "result": run.history[-1]}
-    values = {
-        "format": FINDER_FORMAT,
-        "certainty": json.dumps(dataclasses.astuple(certainty)),
-        "information": json.dumps(about),
-    }
-    _write(graph, FINDER, values, path)
+    batch = torch.export.Dim("N")
+    graph = graph_of(network, {"frames": example}, network.outputs, {"frames": {0: batch}})
+    write_graph(graph, CLASSIFIER, values, path)
 
 
 def check_installed() -> None:
@@ -144,28 +99,30 @@ def check_installed() -> None:
         ) from error
 
 
-def _graph(
-    network: nn.Module, example: dict[str, Tensor], outputs: list[str], dynamic: dict[int, Any]
+def graph_of(
+    network: nn.Module,
+    example: dict[str, Tensor],
+    outputs: list[str],
+    dynamic: dict[str, dict[int, Any]],
 ) -> Any:
-    """The network as an ONNX graph with one input, of any size in the `dynamic` dimensions."""
+    """The network as an ONNX graph with these inputs, of any size in the `dynamic` dimensions."""
     check_installed()
-    ((name, value),) = example.items()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             network,
-            (value,),
+            tuple(example.values()),
             dynamo=True,
             verbose=False,
-            input_names=[name],
+            input_names=[*example],
             output_names=outputs,
-            dynamic_shapes={name: dynamic},
+            dynamic_shapes=tuple(dynamic[name] for name in example),
         )
     return cast(Any, program).model_proto
 
 
-def _halve(graph: Any) -> None:
+def halve(graph: Any) -> None:
     """Store the larger weights of a graph as float16; a Cast widens them when it is loaded."""
     import onnx
 
@@ -182,7 +139,7 @@ def _halve(graph: Any) -> None:
         graph.graph.node.insert(0, cast_up)
 
 
-def _write(graph: Any, description: str, values: dict[str, str], path: Path) -> None:
+def write_graph(graph: Any, description: str, values: dict[str, str], path: Path) -> None:
     """Write an ONNX graph, with these values and a checksum as its metadata."""
     import onnx
 

@@ -1,6 +1,6 @@
-"""Digits cut out of scenes by the finder, as further training images for the classifier.
+"""Digits found in scenes, as further training images for the classifier.
 
-In use the classifier reads what the finder cuts out; these images have its errors, and all the
+In use the classifier reads the ink that is found; these images have its errors, and all the
 pens, slants and forms of scenes.
 """
 
@@ -16,15 +16,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..data.dataset import Digits
-from ..reading.finder import Finder, Glyph
-from ..reading.framing import FRAME, frame
+from ..reading.detection import READ, Detections, Detector
+from ..reading.framing import FRAME
 from .scenes.canvas import SIDE
 from .scenes.glyphs import Glyphs, load_glyphs
 from .scenes.scene import Scene, scene
 
 # Digits taken from one scene at most: otherwise tables would outweigh everything else.
 MOST_OF_A_SCENE = 6
-# Part of the seed, so that these are other scenes than those that the finder is trained on.
+# Part of the seed, so that these are other scenes than those that the detector is trained on.
 FOUND_STREAM = 1
 # Intersection over union of what was found and a digit of the scene: above SAME it is that digit,
 # below OTHER it is none. What lies in between is left out.
@@ -36,18 +36,18 @@ WRITTEN = frozenset({"letters", "scribbles"})
 def with_found(digits: Digits, share: float, seed: int) -> tuple[Digits, Tensor]:
     """The digits, followed by `share` times as many found in scenes; and what was found wrongly.
 
-    The scenes are made with the digits and with synthetic ones. What the finder takes for a
+    The scenes are made with the digits and with synthetic ones. What is taken for a
     digit but is none has no label: uint8 (N, 1, 28, 28).
     """
     glyphs = load_glyphs(digits, len(digits) // 3, seed)
-    found, others = find_digits(Finder.load(threads=1), glyphs, round(share * len(digits)), seed)
+    found, others = find_digits(Detector.load(threads=1), glyphs, round(share * len(digits)), seed)
     device = digits.device
     images = torch.cat([digits.images, found.images.to(device)])
     return Digits(images, torch.cat([digits.labels, found.labels.to(device)])), others.to(device)
 
 
-def find_digits(finder: Finder, glyphs: Glyphs, count: int, seed: int) -> tuple[Digits, Tensor]:
-    """`count` digits that the finder finds in scenes with these glyphs; and what it finds wrongly.
+def find_digits(detector: Detector, glyphs: Glyphs, count: int, seed: int) -> tuple[Digits, Tensor]:
+    """`count` digits that are found in scenes with these glyphs; and what is found wrongly.
 
     Both framed as the classifier takes them: what is no digit is uint8 (N, 1, 28, 28).
     """
@@ -60,14 +60,15 @@ def find_digits(finder: Finder, glyphs: Glyphs, count: int, seed: int) -> tuple[
                 break
             random = np.random.default_rng((seed, FOUND_STREAM, number))
             made = scene(random, glyphs)
-            pairs = matched(finder.find(made.pixels).glyphs, made)
+            found, _ = detector.find(made.pixels)
+            pairs = matched(found.chosen(found.scores > READ), made)
             random.shuffle(pairs)
             known = [pair for pair in pairs if pair.common > SAME][:MOST_OF_A_SCENE]
-            frames += [frame(pair.glyph.ink) for pair in known]
+            frames += [pair.frame for pair in known]
             labels += [pair.label for pair in known]
             if not made.features & WRITTEN:
                 none = [pair for pair in pairs if pair.common < OTHER][:MOST_OF_A_SCENE]
-                others += [frame(pair.glyph.ink) for pair in none]
+                others += [pair.frame for pair in none]
             bar.update(len(known))
     digits = Digits(_images(frames[:count]), torch.tensor(labels[:count]))
     return digits, _images(others)
@@ -82,16 +83,17 @@ class Match:
     """What was found in a scene, and the digit of the scene whose box fits best.
 
     Attributes:
+        frame: uint8 (28, 28), its ink framed as in MNIST.
         label: of that digit; -1 if the scene has none.
         common: intersection over union of the two boxes.
     """
 
-    glyph: Glyph
+    frame: NDArray[np.uint8]
     label: int
     common: float
 
 
-def matched(glyphs: list[Glyph], made: Scene) -> list[Match]:
+def matched(found: Detections, made: Scene) -> list[Match]:
     """Match what was found with the digits of the scene.
 
     What lies mostly on digits that do not count (`Scene.owner`) is left out.
@@ -100,15 +102,15 @@ def matched(glyphs: list[Glyph], made: Scene) -> list[Match]:
     digits = [digit for number, digit in enumerate(made.digits) if number in seen]
     boxes = [_filled(digit.box) for digit in digits]
     matches: list[Match] = []
-    for glyph in glyphs:
-        x0, y0, x1, y1 = (round(side) for side in glyph.box)
+    for box, frame in zip(found.boxes.tolist(), found.frames, strict=True):
+        x0, y0, x1, y1 = (round(side) for side in box)
         owners = made.owner[y0:y1, x0:x1]
         if (owners == -2).sum() > (owners >= 0).sum():
             continue
-        shares = [_in_common(_filled(glyph.box), box) for box in boxes]
+        shares = [_in_common(_filled(box), other) for other in boxes]
         best = int(np.argmax(shares)) if shares else -1
         label, common = (digits[best].label, shares[best]) if shares else (-1, 0.0)
-        matches.append(Match(glyph, label, common))
+        matches.append(Match(frame, label, common))
     return matches
 
 

@@ -164,20 +164,19 @@ def letter_bank(alphabet: str = LETTERS) -> Tensor:
     import matplotlib
     from PIL import Image, ImageDraw, ImageFont
 
-    from ..reading.framing import frame
+    from .framing import framed
 
     fonts = sorted((Path(matplotlib.get_data_path()) / "fonts" / "ttf").glob("*.ttf"))
     chosen = [font for font in fonts if not any(odd in font.stem for odd in ODD_FONTS)]
-    frames = []
+    pages = []
     for font in chosen:
         face = ImageFont.truetype(str(font), 60)  # Pillow 10.1 takes no Path
         for letter in alphabet:
             page = Image.new("L", (120, 120))
             ImageDraw.Draw(page).text((25, 15), letter, fill=255, font=face)
-            box = page.getbbox()
-            if box:
-                frames.append(frame(np.asarray(page.crop(box), np.float32) / 255))
-    return torch.from_numpy(np.stack(frames))[:, None]
+            if page.getbbox():
+                pages.append(np.asarray(page, np.float32) / 255)
+    return framed(torch.from_numpy(np.stack(pages)))[:, None]
 
 
 # Fonts of symbols, which have other signs than letters at the letters' codes.

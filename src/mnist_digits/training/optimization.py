@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from .recipe import DetectorRecipe, FinderRecipe, Recipe
+from .recipe import DetectorRecipe, Recipe
 
 # What AdamW keeps of each parameter; the last two have its shape.
 KEPT = ("step", "exp_avg", "exp_avg_sq")
@@ -32,7 +32,7 @@ class AdamW(torch.optim.AdamW):
 
 def adamw_one_cycle(
     model: nn.Module,
-    recipe: Recipe | FinderRecipe | DetectorRecipe,
+    recipe: Recipe | DetectorRecipe,
     steps: int,
     betas: tuple[float, float],
 ) -> tuple[torch.optim.Optimizer, LRScheduler]:

@@ -100,7 +100,7 @@ class Recipe:
         0.0, "augmentation: fraction of the ones that get a flag, as people in Europe write", 0, 1
     )
     found: float = setting(
-        0.0, "digits as the finder finds them in made scenes, for each digit of the data", 0, 10
+        0.0, "digits as they are found in made scenes, for each digit of the data", 0, 10
     )
     appearance: float = setting(
         0.0, "augmentation: fraction of the images with other pens, paper and light", 0, 1
@@ -172,37 +172,6 @@ class Recipe:
         return cls(**fields)
 
 
-@dataclass(frozen=True, kw_only=True)
-class FinderRecipe:
-    """Every choice of the training of the network that finds digits.
-
-    Raises:
-        RecipeError: a field has the wrong type or is out of range.
-    """
-
-    name: ClassVar[str] = "finder"
-    old_names: ClassVar[dict[str, str]] = {"average_decay": "ema_decay", "drawn": "synthetic"}
-    seed: int = setting(0, "of the weights and the scenes", 0, 2**32 - 1)
-    widths: tuple[int, ...] = setting((16, 32, 48, 64, 80), "channels of the five scales", 1, 1024)
-    scenes: int = setting(360_000, "pictures to train on; each is made and seen once", 16, 10**9)
-    batch_size: int = setting(16, "pictures a step", 1, 4096)
-    learning_rate: float = setting(0.003, "its peak: one cycle up and down (Adam)", 1e-9, 1e3)
-    warmup: float = setting(0.05, "fraction of the steps in which it rises", 0, 1)
-    weight_decay: float = setting(1e-4, "decoupled from the gradient (AdamW)", 0, 10)
-    ema_decay: float = setting(0.999, "of the moving average of the weights", 0, 0.9999)
-    synthetic: int = setting(30_000, "digits drawn stroke by stroke, beside MNIST's", 0, 10**6)
-    precision: str = setting("auto", PRECISION, choices=PRECISIONS)
-
-    def __post_init__(self) -> None:
-        _check_fields(self)
-        if len(self.widths) != 5:
-            raise RecipeError(f"widths must be five numbers, not {len(self.widths)}")
-
-    @property
-    def steps(self) -> int:
-        return max(1, self.scenes // self.batch_size)
-
-
 @dataclass(frozen=True)
 class DetectorRecipe:
     """Every choice of the training of the two networks that find and name digits.
@@ -212,6 +181,7 @@ class DetectorRecipe:
     """
 
     name: ClassVar[str] = "detector"
+    old_names: ClassVar[dict[str, str]] = {}
     seed: int = setting(0, "of the weights and the scenes", 0, 2**32 - 1)
     scenes: int = setting(400_000, "pictures to train on; each is made and seen once", 16, 10**9)
     batch_size: int = setting(16, "pictures a step", 1, 4096)
@@ -230,7 +200,7 @@ class DetectorRecipe:
         return max(1, self.scenes // self.batch_size)
 
 
-def _check_fields(recipe: Recipe | FinderRecipe | DetectorRecipe) -> None:
+def _check_fields(recipe: Recipe | DetectorRecipe) -> None:
     """Give each field the type of its default, if it is one that may be."""
     for field in dataclasses.fields(recipe):
         object.__setattr__(recipe, field.name, _checked(field, getattr(recipe, field.name)))

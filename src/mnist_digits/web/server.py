@@ -36,8 +36,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import PictureError, ServerError
+from ..reading.detection import DETECT, LOOK, MODELS, Detections
 from ..reading.explanation import occlusion
-from ..reading.finder import FINDER, Found
 from ..reading.framing import FRAME
 from ..reading.picture import Picture, open_picture
 from ..reading.reader import Reader, Reading
@@ -98,8 +98,9 @@ def create_app(
     @app.api_route("/api/model", methods=READING)
     async def model() -> Response:
         reader = current()
+        found_with = sum((MODELS / name).stat().st_size for name in (DETECT, LOOK))
         about = {"sure_above": reader.sure_above, "bytes": reader.size}
-        about |= {"finder_bytes": FINDER.stat().st_size, "teach": teaching is not None}
+        about |= {"finder_bytes": found_with, "teach": teaching is not None}
         result = dict(reader.information["result"])
         # It names the pictures, and says where they lie.
         result.pop("teaching", None)
@@ -128,8 +129,8 @@ def _read(reader: Reader, content: bytes, single: bool, details: bool, shown: bo
     result = reading.to_dict()
     if details:
         _add_details(result, reading)
-        found = reading.found or _searched(reader, picture)
-        result["finder"] = found and _overview(found)
+        seen = reading.seen
+        result["seen"] = None if seen is None else _overview(seen, len(reading.digits))
         result |= {"width": picture.width, "height": picture.height}
     if shown:
         result["pixels"] = _as_seen(picture)
@@ -145,13 +146,6 @@ def _as_seen(picture: Picture) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg.tobytes()).decode()}"
 
 
-def _searched(reader: Reader, picture: Picture) -> Found | None:
-    """What the finder sees in a drawing, which was read without it; None for a frame."""
-    if (picture.width, picture.height) == (FRAME, FRAME):
-        return None
-    return reader.finder.find(picture.pixels).scaled(picture.reduction)
-
-
 def _add_details(result: dict[str, Any], reading: Reading) -> None:
     """Add to the JSON what the page shows of each digit."""
     for told, digit in zip(result["digits"], reading.digits, strict=True):
@@ -160,24 +154,13 @@ def _add_details(result: dict[str, Any], reading: Reading) -> None:
         told["frame"] = _packed(digit.frame)
 
 
-def _overview(found: Found) -> dict[str, Any]:
-    """What the finder saw of the whole picture; all places are in the picture's pixels.
+def _overview(seen: Detections, digits: int) -> dict[str, Any]:
+    """What was looked at: x, y, size in the picture's pixels, and score; and the digits' ink.
 
-    Votes are float32 (V, 5): x and y of a place that is ink, x and y of the middle that it points
-    to, and the number of the middle that this is for, or -1.
+    The digits come first, in their order; the ink of each is (56, 56), around its place.
     """
-    height, width = found.ink.shape
-    picture = [round(side) for side in found.size]
-    votes = np.column_stack([found.places, found.votes, found.owners()]).astype("<f4")
-    return {
-        "ink": _packed(255 * found.ink),
-        "width": width,
-        "height": height,
-        "picture": picture,
-        "middles": np.clip(found.middles.astype(float).round(1), 0, picture).tolist(),
-        "votes": base64.b64encode(votes.tobytes()).decode(),
-        "missed": round(found.missed, 3),
-    }
+    proposals = np.column_stack([seen.places.astype(float), seen.scores]).round(3)
+    return {"proposals": proposals.tolist(), "ink": [_packed(255 * i) for i in seen.ink[:digits]]}
 
 
 def _explain(reader: Reader, content: bytes) -> bytes:

@@ -1,1 +1,1 @@
-"""Pictures of digits made by a program, with their truth: what the finder learns from."""
+"""Pictures of digits made by a program, with their truth: what the detector learns from."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .glyphs import Floats, Glyphs, Pen
 
-# Pixels along a side. The finder looks at pictures, and at parts of them, of about this size.
+# Pixels along a side. The detector looks at pictures, and at parts of them, of about this size.
 SIDE = 256
 # Images of MNIST whose numbers differ by no more are mostly of one hand: the writers' images follow
 # one another.
@@ -232,7 +232,7 @@ class Canvas:
     def _unsteady(self, ends: Floats) -> Floats:
         """A line as a hand draws it, (2, 2) to (20, 2).
 
-        If all lines were straight, the finder would take what is not straight for digits.
+        If all lines were straight, the detector would take what is not straight for digits.
         """
         along = ends[1] - ends[0]
         knots = self.random.normal(0, self.random.uniform(0, 0.03), (5, 1)).astype(np.float32)

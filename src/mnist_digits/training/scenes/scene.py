@@ -2,9 +2,9 @@
 
     scene(random, glyphs) -> Scene: pixels (256, 256, 3), owner (256, 256), digits
 
-They are what the finder learns from; it never sees a real picture. A scene is a layout (one digit,
-rows, a table, ...) and any number of features (boxes, lines, letters, a sheet on a table, shadow,
-grain, ...), each drawn by chance, or asked for by name.
+They are what the detector learns from; it never sees a real picture. A scene is a layout (one
+digit, rows, a table, ...) and any number of features (boxes, lines, letters, a sheet on a table,
+shadow, grain, ...), each drawn by chance, or asked for by name.
 """
 
 from __future__ import annotations

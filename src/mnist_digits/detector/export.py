@@ -1,0 +1,180 @@
+"""The two networks that read pictures as ONNX files, with all that is around them.
+
+    detect.onnx   pixels of any size, and the size to reduce them to
+                  -> the reduced pixels, and proposals: places and sizes where digits may be
+    look.onnx     pixels, and proposals
+                  -> what each is, its box, its ink, and that framed as in MNIST
+
+Besides choosing among the answers nothing is left to do for whoever runs them.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..reading.detection import DETECT, DETECT_FORMAT, LOOK, LOOK_FORMAT, MODELS
+from ..training.export import graph_of, halve, write_graph
+from ..training.framing import framed
+from .fit import DetectorRun
+from .networks import MULTIPLE, SIZE_UNIT, STRIDE, DetectNet, LookNet, crops
+
+Network = TypeVar("Network", bound=nn.Module)
+
+# So many proposals at most: more are no digits on a page, but a texture.
+PROPOSALS = 1200
+# The digits of all scenes lie well within 3 and 700 pixels.
+SMALLEST, LARGEST = 3.0, 700.0
+
+# What each file says of itself, where ONNX Runtime shows it (`get_modelmeta().description`).
+DETECTS = (
+    "Proposes where handwritten digits are. In: pixels, uint8 (H, W, 3), RGB; size, int64 (2,), "
+    "the height and width h, w to reduce them to. Out: reduced, uint8 (h, w, 3); proposals, "
+    f"float32 ({PROPOSALS}, 4), x, y and size in its pixels, and the score, 0 to 1, descending."
+)
+LOOKS = (
+    "Names handwritten digits. In: pixels, uint8 (H, W, 3), RGB; proposals, float32 (P, 3), x, y "
+    "and size in pixels. Out: classes, float32 (P, 13), logits of the digits, separator, minus and "
+    "none; boxes, float32 (P, 4), x0, y0, x1, y1 in pixels; ink, float32 (P, 56, 56), 0 to 1, in "
+    "a square of two sizes around the proposal; frames, uint8 (P, 28, 28), framed as in MNIST."
+)
+
+# What torch's exporter has no words for: resizing with antialias to a size that is given, and
+# filling up to whole multiples of 32 with what is at the edge.
+REDUCE = f"""
+<ir_version: 10, opset_import: ["" : 20]>
+reduce (uint8[H, W, 3] pixels, int64[2] size) =>
+    (uint8[h, w, 3] reduced, uint8[high, wide, 3] filled, int64[2] within)
+<int64[1] first = {{0}}, int64[1] multiple = {{{MULTIPLE}}}, int64[3] begin = {{0, 0, 0}}>
+{{
+    pictures = Unsqueeze (pixels, first)
+    resized = Resize <mode = "linear", antialias = 1, axes = [1, 2]> (pictures, , , size)
+    reduced = Squeeze (resized, first)
+    negative = Neg (size)
+    missing = Mod (negative, multiple)
+    pads = Concat <axis = 0> (begin, missing, first)
+    filled = Pad <mode = "edge"> (reduced, pads)
+    within = Identity (size)
+}}
+"""
+
+
+class Proposals(nn.Module):
+    """Pixels uint8 (H, W, 3), H and W multiples of 32, to proposals (1200, 4).
+
+    x, y and size in pixels, and the score, the highest first; fewer are filled up with scores of
+    0. Only the `size` (2,) of the pixels, their height and width, is of the picture.
+    """
+
+    def __init__(self, model: DetectNet) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor, size: Tensor) -> Tensor:
+        heat, x, y, scale = self.model(pixels.permute(2, 0, 1)[None])[0].unbind(0)
+        rows = (torch.arange(heat.shape[0], device=heat.device) * STRIDE)[:, None]
+        columns = (torch.arange(heat.shape[1], device=heat.device) * STRIDE)[None]
+        highest = functional.max_pool2d(heat[None, None], 3, stride=1, padding=1)[0, 0]
+        peaks = (heat == highest) & (rows < size[0]) & (columns < size[1])
+        table = torch.stack(
+            [
+                columns + STRIDE / 2 + x,
+                rows + STRIDE / 2 + y,
+                (SIZE_UNIT * scale.exp()).clamp(SMALLEST, LARGEST),
+                torch.where(peaks, heat.sigmoid(), 0.0),
+            ],
+            dim=2,
+        ).flatten(0, 1)
+        table = torch.cat([table, table.new_zeros(PROPOSALS, 4)])
+        best = table[:, 3].topk(PROPOSALS).indices
+        return table[best]
+
+
+class Looks(nn.Module):
+    """Pixels uint8 (H, W, 3) and proposals (P, 3) to classes, boxes, ink and frames."""
+
+    outputs = ("classes", "boxes", "ink", "frames")
+
+    def __init__(self, model: LookNet) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor, proposals: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        numbered = torch.cat([torch.zeros_like(proposals[:, :1]), proposals], dim=1)
+        classes, ink, offsets = self.model(crops(pixels.permute(2, 0, 1)[None], numbered))
+        x, y, size = proposals.unbind(1)
+        boxes = torch.stack([x, y, x, y], dim=1) + size[:, None] * offsets
+        ink = ink.sigmoid()
+        return classes, boxes, ink, framed(ink)
+
+
+def export_networks(
+    run: DetectorRun, folder: Path = MODELS, values: dict[str, Any] | None = None
+) -> None:
+    """Write detect.onnx and look.onnx, with weights in float16, which rounds them by up to 0.05%.
+
+    Args:
+        values: what calibration found, for the reader: `answer` and `sure_above`.
+
+    Raises:
+        CheckpointError: the packages for it are missing, or a file cannot be written.
+    """
+    result = run.history[-1] if run.history else {}
+    information = {"recipe": dataclasses.asdict(run.recipe), "result": result}
+    about = {"information": json.dumps(information)}
+    write_graph(
+        detect_graph(run.model.detect), DETECTS, {"format": DETECT_FORMAT, **about}, folder / DETECT
+    )
+    told = {name: json.dumps(value) for name, value in (values or {}).items()}
+    write_graph(
+        look_graph(run.model.look), LOOKS, {"format": LOOK_FORMAT, **told, **about}, folder / LOOK
+    )
+
+
+def detect_graph(model: DetectNet) -> Any:
+    """The ONNX graph from `pixels` and `size` to `reduced` and `proposals`."""
+    size = torch.export.Dim
+    example = {
+        "filled": torch.zeros(96, 128, 3, dtype=torch.uint8),
+        "within": torch.tensor([90, 120]),
+    }
+    dynamic = {"filled": {0: MULTIPLE * size("high"), 1: MULTIPLE * size("wide")}, "within": {}}
+    proposes = graph_of(Proposals(copied(model)), example, ["proposals"], dynamic)
+    halve(proposes)
+    return _reducing(proposes)
+
+
+def _reducing(proposes: Any) -> Any:
+    """The graph that proposes, behind one that reduces its pixels."""
+    import onnx
+
+    reduce = onnx.parser.parse_model(REDUCE)
+    reduce.ir_version = proposes.ir_version
+    links = [(name, name) for name in ("filled", "within")]
+    outputs = ["reduced", "proposals"]
+    return onnx.compose.merge_models(reduce, proposes, links, outputs=outputs)
+
+
+def look_graph(model: LookNet) -> Any:
+    """The ONNX graph from `pixels` and `proposals` to classes, boxes, ink and frames."""
+    size = torch.export.Dim
+    example = {
+        "pixels": torch.zeros(96, 128, 3, dtype=torch.uint8),
+        "proposals": torch.tensor([[40.0, 40.0, 30.0], [60.0, 50.0, 20.0], [60.0, 50.0, 20.0]]),
+    }
+    dynamic = {"pixels": {0: size("h"), 1: size("w")}, "proposals": {0: size("P")}}
+    graph = graph_of(Looks(copied(model)), example, [*Looks.outputs], dynamic)
+    halve(graph)
+    return graph
+
+
+def copied(model: Network) -> Network:
+    """A copy to export: the network itself stays on its device, in its memory format."""
+    return copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format).eval()

@@ -1,0 +1,245 @@
+"""Where the digits of a picture are: one network proposes places, another looks at each of them.
+
+    pixels (H, W, 3) -> detections, each with how surely it is a digit, and which; its box; its ink
+
+The picture is searched reduced, and again with twice as many pixels as long as there are digits
+too small to be read, down to its own. Runs on ONNX Runtime, without torch (`detector.networks`
+are the networks, `detector.export` writes the files).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CheckpointError
+from .onnx_file import open_model
+from .picture import WORKING_SIZE
+
+Pixels: TypeAlias = NDArray[np.uint8]
+Floats: TypeAlias = NDArray[np.float32]
+# x, y of points (N, 2) to others.
+Move: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
+
+# The networks that the package brings along, and what they call themselves.
+MODELS = Path(__file__).parent / "models"
+DETECT, LOOK = "detect.onnx", "look.onnx"
+DETECT_FORMAT, LOOK_FORMAT = "mnist-digits detect 1", "mnist-digits look 1"
+# The longer side at which a picture is searched first.
+LEVEL = 256
+# Smaller digits are looked at where the picture has more pixels: a crop shows a digit at 28.
+LEGIBLE = 28
+# A digit that is wider than high counts as higher: its size is NARROW of its width, at least.
+NARROW = 0.7
+# Places that the detector proposes with less are not looked at.
+PROPOSED = 0.1
+# What is more probably a digit than not is read; what is probably none, but at least DOUBTFUL,
+# is not passed over in silence.
+READ, DOUBTFUL = 0.5, 0.2
+# In units of the size: a proposal nearer than SAME to a digit is that digit again; a box that
+# differs from its proposal by more than MOVED is looked at itself.
+SAME, MOVED = 0.3, 0.1
+# Two boxes are of the same digit from this intersection over union on, or if so much of the
+# smaller one lies in the other.
+UNION, INSIDE = 0.4, 0.75
+# Places that are looked at together: more are not faster, and take more memory.
+BATCH = 128
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Places that were looked at.
+
+    Attributes:
+        places: float32 (N, 3): x, y and the size that a digit would have, in pixels.
+        scores: float32 (N,), the probability that there is a digit.
+        logits: float32 (N, 10), which one.
+        boxes: float32 (N, 4): x0, y0, x1, y1 in pixels.
+        ink: float32 (N, 56, 56), 0 to 1, in a square of two sizes around the place.
+        frames: uint8 (N, 28, 28), the ink framed as in MNIST.
+    """
+
+    places: Floats
+    scores: Floats
+    logits: Floats
+    boxes: Floats
+    ink: Floats
+    frames: Pixels
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def heights(self) -> Floats:
+        return self.boxes[:, 3] - self.boxes[:, 1]
+
+    def chosen(self, which: NDArray[Any]) -> Detections:
+        """Those with these numbers, or where a mask (N,) is true."""
+        return Detections(*(values[which] for values in vars(self).values()))
+
+    def joined(self, other: Detections) -> Detections:
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Detections(*(np.concatenate(pair) for pair in pairs))
+
+    def moved(self, move: Move, turns: int = 0) -> Detections:
+        """In other pixels, turned back by quarters: `move` gives where points (N, 2) are there."""
+        middles, sizes = self.places[:, :2], self.places[:, 2:]
+        places = move(middles)
+        sizes = np.abs(move(middles + sizes) - places).max(axis=1, keepdims=True)
+        table = np.column_stack([places, sizes]).astype(np.float32)
+        ink = np.rot90(self.ink, -turns, axes=(1, 2))
+        boxes = moved_boxes(self.boxes, move).astype(np.float32)
+        return Detections(table, self.scores, self.logits, boxes, ink, self.frames)
+
+
+NOTHING = Detections(
+    places=np.zeros((0, 3), np.float32),
+    scores=np.zeros(0, np.float32),
+    logits=np.zeros((0, 10), np.float32),
+    boxes=np.zeros((0, 4), np.float32),
+    ink=np.zeros((0, 56, 56), np.float32),
+    frames=np.zeros((0, 28, 28), np.uint8),
+)
+
+
+class Detector:
+    """Finds digits with the two networks that the package ships.
+
+    Attributes:
+        answer: how much the look's logits and those of the classifier weigh in an answer; slope
+            and offset of the logit that what was found is a digit.
+        sure_above: the least confidence of an answer that is called sure.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        self._detect, _ = open_model((MODELS / DETECT).read_bytes(), DETECT_FORMAT, threads)
+        self._look, values = open_model((MODELS / LOOK).read_bytes(), LOOK_FORMAT, threads)
+        self.answer: list[float] = json.loads(values.get("answer", "[0.5, 0.5, 1, 0]"))
+        self.sure_above = float(values.get("sure_above", "0.9"))
+
+    @classmethod
+    def load(cls, threads: int | None = None) -> Detector:
+        """The shipped networks.
+
+        Raises:
+            CheckpointError: one is damaged, or missing.
+        """
+        try:
+            return cls(threads)
+        # The runtime has exceptions of its own, one for each of its status codes.
+        except Exception as error:
+            raise CheckpointError(
+                f"{MODELS} has networks that cannot be used: install the package again"
+            ) from error
+
+    def find(self, pixels: Pixels) -> tuple[Detections, bool]:
+        """What was looked at in pixels (H, W, 3), the surest first; and whether it is a texture.
+
+        Without what overlaps a surer one. A texture has more places that look like digits than the
+        detector can tell, and no digits.
+        """
+        found, side, longest = NOTHING, LEVEL, max(pixels.shape[:2])
+        while True:
+            reduced, proposals, move = self._propose(pixels, side)
+            if proposals[-1, 3] > READ:
+                return found, True
+            new = proposals[proposals[:, 3] > PROPOSED, :3]
+            # Together no more than the detector gives at once: the time stays bounded.
+            new = new[_is_new(move(new[:, :2]), found)][: len(proposals) - len(found)]
+            small = new[:, 2] < LEGIBLE
+            found = found.joined(self._looked(reduced, new[~small]).moved(move))
+            most = max(longest, min(2 * longest, WORKING_SIZE)) if small.any() else longest
+            if side >= most or ((found.scores > READ).any() and not small.any()):
+                # Where there is nothing, the best place is looked at all the same.
+                last = new[small] if len(new) or len(found) else proposals[:1, :3]
+                found = found.joined(self._looked(reduced, last).moved(move))
+                return found.chosen(_distinct(found)), False
+            side = min(2 * side, most)
+
+    def _propose(self, pixels: Pixels, side: int) -> tuple[Pixels, Floats, Move]:
+        """The picture with such a longer side; where digits may be in it; and the way back.
+
+        Proposals are x, y, size and score, float32 (K, 4), the best first.
+        """
+        lengths = np.array(pixels.shape[:2])
+        size = np.maximum((lengths * side / lengths.max()).round(), 1).astype(np.int64)
+        reduced, proposals = self._detect.run(None, {"pixels": pixels, "size": size})
+        return reduced, proposals, lambda points: points * (lengths / size)[::-1]
+
+    def _looked(self, pixels: Pixels, places: Floats) -> Detections:
+        """What is at places (N, 3); where the box is elsewhere, after a second look if better."""
+        first = self._look_at(pixels, places)
+        x0, y0, x1, y1 = first.boxes.T
+        size = np.maximum(y1 - y0, NARROW * (x1 - x0))
+        boxes = np.column_stack([(x0 + x1) / 2, (y0 + y1) / 2, np.maximum(size, 1)])
+        moved = np.abs(boxes - places).max(axis=1, initial=0) > MOVED * places[:, 2]
+        again = np.flatnonzero(moved & (first.scores > DOUBTFUL))
+        second = self._look_at(pixels, boxes[again])
+        better = second.scores > first.scores[again]
+        return first.chosen(np.delete(np.arange(len(first)), again[better])).joined(
+            second.chosen(better)
+        )
+
+    def _look_at(self, pixels: Pixels, places: Floats) -> Detections:
+        """What the network makes of places (N, 3) in pixels (H, W, 3)."""
+        if not len(places):
+            return NOTHING
+        names = ["classes", "boxes", "ink", "frames"]
+        feeds = [places[start : start + BATCH] for start in range(0, len(places), BATCH)]
+        parts = [self._look.run(names, {"pixels": pixels, "proposals": feed}) for feed in feeds]
+        classes, boxes, ink, frames = (np.concatenate(part) for part in zip(*parts, strict=True))
+        odds = np.exp(classes - classes.max(axis=1, keepdims=True))
+        scores = odds[:, :10].sum(axis=1) / odds.sum(axis=1)
+        corners = np.sort(boxes.reshape(-1, 2, 2), axis=1).clip(0, pixels.shape[1::-1])
+        boxes = corners.reshape(-1, 4).astype(np.float32)
+        return Detections(places, scores, classes[:, :10], boxes, ink, frames)
+
+
+def _distinct(found: Detections) -> NDArray[np.int64]:
+    """The numbers of what may be digits, the surest first, without what overlaps a surer one."""
+    left = found.scores.argsort()[::-1]
+    kept: list[int] = []
+    while len(left):
+        kept.append(int(left[0]))
+        left = left[~_same(found.boxes[left[0]], found.boxes[left])]
+    return np.array(kept, np.int64)
+
+
+def _same(box: Floats, others: Floats) -> NDArray[np.bool_]:
+    """Whether boxes (N, 4) are of the same digit as one of them."""
+    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    common = sides.clip(0).prod(axis=1)
+    own, areas = np.prod(box[2:] - box[:2]), (others[:, 2:] - others[:, :2]).prod(axis=1)
+    same: NDArray[np.bool_] = common > UNION * (own + areas - common)
+    return same | (common >= INSIDE * np.minimum(own, areas))
+
+
+def _is_new(middles: NDArray[Any], found: Detections) -> NDArray[np.bool_]:
+    """Whether each of middles (N, 2) is that of no digit that was found."""
+    digits = found.places[found.scores > READ]
+    away = np.hypot(*np.moveaxis(middles[:, None] - digits[:, :2], 2, 0))
+    return np.asarray((away > SAME * digits[:, 2]).all(axis=1))
+
+
+def moved_boxes(boxes: NDArray[Any], move: Move) -> NDArray[Any]:
+    """Boxes (N, 4) around the corners of others as `move` moves them."""
+    corners = np.stack([move(boxes[:, :2]), move(boxes[:, 2:])])
+    return np.concatenate([corners.min(axis=0), corners.max(axis=0)], axis=1)
+
+
+def turned_back(points: NDArray[Any], turns: int, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Points (N, 2), x and y, of a picture (H, W) that was turned, in the picture as it was.
+
+    Args:
+        turns: by how many quarters against the clock it was turned.
+    """
+    high, wide = shape[:2]
+    x, y = points.T
+    sides = {0: (x, y), 1: (wide - y, x), 2: (wide - x, high - y), 3: (y, high - x)}[turns]
+    return np.stack(sides, axis=1)

@@ -1,0 +1,326 @@
+"""Where digits are looked for, what is looked at twice, and what stays.
+
+With networks that are told where digits are; and with the shipped ones: any picture gives boxes inside it, in bounded time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pages import page
+
+from mnist_digits import CheckpointError, Digits, Reader
+from mnist_digits.reading import detection
+from mnist_digits.reading.detection import (
+    DETECT,
+    LEVEL,
+    LOOK,
+    MODELS,
+    NOTHING,
+    Detections,
+    Detector,
+    turned_back,
+)
+
+Pixels = NDArray[np.uint8]
+PROPOSALS = 1200
+
+
+class Told:
+    """Stands for both networks: knows the digits of a page, and what it was asked.
+
+    Args:
+        digits: x, y and size of each, in pixels of a page (H, W).
+        certain: how surely each is one.
+        seen_at: at how many pixels a digit is seen by the detector.
+    """
+
+    def __init__(
+        self,
+        digits: Sequence[tuple[float, float, float]],
+        certain: list[float] | None = None,
+        seen_at: float = 6,
+        moved: float = 0,
+        heat: float = 0.9,
+    ) -> None:
+        self.digits = np.array(digits, np.float32).reshape(-1, 3)
+        self.certain = np.array(certain or [0.9] * len(digits), np.float32)
+        self.seen_at, self.moved, self.heat = seen_at, moved, heat
+        self.scale = 1.0
+        self.sides: list[int] = []
+        self.looks: list[NDArray[np.float32]] = []
+
+    def run(self, _: list[str] | None, feeds: dict[str, Any]) -> list[NDArray[Any]]:
+        return self.look(**feeds) if "proposals" in feeds else self.detect(**feeds)
+
+    def detect(self, pixels: Pixels, size: NDArray[np.int64]) -> list[NDArray[Any]]:
+        self.scale = float(size.max() / max(pixels.shape[:2]))
+        self.sides.append(int(size.max()))
+        table = np.zeros((PROPOSALS, 4), np.float32)
+        seen = self.digits[self.digits[:, 2] * self.scale >= self.seen_at][:PROPOSALS]
+        table[: len(seen)] = np.column_stack([seen * self.scale, np.full(len(seen), self.heat)])
+        # Beside its middle, by a part of its size.
+        table[: len(seen), 0] += self.moved * table[: len(seen), 2]
+        return [np.zeros((*size, 3), np.uint8), table]
+
+    def look(self, pixels: Pixels, proposals: NDArray[np.float32]) -> list[NDArray[Any]]:
+        self.looks.append(proposals / self.scale)
+        assert pixels.shape[2] == 3
+        classes = np.zeros((len(proposals), 13), np.float32)
+        boxes = np.zeros((len(proposals), 4), np.float32)
+        for place, (x, y, size) in enumerate(proposals / self.scale):
+            away = np.hypot(*(self.digits[:, :2] - (x, y)).T) if len(self.digits) else [np.inf]
+            number = int(np.argmin(away))
+            score = 0.05
+            if away[number] < 0.5 * size:
+                # Surer the nearer it is looked at.
+                score = self.certain[number] - 0.1 * away[number] / size
+                x, y, size = self.digits[number]
+            classes[place, [number % 10, 12]] = np.log([score, 1 - score])
+            classes[place, [c for c in range(12) if c != number % 10]] = -20
+            boxes[place] = np.array([x - size / 4, y - size / 2, x + size / 4, y + size / 2])
+        count = len(proposals)
+        ink, frames = np.full((count, 56, 56), 0.5), np.full((count, 28, 28), 7)
+        return [classes, boxes * self.scale, ink.astype(np.float32), frames.astype(np.uint8)]
+
+
+def found_by(told: Told, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> Detections:
+    found, texture = detector_told(told, monkeypatch).find(np.zeros((*shape, 3), np.uint8))
+    assert not texture
+    return found
+
+
+def detector_told(told: Told, monkeypatch: pytest.MonkeyPatch) -> Detector:
+    monkeypatch.setattr(detection, "open_model", lambda *_: (told, {}))
+    monkeypatch.setattr(Path, "read_bytes", lambda _: b"")
+    return Detector()
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "sides"),
+    [
+        ((280, 280), 100, [256]),
+        ((30, 40), 30, [256]),
+        ((1200, 1600), 400, [256]),
+        # At 256 it would have 16 pixels, at 512 it has 32.
+        ((1200, 1600), 100, [256, 512]),
+        ((1200, 1600), 20, [256, 512, 1024, 1600]),
+        # A small picture is enlarged.
+        ((300, 400), 15, [256, 512, 800]),
+        ((100, 100), 5, [256]),
+    ],
+)
+def test_the_picture_is_searched_as_finely_as_its_digits_need(
+    shape: tuple[int, int], size: float, sides: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told([(shape[1] / 2, shape[0] / 2, size)], seen_at=0.5)
+    found = found_by(told, shape, monkeypatch)
+    assert told.sides == sides
+    assert len(found) == 1
+    np.testing.assert_allclose(found.places, told.digits, rtol=0.02)
+    # It is looked at once, at the last level.
+    assert sum(map(len, told.looks)) == 1
+
+
+def test_where_nothing_is_found_all_pixels_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told([])
+    found = found_by(told, (1200, 1600), monkeypatch)
+    assert told.sides == [256, 512, 1024, 1600]
+    # The best place is looked at all the same.
+    assert len(found) == 1
+    assert found.scores[0] < 0.5
+
+
+def test_a_digit_is_looked_at_once_though_it_is_proposed_at_each_level(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = Told([(400, 600, 500), (1200, 300, 100), (1300, 900, 20)], seen_at=0.5)
+    found = found_by(told, (1200, 1600), monkeypatch)
+    assert told.sides == [256, 512, 1024, 1600]
+    assert sum(map(len, told.looks)) == 3
+    assert sorted(found.places[:, 2].round().tolist()) == [20, 100, 500]
+    np.testing.assert_allclose(
+        found.boxes[found.places[:, 2] > 400], [[275, 350, 525, 850]], atol=2
+    )
+
+
+@pytest.mark.parametrize(("moved", "looks"), [(0.0, 1), (0.05, 1), (0.2, 2)])
+def test_what_is_proposed_beside_a_digit_is_looked_at_again(
+    moved: float, looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told([(128, 128, 100)], moved=moved)
+    found = found_by(told, (256, 256), monkeypatch)
+    assert sum(map(len, told.looks)) == looks
+    assert len(found) == 1
+    # The second look is surer, and that of the two which stays.
+    assert (found.scores[0] > 0.899) == (moved != 0.05)
+
+
+def test_what_is_no_digit_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told([(128, 128, 100)], [0.19], moved=0.2)
+    assert len(found_by(told, (256, 256), monkeypatch)) == 1
+    assert len(told.looks) == 1
+
+
+def test_of_boxes_that_overlap_the_surest_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A digit, the same a little beside it, a piece of it, and another that touches it."""
+    digits = [(100, 100, 80), (106, 100, 80), (100, 85, 35), (145, 100, 80)]
+    told = Told(digits, [0.95, 0.9, 0.85, 0.8])
+    found = found_by(told, (256, 256), monkeypatch)
+    assert found.scores.tolist() == pytest.approx([0.95, 0.8])
+
+
+def test_a_texture_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = [(20 * n + 10, 20 * m + 10, 15.0) for n in range(40) for m in range(40)]
+    told = Told(places, seen_at=3)
+    detector = detector_told(told, monkeypatch)
+    found, texture = detector.find(np.zeros((800, 800, 3), np.uint8))
+    assert texture
+    assert told.looks == []
+    assert len(found) == 0
+
+
+def test_no_more_is_looked_at_than_is_proposed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Places that are faint at each level."""
+    places = [(20 * n + 10, 20 * m + 10, 15.0) for n in range(40) for m in range(40)]
+    told = Told(places, [0.1] * len(places), seen_at=3, heat=0.3)
+    found_by(told, (800, 800), monkeypatch)
+    assert sum(map(len, told.looks)) <= PROPOSALS
+
+
+@given(turns=st.integers(0, 3), seed=st.integers(0, 100))
+def test_what_was_turned_is_turned_back(turns: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    high, wide = random.integers(20, 60, 2).tolist()
+    pixels = np.zeros((high, wide), np.uint8)
+    y, x = int(random.integers(high)), int(random.integers(wide))
+    pixels[y, x] = 1
+    (place,) = np.argwhere(np.rot90(pixels, turns))
+    points = np.array([place[::-1] + 0.5])
+    np.testing.assert_allclose(turned_back(points, turns, pixels.shape), [[x + 0.5, y + 0.5]])
+
+
+def test_detections_in_other_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = found_by(Told([(100, 60, 40)]), (200, 256), monkeypatch)
+    found.ink[0, :28] = 1
+    moved = found.moved(lambda points: turned_back(points, 1, (256, 200)) * (2, 3), turns=1)
+    # What was turned against the clock had its top at the right.
+    np.testing.assert_allclose(moved.places, [[2 * (200 - 60), 3 * 100, 120]])
+    np.testing.assert_allclose(moved.boxes, [[240, 270, 320, 330]])
+    assert (moved.ink[0, :, 28:] == 1).all()
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return Detector.load(threads=1)
+
+
+@given(
+    width=st.integers(1, 400),
+    height=st.integers(1, 400),
+    seed=st.integers(0, 1000),
+    kind=st.sampled_from(["grain", "blocks", "slope"]),
+)
+@example(width=400, height=1, seed=0, kind="grain")
+def test_any_picture_gives_boxes_inside_it(
+    detector: Detector, width: int, height: int, seed: int, kind: str
+) -> None:
+    random = np.random.default_rng(seed)
+    values: NDArray[Any] = np.linspace(0, 255, height * width).reshape(height, width)
+    if kind == "grain":
+        values = random.integers(0, 256, (height, width))
+    elif kind == "blocks":
+        values = np.kron(random.integers(0, 256, (4, 4)), np.ones((100, 100)))[:height, :width]
+    found, _ = detector.find(values.astype(np.uint8)[:, :, None].repeat(3, 2))
+    assert (np.diff(found.scores) <= 0).all()
+    low, high = found.boxes[:, :2], found.boxes[:, 2:]
+    assert (low >= 0).all()
+    assert (low <= high).all()
+    assert (high <= np.array([width, height]) + 1e-3).all()
+    if len(found):
+        assert 0 <= found.ink.min() <= found.ink.max() <= 1
+    assert found.frames.shape == (len(found), 28, 28)
+
+
+def hooks() -> Pixels:
+    """Thousands of hooks, each of which might be a digit."""
+    hook = np.full((30, 30), 255, np.uint8)
+    cv2.polylines(hook, [np.array([[8, 8], [18, 8], [12, 24]])], False, (0,), 2)
+    return np.tile(hook, (40, 53))[:, :, None].repeat(3, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["hooks", "grain", "weave"])
+def test_the_time_for_what_is_no_page_is_bounded(kind: str, detector: Detector) -> None:
+    pixels = hooks()
+    if kind == "grain":
+        random = np.random.default_rng(0)
+        pixels = random.integers(0, 256, (1200, 1600, 3), dtype=np.uint8)
+    elif kind == "weave":
+        across = np.sin(np.arange(1600) / 3) * np.sin(np.arange(1200) / 4)[:, None]
+        pixels = cv2.merge([(128 + 90 * across).astype(np.uint8)] * 3)
+    detector.find(pixels)
+    started = time.process_time()
+    detector.find(pixels)
+    assert time.process_time() - started < 3
+
+
+def test_large_and_small_digits_on_one_page(
+    detector: Detector, mnist: tuple[Digits, Digits]
+) -> None:
+    """Ten of 20 pixels, and one of 80, on a page of 1,000: each is found at its own scale."""
+    images = mnist[1].images[:10, 0].numpy()
+    small = [(images[n], 60 + 80 * n, 700, 20) for n in range(10)]
+    found, _ = detector.find(page([(images[0], 300, 100, 80), *small], (800, 1000)))
+    heights = sorted(found.chosen(found.scores > 0.5).heights.tolist())
+    assert len(heights) == 11
+    assert heights[-1] == pytest.approx(80, rel=0.1)
+    assert heights[0] == pytest.approx(20, abs=5)
+
+
+@pytest.mark.slow
+def test_a_thousand_digits(detector: Detector, mnist: tuple[Digits, Digits]) -> None:
+    images = mnist[1].images[:1000, 0].numpy()
+    digits = [(images[n], 20 + 38 * (n % 40), 20 + 46 * (n // 40), 22) for n in range(1000)]
+    found, texture = detector.find(page(digits, (1200, 1600)))
+    assert not texture
+    assert (found.scores > 0.5).sum() == pytest.approx(1000, rel=0.01)
+
+
+@pytest.mark.slow
+def test_a_texture_is_no_number() -> None:
+    reading = Reader.load(threads=1).read(hooks())
+    assert reading.text == ""
+    assert not reading.sure
+
+
+@pytest.mark.parametrize("name", [DETECT, LOOK])
+def test_a_damaged_network_is_noticed(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for file in (DETECT, LOOK):
+        content = bytearray((MODELS / file).read_bytes())
+        content[200_000] ^= int(file == name)
+        (tmp_path / file).write_bytes(content)
+    monkeypatch.setattr(detection, "MODELS", tmp_path)
+    with pytest.raises(CheckpointError, match="install the package again"):
+        Detector.load()
+
+
+def test_they_are_small() -> None:
+    assert sum((MODELS / name).stat().st_size for name in (DETECT, LOOK)) <= 3_000_000
+
+
+def test_nothing_is_nothing() -> None:
+    assert len(NOTHING) == len(NOTHING.joined(NOTHING)) == 0
+    assert NOTHING.moved(lambda points: points * 2).boxes.shape == (0, 4)
+    assert LEVEL == 256
