@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from mnist_digits.reading.finder import FINDER
 from numpy.typing import NDArray
 from pages import page
 from PIL import Image
@@ -28,7 +29,6 @@ from real_server import serving, shipped
 from mnist_digits import Digits, Reader, ServerError
 from mnist_digits.command.cli import main
 from mnist_digits.data.dataset import WRONG_TEST_LABELS
-from mnist_digits.reading.finder import FINDER
 from mnist_digits.reading.onnx_file import with_checksum
 from mnist_digits.reading.reader import SHIPPED, Reading
 from mnist_digits.web import limits, server

@@ -56,9 +56,8 @@ def fit_answer(reader: Reader, held_out: Digits, scenes: int = 4000) -> dict[str
     """
     answers = found_in_scenes(reader, held_out, scenes)
     half = len(answers.labels) // 2
-    fitted, judged = (
-        Answers(*(part[which] for part in answers)) for which in (slice(half), slice(half, None))
-    )
+    fitted = Answers(*(part[:half] for part in answers))
+    judged = Answers(*(part[half:] for part in answers))
     weights = _fit(fitted)
     confidence, right = _confidence(weights, judged)
     return {
@@ -84,8 +83,12 @@ def found_in_scenes(reader: Reader, digits: Digits, count: int) -> Answers:
     smallest = np.finfo(np.float32).eps
     score = np.concatenate(scores).clip(smallest, 1 - smallest).astype(np.float64)
     logarithms = np.log(np.concatenate(classes) + smallest)
-    values = (np.concatenate(looks), logarithms, np.log(score / (1 - score)))
-    return Answers(*(torch.from_numpy(v).double() for v in values), torch.tensor(labels))
+    return Answers(
+        torch.from_numpy(np.concatenate(looks)).double(),
+        torch.from_numpy(logarithms).double(),
+        torch.from_numpy(np.log(score / (1 - score))),
+        torch.tensor(labels),
+    )
 
 
 def _fit(answers: Answers) -> Tensor:
