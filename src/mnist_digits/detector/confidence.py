@@ -1,4 +1,4 @@
-"""How two answers become one, and how sure it is: fitted on scenes that no network has learned from.
+"""How two answers become one, and how sure it is: fitted on scenes that no network has seen.
 
 An answer's logits are those of the look and the logarithms of the classifier's probabilities, each
 with a weight; its confidence is its probability times that of there being a digit, which is a
@@ -54,12 +54,14 @@ def fit_answer(reader: Reader, held_out: Digits, scenes: int = 4000) -> dict[str
         held_out: digits that no network has learned from.
         scenes: how many to fit on; half of them for the threshold.
     """
-    answers = found_in_scenes(reader, held_out, scenes)
+    return answer_of(found_in_scenes(reader, held_out, scenes))
+
+
+def answer_of(answers: Answers) -> dict[str, Any]:
+    """Weights, slope and offset fitted on one half of the answers, the threshold on the other."""
     half = len(answers.labels) // 2
-    fitted = Answers(*(part[:half] for part in answers))
-    judged = Answers(*(part[half:] for part in answers))
-    weights = _fit(fitted)
-    confidence, right = _confidence(weights, judged)
+    weights = _fit(Answers(*(part[:half] for part in answers)))
+    confidence, right = confidence_of(weights, Answers(*(part[half:] for part in answers)))
     return {
         "answer": [round(float(weight), 4) for weight in weights],
         "sure_above": _threshold(confidence, ~right),
@@ -105,7 +107,7 @@ def _fit(answers: Answers) -> Tensor:
     line = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
 
     def wrong() -> Tensor:
-        confidence, right = _confidence(torch.cat([weights.detach(), line]), answers)
+        confidence, right = confidence_of(torch.cat([weights.detach(), line]), answers)
         return functional.binary_cross_entropy(confidence.clamp(1e-9, 1 - 1e-9), right.double())
 
     _minimize(wrong, line)
@@ -124,7 +126,7 @@ def _minimize(loss: Any, values: Tensor) -> None:
     optimizer.step(step)
 
 
-def _confidence(weights: Tensor, answers: Answers) -> tuple[Tensor, Tensor]:
+def confidence_of(weights: Tensor, answers: Answers) -> tuple[Tensor, Tensor]:
     """How sure each answer is, and whether it is right, both (N,)."""
     logits = weights[0] * answers.look + weights[1] * answers.classifier
     probability, digit = logits.softmax(dim=1).max(dim=1)
