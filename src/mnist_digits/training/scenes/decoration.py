@@ -34,10 +34,9 @@ def decorate(canvas: Canvas) -> None:
 
 def _decorate_row(canvas: Canvas, row: list[Placed]) -> None:
     random = canvas.random
-    for digit in row:
+    for digit in row if canvas.has("boxed") or canvas.has("circled") else ():
         # An empty ring would be a zero: what is in it has to be seen, and as clearly.
-        number = next(number for number, other in enumerate(canvas.digits) if other is digit)
-        if not (canvas.owner == number).any() or 2 * canvas.pen.radius * digit.size < 1:
+        if not _is_read(canvas, digit) or 2 * canvas.pen.radius * digit.size < 1:
             continue
         if canvas.has("boxed") and chance(random, 0.85):
             _box(canvas, digit)
@@ -49,6 +48,12 @@ def _decorate_row(canvas: Canvas, row: list[Placed]) -> None:
         _cross(canvas, row)
     if canvas.has("marks"):
         _marks(canvas, row)
+
+
+def _is_read(canvas: Canvas, digit: Placed) -> bool:
+    """Whether a digit is neither deleted nor mostly out of the picture."""
+    number = next(number for number, other in enumerate(canvas.digits) if other is digit)
+    return bool((canvas.owner == number).any())
 
 
 def _box(canvas: Canvas, digit: Placed) -> None:

@@ -16,43 +16,44 @@ LEAST_CONTRAST = 14
 LEAST_OF_STROKES = 0.6
 
 
+# A part of a picture: rows, columns.
+Part = tuple[slice, slice]
+
+
 def forget_illegible(canvas: Canvas, picture: NDArray[np.uint8]) -> None:
     """Digits that are not legible in the picture become -2 in `owner`; marks are dropped."""
-    even = _evenly_lit(canvas, picture)
     for number in range(len(canvas.digits)):
-        if not _legible(canvas, picture, even, number):
+        if not _legible(canvas, picture, number):
             canvas.owner[canvas.owner == number] = -2
-    canvas.marks = [mark for mark in canvas.marks if _shows(canvas, even, mark)]
+    canvas.marks = [mark for mark in canvas.marks if _shows(canvas, picture, mark)]
 
 
-def _evenly_lit(canvas: Canvas, picture: NDArray[np.uint8]) -> Floats:
-    """The picture as it would be in the same light everywhere, 0 to 255, (256, 256, 3)."""
+def _evenly_lit(canvas: Canvas, picture: NDArray[np.uint8], part: Part) -> Floats:
+    """A part of the picture as it would be in the same light everywhere, 0 to 255."""
+    colours = picture[part].astype(np.float32)
     if canvas.light.size == 1 or canvas.has("binary"):
-        return picture.astype(np.float32)
-    light = np.maximum(canvas.light, np.float32(0.15))
-    if canvas.has("inverted"):
-        return 255 - (255 - picture) / light
-    return picture / light
+        return colours
+    light = np.maximum(canvas.light[part], np.float32(0.15))
+    return 255 - (255 - colours) / light if canvas.has("inverted") else colours / light
 
 
-def _legible(canvas: Canvas, picture: NDArray[np.uint8], even: Floats, number: int) -> bool:
+def _legible(canvas: Canvas, picture: NDArray[np.uint8], number: int) -> bool:
     """Whether a digit stands out from what is around it, in at least one colour.
 
     By LEAST_CONTRAST, and by more than what is around it varies itself in even light.
     """
-    x0, y0, x1, y1 = canvas.digits[number].box
-    part = slice(max(0, y0 - 3), max(0, y1 + 3)), slice(max(0, x0 - 3), max(0, x1 + 3))
+    part = _around(canvas.digits[number].box, 3)
     owner = canvas.owner[part]
-    ground = (owner == -1) & (canvas.ink[part] < 0.05)
-    inked = owner == number
+    inked, ground = owner == number, (owner == -1) & (canvas.ink[part] < 0.05)
     if not inked.any() or not ground.any():
         return bool(inked.any())
-    ink, around = _some(even[part][inked]), _some(even[part][ground])
-    low, middle, high = np.quantile(around, (0.16, 0.5, 0.84), axis=0)
-    contrast = evenly = np.abs(np.median(ink, axis=0) - middle)
+    even = _evenly_lit(canvas, picture, part)
+    ink, around = even[inked], even[ground]
+    low, middle, high = _quantiles(around, 0.16, 0.5, 0.84)
+    contrast = evenly = np.abs(_quantiles(ink, 0.5)[0] - middle)
     if canvas.light.size > 1:
-        seen, paper = _some(picture[part][inked]), _some(picture[part][ground])
-        contrast = np.abs(np.median(seen, axis=0) - np.median(paper, axis=0))
+        seen, paper = picture[part][inked], picture[part][ground]
+        contrast = np.abs(_quantiles(seen, 0.5)[0] - _quantiles(paper, 0.5)[0].astype(float))
     # Lines of a pattern look like strokes: ink has to differ more from them than from grain.
     spread = (high - low) * (0.9 if canvas.has("security") else 0.5)
     if canvas.has("binary"):  # strokes may be lost in part
@@ -62,18 +63,27 @@ def _legible(canvas: Canvas, picture: NDArray[np.uint8], even: Floats, number: i
     return bool(((contrast >= LEAST_CONTRAST) & (evenly > spread)).any())
 
 
-def _some(colours: NDArray[Any]) -> NDArray[Any]:
-    """Evenly chosen ones of colours (N, 3): enough for their quantiles."""
-    return colours[:: max(1, len(colours) // 400)]
+def _around(box: tuple[int, int, int, int], room: int) -> Part:
+    x0, y0, x1, y1 = box
+    return (
+        slice(max(0, y0 - room), max(0, y1 + room)),
+        slice(max(0, x0 - room), max(0, x1 + room)),
+    )
 
 
-def _shows(canvas: Canvas, even: Floats, mark: Mark) -> bool:
+def _quantiles(colours: NDArray[Any], *shares: float) -> list[NDArray[Any]]:
+    """The quantiles of colours (N, 3), of some hundred of them."""
+    ordered = np.sort(colours[:: max(1, len(colours) // 400)], axis=0)
+    return [ordered[round(share * (len(ordered) - 1))] for share in shares]
+
+
+def _shows(canvas: Canvas, picture: NDArray[np.uint8], mark: Mark) -> bool:
     """Whether a mark can be made out at all."""
-    x0, y0, x1, y1 = mark.box
-    part = slice(max(0, y0 - 2), y1 + 2), slice(max(0, x0 - 2), x1 + 2)
+    part = _around(mark.box, 2)
     inked = canvas.layers[:, part[0], part[1]].max(axis=0) > SEEN
-    digit = canvas.ink[part] > 0.05
-    ink, around = even[part][inked & ~digit], even[part][~inked & ~digit]
+    no_digit = canvas.ink[part] <= 0.05
+    even = _evenly_lit(canvas, picture, part)
+    ink, around = even[inked & no_digit], even[~inked & no_digit]
     if not len(ink) or not len(around):
         return bool(len(ink))
     contrast = np.abs(ink.mean(axis=0) - around.mean(axis=0))

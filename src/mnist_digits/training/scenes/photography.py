@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -264,7 +266,7 @@ def _light(canvas: Canvas, page: Floats) -> None:
     """Light that falls off to the sides, and a shadow."""
     random = canvas.random
     if canvas.has("uneven"):
-        y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j].astype(np.float32)
+        y, x = _grid()
         slope_x, slope_y = random.uniform(-0.4, 0.4, 2).astype(np.float32)
         bulge = np.float32(random.uniform(0, 0.3))
         light = 1 + slope_x * x + slope_y * y - bulge * (x * x + y * y)
@@ -282,7 +284,7 @@ def _light(canvas: Canvas, page: Floats) -> None:
 
 def _webcam(random: np.random.Generator) -> Floats:
     """Light of another colour at each side, and little of it in the corners, (256, 256, 3)."""
-    y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j].astype(np.float32)
+    y, x = _grid()
     middle = random.normal(0, 0.25, 2).astype(np.float32)
     far = (x - middle[0]) ** 2 + (y - middle[1]) ** 2
     dark = 1 / (1 + np.float32(log_uniform(random, 0.1, 1.2)) * far)
@@ -291,3 +293,9 @@ def _webcam(random: np.random.Generator) -> Floats:
     tints = 1 + random.uniform(0.03, 0.3) * random.uniform(-1, 1, (2, 3)).astype(np.float32)
     share = np.clip(side[:, :, None] / 2 + 0.5, 0, 1)
     return (dark[:, :, None] * (tints[0] * share + tints[1] * (1 - share))).astype(np.float32)
+
+
+@cache
+def _grid() -> Floats:
+    """The places of all pixels, from -1 to 1: down and to the right, (2, 256, 256)."""
+    return np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j].astype(np.float32)
