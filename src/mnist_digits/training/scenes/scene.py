@@ -39,14 +39,14 @@ LAYOUTS = {
     "none": 0.12,
 }
 FEATURES = {
+    "whole": 0.05,  # as high as the picture
+    "tiny": 0.06,
+    "touching": 0.16,  # nearly all neighbours do
     "hand": 0.7,  # all digits by one hand
     "close": 0.55,  # some neighbours touch
     "numbers": 0.45,  # signs in the rows: points, commas, currencies, arithmetic
     "climbing": 0.06,  # rows that rise or fall by up to 45 degrees
     "leaning": 0.2,  # by up to 10
-    "whole": 0.05,  # as high as the picture
-    "tiny": 0.06,
-    "touching": 0.16,  # nearly all neighbours do
     "broken": 0.12,
     "boxed": 0.12,
     "circled": 0.12,
