@@ -43,8 +43,8 @@ FEATURES = {
     "tiny": 0.06,
     "touching": 0.16,  # nearly all neighbours do
     "hand": 0.7,  # all digits by one hand
-    "close": 0.55,  # some neighbours touch
-    "numbers": 0.45,  # signs in the rows: points, commas, currencies, arithmetic
+    "close": 0.6,  # some neighbours touch
+    "numbers": 0.6,  # signs in the rows: points, commas, currencies, arithmetic
     "climbing": 0.06,  # rows that rise or fall by up to 45 degrees
     "leaning": 0.2,  # by up to 10
     "broken": 0.12,

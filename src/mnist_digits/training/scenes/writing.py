@@ -82,7 +82,7 @@ def _share_that_touch(canvas: Canvas) -> float:
     if canvas.has("touching"):
         return 0.9
     if canvas.has("close") and chance(canvas.random, 0.85):
-        return float(canvas.random.uniform(0.25, 0.8))
+        return float(canvas.random.uniform(0.3, 0.9))
     return 0.0
 
 
