@@ -193,13 +193,19 @@ class Canvas:
         size = max(LEAST_MARK, y1 - y0, 0.7 * (x1 - x0))
         self.marks.append(Mark(kind, (x0 + x1) / 2, (y0 + y1) / 2, size, box))
 
-    def beside_digits(self, draw: Callable[[Canvas], None]) -> bool:
-        """Draw something, if it does not come to lie on a digit; whether it was drawn."""
+    def beside_digits(self, draw: Callable[[Canvas], None], alone: bool = False) -> bool:
+        """Draw something, if it does not come to lie on a digit; whether it was drawn.
+
+        What is to be `alone` does not lie on anything else either.
+        """
         before, marks = self.layers, len(self.marks)
         self.layers = np.zeros_like(before)
         draw(self)
         drawn = self.layers.max(axis=0) > 0
-        free = bool((drawn & self.near_digits(9)).sum() <= 0.02 * drawn.sum())
+        taken = self.near_digits(9)
+        if alone:
+            taken |= before.max(axis=0) > 0
+        free = bool((drawn & taken).sum() <= 0.02 * drawn.sum())
         if free:
             np.maximum(before, self.layers, out=self.layers)
         else:

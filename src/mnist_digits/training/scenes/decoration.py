@@ -20,29 +20,40 @@ def decorate(canvas: Canvas) -> None:
     rows: dict[int, list[Placed]] = {}
     for digit in canvas.digits:
         rows.setdefault(digit.row, []).append(digit)
-    for number, digit in enumerate(canvas.digits):
+    for row in rows.values():
+        row.sort(key=lambda digit: digit.x)
+        _decorate_row(canvas, row)
+    for feature, draw in BESIDE.items():
+        if canvas.has(feature):
+            for _ in range(random.integers(1, 6 if not rows else 4)):
+                canvas.beside_digits(draw, alone=feature in ("print", "cursive"))
+    if canvas.has("marks") and not rows:
+        x, y = random.integers(40, 216, 2).tolist()
+        _marks(canvas, [Placed(0, x, y, log_uniform(random, 20, 100), 0, (x, y, x, y))])
+
+
+def _decorate_row(canvas: Canvas, row: list[Placed]) -> None:
+    random = canvas.random
+    for digit in row if canvas.has("boxed") or canvas.has("circled") else ():
         # An empty ring would be a zero: what is in it has to be seen, and as clearly.
-        if not (canvas.owner == number).any() or 2 * canvas.pen.radius * digit.size < 1:
+        if not _is_read(canvas, digit) or 2 * canvas.pen.radius * digit.size < 1:
             continue
         if canvas.has("boxed") and chance(random, 0.85):
             _box(canvas, digit)
         if canvas.has("circled") and chance(random, 0.85):
             _circle(canvas, digit)
-    for row in rows.values():
-        row.sort(key=lambda digit: digit.x)
-        if canvas.has("underlined") and chance(random, 0.85):
-            _underline(canvas, row)
-        if canvas.has("crossed") and chance(random, 0.8):
-            _cross(canvas, row)
-        if canvas.has("marks"):
-            _marks(canvas, row)
-    for feature, draw in BESIDE.items():
-        if canvas.has(feature):
-            for _ in range(random.integers(1, 6 if not rows else 4)):
-                canvas.beside_digits(draw)
-    if canvas.has("marks") and not rows:
-        x, y = random.integers(40, 216, 2).tolist()
-        _marks(canvas, [Placed(0, x, y, log_uniform(random, 20, 100), 0, (x, y, x, y))])
+    if canvas.has("underlined") and chance(random, 0.85):
+        _underline(canvas, row)
+    if canvas.has("crossed") and chance(random, 0.8):
+        _cross(canvas, row)
+    if canvas.has("marks"):
+        _marks(canvas, row)
+
+
+def _is_read(canvas: Canvas, digit: Placed) -> bool:
+    """Whether a digit is neither deleted nor mostly out of the picture."""
+    number = next(number for number, other in enumerate(canvas.digits) if other is digit)
+    return bool((canvas.owner == number).any())
 
 
 def _box(canvas: Canvas, digit: Placed) -> None:

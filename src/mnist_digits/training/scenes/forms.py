@@ -14,28 +14,22 @@ Points = NDArray[np.float64]
 def draw_form(canvas: Canvas, rows: Rows, written: bool = True) -> None:
     """Print what the digits of the rows were written into, or would be."""
     random = canvas.random
-    style = random.choice(["boxes", "strip", "comb"], p=[0.4, 0.35, 0.25])
-    size = random.uniform([0.85, 1.0], [1.3, 1.9])
+    style = str(random.choice(["boxes", "strip", "comb"], p=[0.4, 0.35, 0.25]))
+    wide, high = random.uniform([0.85, 1.0], [1.3, 1.9])
     spread = random.uniform(0.7, 0.95) if style == "boxes" else 1.0
     breadth = random.uniform(0.01, 0.06)
     rows = [[spot for spot in row if spot.is_digit] for row in rows]
     steps = [_step(row) for row in rows if len(row) > 1]
-    for spots in rows:
-        if not spots:
-            continue
+    for spots in filter(None, rows):
         height = float(np.median([spot.height for spot in spots]))
-        step = np.median(steps, axis=0) if steps else np.array([height * size[0], 0.0])
-        fields = _fields(random, spots, step)
-        for number, middle in enumerate(fields):
-            half = np.array([_pitch(fields, height * size[0]) * spread, height * size[1]]) / 2
-            if canvas.form[_inside(middle)] and style == "boxes":
-                continue
-            before = len(canvas.marks)
+        step = np.median(steps, axis=0) if steps else np.array([height * wide, 0.0])
+        half = np.array([float(np.hypot(*step)) * spread, height * high]) / 2
+        for number, middle in enumerate(_fields(random, spots, step)):
             empty = number >= len(spots) or not written
             if empty and not _is_free(canvas, middle, half):
                 continue
-            _field(canvas, str(style), middle, half, max(1, round(breadth * height)))
-            if empty and chance(random, 0.3) and len(canvas.marks) == before:
+            _field(canvas, style, middle, half, max(1, round(breadth * height)))
+            if empty and chance(random, 0.3):
                 x, y = middle.tolist()
                 draw_sign(canvas, Spot(x, y, height, str(random.choice([*"--X✓×"]))))
 
@@ -55,16 +49,6 @@ def _fields(random: np.random.Generator, spots: list[Spot], step: Points) -> lis
         after = chance(random, 0.6)
         fields.append(start + step * (len(spots) + number if after else -1 - number))
     return fields
-
-
-def _pitch(fields: list[Points], width: float) -> float:
-    """From one field to the next."""
-    return float(np.hypot(*(fields[1] - fields[0]))) if len(fields) > 1 else width
-
-
-def _inside(place: Points) -> tuple[int, int]:
-    x, y = np.clip(np.round(place), 0, SIDE - 1).astype(int)
-    return int(y), int(x)
 
 
 def _is_free(canvas: Canvas, middle: Points, half: Points) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,8 @@ from .signs import room_for
 Random = np.random.Generator
 # From a digit's middle to the next one's, in heights, where something stands between them.
 LEAST_GAP = 0.6
+# The height of digits of the cents.
+OF_CENTS = 0.6
 
 
 def with_signs(random: Random, row: list[Spot], broad: float) -> list[Spot]:
@@ -23,67 +27,72 @@ def with_signs(random: Random, row: list[Spot], broad: float) -> list[Spot]:
     """
     if not row:
         return row
-    text = _number(random, len(row))
     height = float(np.mean([spot.height for spot in row]))
     gap = row[1].x - row[0].x if len(row) > 1 else 0.9 * height
     gap = max(min(gap, 1.3 * height), LEAST_GAP * broad * height)
-    digits, x, y = iter(row), row[0].x, row[0].y
+    digits, x, y, half_before = iter(row), row[0].x, row[0].y, 0.0
     spots: list[Spot] = []
-    half_before = 0.0
-    for what in text:
-        half = gap / 2 if what in "d0c" else room_for(what) * height / 2
+    for what in some_number(random, len(row)):
+        small = OF_CENTS if what == "c" else 1.0
+        half = (gap * small if what in "d0c" else room_for(what) * height) / 2
         x += half_before + half if spots else 0.0
-        half_before = half
+        half_before, tall = half, height
         if what in "d0c":
             spot = next(digits)
-            y = spot.y
-            raised = 0.3 * height if what == "c" else 0
-            tall = spot.height * (0.6 if what == "c" else 1)
-            spots.append(Spot(x, y - raised, tall, what))
-        else:
-            spots.append(Spot(x, y, height, what))
+            y, tall = spot.y, spot.height * small
+        raised = height * (1 - small) * 0.7
+        spots.append(Spot(x, y - raised, tall, what))
     return spots
 
 
-def _number(random: Random, digits: int) -> str:
+def some_number(random: Random, digits: int) -> str:
     """A text with so many digits: "d" for any of them, "0" for a zero, and signs."""
-    text = "d" * digits
-    kind = random.choice(
-        12, p=[0.2, 0.2, 0.1, 0.08, 0.05, 0.08, 0.06, 0.05, 0.06, 0.06, 0.03, 0.03]
-    )
-    if kind == 0 and digits > 1:  # a decimal point or comma anywhere
-        cut = int(random.integers(1, digits))
-        return _between(random, text[:cut], text[cut:], ".,")
-    if kind == 1 and digits > 3:
-        return _amount(random, digits)
-    if kind == 2 and digits > 2:  # a date, a time
-        sign = str(random.choice([*".//-:"]))
-        day, month = text[: max(1, digits // 3)], text[: max(1, digits // 3)]
-        return sign.join([day, month, text[2 * len(day) :]])
-    if kind == 3 and digits > 1:  # a fraction
-        cut = int(random.integers(1, digits))
-        return text[:cut] + "/" + text[cut:]
-    if kind == 4:
-        return "(" + text + ")"
-    if kind == 5 and digits > 2:
-        return _sum(random, digits)
-    if kind == 6:
-        return text + "%"
-    if kind == 7:
-        return "-" + text
-    if kind == 8:
-        money = str(random.choice(["€", "$", "£", "¥", "F.", "CF", "K"]))
-        return money + text if chance(random, 0.5) else text + money
-    if kind == 9:
-        return text + str(random.choice([".-", ",-", "≈", "-", ".", "--", "~", "✓"]))
-    if kind == 10:  # as on cheques, so that nothing can be put before or after
-        fence = str(random.choice(["#", "**", "XXX", "X", "≈", "-", "/"]))
-        return fence + text + (fence if chance(random, 0.6) else "")
-    return _cents(random, digits)
+    forms = [form for form in FORMS if digits >= FORMS[form][0]]
+    shares = np.array([FORMS[form][1] for form in forms])
+    return forms[random.choice(len(forms), p=shares / shares.sum())](random, digits)
 
 
-def _between(random: Random, left: str, right: str, signs: str) -> str:
-    return left + str(random.choice([*signs])) + right
+def _decimal(random: Random, digits: int) -> str:
+    cut = int(random.integers(1, digits))
+    return "d" * cut + str(random.choice([*".,,"])) + "d" * (digits - cut)
+
+
+def _date(random: Random, digits: int) -> str:
+    """A date or a time."""
+    part = "d" * max(1, digits // 3)
+    return str(random.choice([*".//-:"])).join([part, part, "d" * (digits - 2 * len(part))])
+
+
+def _fraction(random: Random, digits: int) -> str:
+    cut = int(random.integers(1, digits))
+    return "d" * cut + "/" + "d" * (digits - cut)
+
+
+def _bracketed(_: Random, digits: int) -> str:
+    return "(" + "d" * digits + ")"
+
+
+def _percentage(_: Random, digits: int) -> str:
+    return "d" * digits + "%"
+
+
+def _negative(_: Random, digits: int) -> str:
+    return "-" + "d" * digits
+
+
+def _money(random: Random, digits: int) -> str:
+    currency = str(random.choice(["€", "$", "£", "¥", "F.", "CF", "K"]))
+    return currency + "d" * digits if chance(random, 0.5) else "d" * digits + currency
+
+
+def _ended(random: Random, digits: int) -> str:
+    return "d" * digits + str(random.choice([".-", ",-", "≈", "-", ".", "--", "~", "✓"]))
+
+
+def _fenced(random: Random, digits: int) -> str:
+    """As on cheques, so that nothing can be put before or after."""
+    fence = str(random.choice(["#", "**", "XXX", "X", "≈", "-", "/"]))
+    return fence + "d" * digits + (fence if chance(random, 0.6) else "")
 
 
 def _amount(random: Random, digits: int) -> str:
@@ -109,10 +118,26 @@ def _sum(random: Random, digits: int) -> str:
 
 
 def _cents(random: Random, digits: int) -> str:
-    """Small digits at the end, raised."""
-    if digits < 3:
-        return "d" * digits
-    return "d" * (digits - 2) + str(random.choice([",", ".", "", " "])) + "cc"
+    """Small digits at the end, raised, at times with a bar."""
+    sign, bar = random.choice(["", ",", ".", " "]), random.choice(["", "", "_", "‾"])
+    return "d" * (digits - 2) + str(sign) + "cc" + str(bar)
+
+
+# The forms of numbers: for how many digits at least, and how often.
+FORMS: dict[Callable[[Random, int], str], tuple[int, float]] = {
+    _decimal: (2, 0.2),
+    _amount: (4, 0.25),
+    _date: (3, 0.1),
+    _fraction: (2, 0.06),
+    _bracketed: (1, 0.04),
+    _sum: (3, 0.08),
+    _percentage: (1, 0.04),
+    _negative: (1, 0.05),
+    _money: (1, 0.06),
+    _ended: (1, 0.07),
+    _fenced: (1, 0.03),
+    _cents: (3, 0.05),
+}
 
 
 def turned(rows: Rows, angle: float) -> Rows:

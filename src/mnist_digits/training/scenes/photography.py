@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .camera import taken
-from .canvas import SEEN, SIDE, Canvas, Mark, bounds, chance, log_uniform
+from .canvas import SIDE, Canvas, bounds, chance, log_uniform
 from .glyphs import Floats
 from .grain import noise
+from .legibility import forget_illegible
 from .security import security_print
-
-# Of 255: ink that differs less from its paper is not made out by people either.
-LEAST_CONTRAST = 14
-# Of a digit's strokes in black and white, how much has to be left.
-LEAST_OF_STROKES = 0.6
 
 
 def photographed(canvas: Canvas) -> NDArray[np.uint8]:
@@ -42,67 +38,8 @@ def photographed(canvas: Canvas) -> NDArray[np.uint8]:
     if canvas.has("inverted"):
         page = 1 - page
     picture = taken(canvas, page)
-    even = _evenly_lit(canvas, picture)
-    for number in range(len(canvas.digits)):
-        if not _legible(canvas, picture, even, number):
-            canvas.owner[canvas.owner == number] = -2
-    canvas.marks = [mark for mark in canvas.marks if _shows(canvas, even, mark)]
+    forget_illegible(canvas, picture)
     return picture
-
-
-def _evenly_lit(canvas: Canvas, picture: NDArray[np.uint8]) -> Floats:
-    """The picture as it would be in the same light everywhere, 0 to 255, (256, 256, 3)."""
-    if canvas.light.size == 1 or canvas.has("binary"):
-        return picture.astype(np.float32)
-    light = np.maximum(canvas.light, np.float32(0.15))
-    if canvas.has("inverted"):
-        return 255 - (255 - picture) / light
-    return picture / light
-
-
-def _legible(canvas: Canvas, picture: NDArray[np.uint8], even: Floats, number: int) -> bool:
-    """Whether a digit stands out from what is around it, in at least one colour.
-
-    By LEAST_CONTRAST, and by more than what is around it varies itself in even light.
-    """
-    x0, y0, x1, y1 = canvas.digits[number].box
-    part = slice(max(0, y0 - 3), max(0, y1 + 3)), slice(max(0, x0 - 3), max(0, x1 + 3))
-    owner = canvas.owner[part]
-    ground = (owner == -1) & (canvas.ink[part] < 0.05)
-    inked = owner == number
-    if not inked.any() or not ground.any():
-        return bool(inked.any())
-    ink, around = _some(even[part][inked]), _some(even[part][ground])
-    low, middle, high = np.quantile(around, (0.16, 0.5, 0.84), axis=0)
-    contrast = evenly = np.abs(np.median(ink, axis=0) - middle)
-    if canvas.light.size > 1:
-        seen, paper = _some(picture[part][inked]), _some(picture[part][ground])
-        contrast = np.abs(np.median(seen, axis=0) - np.median(paper, axis=0))
-    # Lines of a pattern look like strokes: ink has to differ more from them than from grain.
-    spread = (high - low) * (0.9 if canvas.has("security") else 0.5)
-    if canvas.has("binary"):  # strokes may be lost in part
-        left = np.abs(ink - middle).max(axis=1) >= LEAST_CONTRAST
-        if left.mean() < LEAST_OF_STROKES:
-            return False
-    return bool(((contrast >= LEAST_CONTRAST) & (evenly > spread)).any())
-
-
-def _some(colours: NDArray[Any]) -> NDArray[Any]:
-    """Evenly chosen ones of colours (N, 3): enough for their quantiles."""
-    return colours[:: max(1, len(colours) // 400)]
-
-
-def _shows(canvas: Canvas, even: Floats, mark: Mark) -> bool:
-    """Whether a mark can be made out at all."""
-    x0, y0, x1, y1 = mark.box
-    part = slice(max(0, y0 - 2), y1 + 2), slice(max(0, x0 - 2), x1 + 2)
-    inked = canvas.layers[:, part[0], part[1]].max(axis=0) > SEEN
-    digit = canvas.ink[part] > 0.05
-    ink, around = even[part][inked & ~digit], even[part][~inked & ~digit]
-    if not len(ink) or not len(around):
-        return bool(len(ink))
-    contrast = np.abs(ink.mean(axis=0) - around.mean(axis=0))
-    return bool(contrast.max() >= LEAST_CONTRAST / 2)
 
 
 def _paper_colour(canvas: Canvas) -> Floats:
@@ -329,7 +266,7 @@ def _light(canvas: Canvas, page: Floats) -> None:
     """Light that falls off to the sides, and a shadow."""
     random = canvas.random
     if canvas.has("uneven"):
-        y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j].astype(np.float32)
+        y, x = _grid()
         slope_x, slope_y = random.uniform(-0.4, 0.4, 2).astype(np.float32)
         bulge = np.float32(random.uniform(0, 0.3))
         light = 1 + slope_x * x + slope_y * y - bulge * (x * x + y * y)
@@ -347,7 +284,7 @@ def _light(canvas: Canvas, page: Floats) -> None:
 
 def _webcam(random: np.random.Generator) -> Floats:
     """Light of another colour at each side, and little of it in the corners, (256, 256, 3)."""
-    y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j].astype(np.float32)
+    y, x = _grid()
     middle = random.normal(0, 0.25, 2).astype(np.float32)
     far = (x - middle[0]) ** 2 + (y - middle[1]) ** 2
     dark = 1 / (1 + np.float32(log_uniform(random, 0.1, 1.2)) * far)
@@ -356,3 +293,9 @@ def _webcam(random: np.random.Generator) -> Floats:
     tints = 1 + random.uniform(0.03, 0.3) * random.uniform(-1, 1, (2, 3)).astype(np.float32)
     share = np.clip(side[:, :, None] / 2 + 0.5, 0, 1)
     return (dark[:, :, None] * (tints[0] * share + tints[1] * (1 - share))).astype(np.float32)
+
+
+@cache
+def _grid() -> Floats:
+    """The places of all pixels, from -1 to 1: down and to the right, (2, 256, 256)."""
+    return np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j].astype(np.float32)

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RecipeError
-from .canvas import SIDE, Canvas, Mark, Placed, Rows, Spot, bounds, chance, log_uniform
+from .canvas import SIDE, Canvas, Mark, Placed, Rows, bounds, chance, log_uniform
 from .decoration import decorate
 from .forms import draw_base_lines, draw_form, draw_table
 from .glyphs import Glyphs
+from .layout import positions, rows_of
 from .numbers import fitted, turned, with_signs
 from .photography import photographed
 from .writing import forget_hidden, write
@@ -38,14 +39,14 @@ LAYOUTS = {
     "none": 0.12,
 }
 FEATURES = {
-    "hand": 0.7,  # all digits by one hand
-    "close": 0.55,  # some neighbours touch
-    "numbers": 0.45,  # signs in the rows: points, commas, currencies, arithmetic
-    "climbing": 0.06,  # rows that rise or fall by up to 45 degrees
-    "leaning": 0.2,  # by up to 10
     "whole": 0.05,  # as high as the picture
     "tiny": 0.06,
     "touching": 0.16,  # nearly all neighbours do
+    "hand": 0.7,  # all digits by one hand
+    "close": 0.6,  # some neighbours touch
+    "numbers": 0.6,  # signs in the rows: points, commas, currencies, arithmetic
+    "climbing": 0.06,  # rows that rise or fall by up to 45 degrees
+    "leaning": 0.2,  # by up to 10
     "broken": 0.12,
     "boxed": 0.12,
     "circled": 0.12,
@@ -81,6 +82,8 @@ FEATURES = {
 
 # What most scenes without digits have.
 EMPTY = ("things", "letters", "scribbles", "marks", "print", "cursive", "form")
+# Layouts whose digits are no numbers, and which share of the others' rows gets signs.
+WITHOUT_SIGNS, ROWS_WITH_SIGNS = {"table", "scattered", "filled"}, 0.8
 # What does not go together with fields for the digits.
 NOT_IN_FORMS = {"numbers", "touching", "close", "boxed", "table"}
 
@@ -167,14 +170,9 @@ def scene(
     if features is None:
         chosen = _sensible(random, layout, chosen)
     canvas = Canvas(random, glyphs, chosen | {layout})
-    rows = _arranged(canvas, _positions(random, layout, chosen))
+    rows = _arranged(canvas, positions(random, layout, chosen))
     write(canvas, rows)
-    if canvas.has("form"):
-        draw_form(canvas, rows or _rows(random, "rows", chosen), written=bool(rows))
-    if canvas.has("lined"):
-        draw_base_lines(canvas, rows)
-    if layout == "cells":
-        draw_table(canvas, rows)
+    _print_form(canvas, rows)
     decorate(canvas)
     pixels = photographed(canvas)
     if "cut" in chosen and canvas.digits:
@@ -183,12 +181,25 @@ def scene(
     return Scene(pixels, canvas.owner, *made)
 
 
+def _print_form(canvas: Canvas, rows: Rows) -> None:
+    """What was on the paper before the digits."""
+    if canvas.has("form"):
+        fields = rows or rows_of(canvas.random, "rows", canvas.features)
+        draw_form(canvas, fields, written=bool(rows))
+    if canvas.has("lined"):
+        draw_base_lines(canvas, rows)
+    if canvas.has("cells"):
+        draw_table(canvas, rows)
+
+
 def _sensible(random: np.random.Generator, layout: str, chosen: frozenset[str]) -> frozenset[str]:
     """What chance chose, without what does not go together."""
     if layout in ("long", "cells") and random.random() < 0.4:
         chosen |= {"cut"}
     if "form" in chosen:
         chosen -= NOT_IN_FORMS
+    elif chosen & {"boxed", "circled"} and random.random() < 0.8:
+        chosen -= {"numbers", "close"}  # whose boxes would cover one another
     if layout == "filled":
         chosen -= {"form", "lined", "climbing", "leaning", "things", "sheet"}
         if random.random() < 0.8:
@@ -201,9 +212,12 @@ def _sensible(random: np.random.Generator, layout: str, chosen: frozenset[str]) 
 def _arranged(canvas: Canvas, rows: Rows) -> Rows:
     """The rows with signs in them and turned, as the features ask for it."""
     random = canvas.random
-    if canvas.has("numbers") and not canvas.has("scattered") and not canvas.has("filled"):
+    if canvas.has("numbers") and not canvas.features & WITHOUT_SIGNS:
         broad = float(np.abs(canvas.pen.matrix[0]).sum())
-        rows = [with_signs(random, row, broad) for row in rows]
+        rows = [
+            with_signs(random, row, broad) if chance(random, ROWS_WITH_SIGNS) else row
+            for row in rows
+        ]
     angle = 0.0
     if canvas.has("climbing"):
         angle = random.uniform(10, 45) * random.choice([-1, 1], p=[0.7, 0.3])
@@ -231,20 +245,22 @@ def _cut(canvas: Canvas, pixels: NDArray[np.uint8]) -> None:
         return
     room = np.array([log_uniform(random, 1, most) for _ in range(4)])
     left, top, right, bottom = (np.array(around) + room * [-1, -1, 1, 1]).clip(0, SIDE).astype(int)
-    canvas.extent = (int(right - left), int(bottom - top))
     fill = ((0, SIDE - bottom + top), (0, SIDE - right + left))
     pixels[:] = np.pad(pixels[top:bottom, left:right], (*fill, (0, 0)), "edge")
     owner[:] = np.pad(owner[top:bottom, left:right], fill, constant_values=-1)
+    _move(canvas, int(left), int(top), int(right - left), int(bottom - top))
+
+
+def _move(canvas: Canvas, left: int, top: int, wide: int, high: int) -> None:
+    """Move digits and marks as the picture was, and forget what is outside of it."""
     things: list[Placed | Mark] = [*canvas.digits, *canvas.marks]
     for thing in things:
         thing.x, thing.y = thing.x - left, thing.y - top
         x0, y0, x1, y1 = thing.box
         thing.box = (x0 - left, y0 - top, x1 - left, y1 - top)
     for number in range(len(canvas.digits)):
-        forget_hidden(canvas, number, right - left, bottom - top)
-    canvas.marks = [
-        mark for mark in canvas.marks if 0 <= mark.x < right - left and 0 <= mark.y < bottom - top
-    ]
+        forget_hidden(canvas, number, wide, high)
+    canvas.marks = [mark for mark in canvas.marks if 0 <= mark.x < wide and 0 <= mark.y < high]
 
 
 def _number_within(canvas: Canvas) -> tuple[int, int, int, int] | None:
@@ -259,118 +275,3 @@ def _number_within(canvas: Canvas) -> tuple[int, int, int, int] | None:
         if low.min() >= 0 and high.max() <= SIDE:
             within.append((int(low[0]), int(low[1]), int(high[0]), int(high[1])))
     return within[int(canvas.random.integers(len(within)))] if within else None
-
-
-def _positions(random: np.random.Generator, layout: str, features: frozenset[str]) -> Rows:
-    """Where digits are to stand."""
-    if layout == "none":
-        return []
-    if layout == "one":
-        low, high = (225, 252) if "whole" in features else (18, 250)
-        height = 12 + random.uniform(0, 6) if "tiny" in features else log_uniform(random, low, high)
-        room = max(0, (SIDE - height) / 2 - 2)
-        x, y = SIDE / 2 + random.uniform(-room, room, 2)
-        if chance(random, 0.5):  # most people put it in the middle
-            x, y = SIDE / 2 + (np.array([x, y]) - SIDE / 2) * 0.3
-        return [[Spot(x, y, height)]]
-    if layout == "filled":
-        return [[Spot(SIDE / 2, SIDE / 2, 220)]]
-    if layout == "cells":
-        return _cells(random)
-    if layout == "scattered":
-        heights = [log_uniform(random, 16, 90) for _ in range(random.integers(2, 8))]
-        return [_anywhere(random, height) for height in heights]
-    if layout == "long":
-        return [_long_row(random)]
-    return _rows(random, layout, features)
-
-
-def _cells(random: np.random.Generator) -> Rows:
-    """Numbers below one another in columns, flush right, beyond the picture's edges, too."""
-    height = log_uniform(random, 20, 80)
-    gap, lead = height * random.uniform(0.5, 0.95), height * random.uniform(1.15, 2.2)
-    digits = int(random.integers(2, 6))
-    pitch = gap * (digits + random.uniform(0.3, 2.5))
-    shake = 0.05 * height * random.random()
-    columns = np.arange(random.uniform(0.3, 1) * pitch, SIDE + 0.5 * pitch, pitch)
-    rows = []
-    for y in np.arange(random.uniform(-0.5, 0.8) * lead, SIDE + 0.4 * height, lead):
-        for right in columns:
-            if chance(random, 0.12):
-                continue
-            count = max(1, digits - int(random.integers(0, 3)))
-            starts = right - gap * np.arange(count, 0, -1) + random.normal(0, 0.2) * gap
-            places = np.column_stack([starts, np.full(count, y)])
-            places += random.normal(0, shake, (count, 2))
-            rows.append([Spot(float(x), float(v), height) for x, v in places])
-    return rows
-
-
-def _anywhere(random: np.random.Generator, height: float) -> list[Spot]:
-    x, y = random.uniform(0.6 * height, SIDE - 0.6 * height, 2)
-    return [Spot(x, y, height)]
-
-
-def _long_row(random: np.random.Generator) -> list[Spot]:
-    """Four to twelve digits that fill most of the width."""
-    count = int(random.integers(4, 13))
-    wide = SIDE * random.uniform(0.6, 0.97)
-    height = min(wide / (1 + (count - 1) * log_uniform(random, 0.5, 1.2)), 120)
-    gap = (wide - height) / (count - 1)
-    left = (SIDE - wide) * random.random() + height / 2
-    y = random.uniform(0.6 * height, SIDE - 0.6 * height)
-    slope, shake = random.normal(0, 0.04), 0.05 * height * random.random()
-    row = []
-    for number in range(count):
-        x = left + number * gap + random.normal(0, shake)
-        base = y + slope * number * gap + random.normal(0, shake)
-        row.append(Spot(x, base, height * random.uniform(0.88, 1.12)))
-    return row
-
-
-def _rows(random: np.random.Generator, layout: str, features: frozenset[str]) -> Rows:
-    """Rows of digits, close or in columns; those of a window reach beyond the picture."""
-    height, gap = _spacing(random, layout, features)
-    lead = random.uniform(1.25, 2.4) * height
-    room = 2 * SIDE if layout == "window" else SIDE - 1.2 * height
-    columns = int(np.clip(random.integers(1, 11), 1, room // gap + 1))
-    rows = int(np.clip(random.integers(1, 6), 1, room // lead + 1))
-    slope = random.normal(0, 0.05)
-    wide, high = (columns - 1) * gap, (rows - 1) * lead
-    if layout == "window":
-        left, top = random.uniform(-0.3 * wide, SIDE - 0.7 * wide), random.uniform(-height, SIDE)
-        top -= high * random.random()
-    else:
-        left, top = (
-            0.6 * height + random.random() * max(0, SIDE - s - 1.2 * height) for s in (wide, high)
-        )
-    shake = 0.05 * height * random.random()
-    result = []
-    for row in range(rows):
-        ragged = int(random.integers(0, columns)) if chance(random, 0.3) else 0
-        line = []
-        for along in [column * gap for column in range(columns - ragged)]:
-            x = left + along + random.normal(0, shake)
-            y = top + row * lead + slope * (along - wide / 2) + random.normal(0, shake)
-            line.append(Spot(x, y, height * random.uniform(0.85, 1.15)))
-        result.append(line)
-    return result
-
-
-def _spacing(
-    random: np.random.Generator, layout: str, features: frozenset[str]
-) -> tuple[float, float]:
-    """The height of the digits in rows, and the distance from one to the next, in pixels."""
-    if "tiny" in features:
-        height = log_uniform(random, 11, 17)
-    elif layout == "window":  # a digit that is looked at in a part of the picture is not small
-        height = max(24, log_uniform(random, 13, 150))
-    else:
-        height = log_uniform(random, 13, 90)
-    if "touching" in features:
-        gap = random.uniform(0.4, 0.75)
-    elif layout == "table":
-        gap = random.uniform(2, 4)
-    else:
-        gap = log_uniform(random, 0.65, 1.9)
-    return height, gap * height

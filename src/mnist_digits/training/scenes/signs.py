@@ -161,6 +161,15 @@ def _tail(random: Random) -> Strokes:
     return [points - points.mean(axis=0) + [0, random.uniform(0, 0.4)]]
 
 
+def _bar(random: Random) -> Strokes:
+    """Under the two raised digits before."""
+    return [np.array([[-0.95, 0.4], [0.1, 0.4]]) + random.normal(0, 0.04, (2, 2))]
+
+
+def _upper_bar(random: Random) -> Strokes:
+    return [stroke - [0, 0.8] for stroke in _bar(random)]
+
+
 # Each sign: what kind of mark it is, how it is drawn, and the room it takes, in heights.
 SIGNS: dict[str, tuple[str, Callable[[Random], Strokes], float]] = {
     ".": ("separator", _point, 0.2),
@@ -186,6 +195,8 @@ SIGNS: dict[str, tuple[str, Callable[[Random], Strokes], float]] = {
     "X": ("other", _cross, 0.8),
     "✓": ("other", _tick, 0.8),
     "~": ("other", _tail, 0.9),
+    "_": ("other", _bar, 0.0),
+    "‾": ("other", _upper_bar, 0.0),
 }
 # Letters of currencies and the like, drawn as letters.
 OF_LETTERS = {"F": 0.75, "K": 0.75, "C": 0.75, "m": 0.9, "k": 0.65}

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .canvas import SIDE, Canvas, Placed, Rows, Spot, chance, rotation
+from .canvas import SIDE, Canvas, Placed, Rows, Spot, bounds, chance, rotation
 from .glyphs import Floats, draw_glyph
 from .signs import draw_sign, room_for
 
@@ -16,6 +16,8 @@ from .signs import draw_sign, room_for
 MOST_OVERLAP = 0.15
 # How often the next digit is moved on by a little, when it would cover too much of its neighbour.
 TRIES = 3
+# Of the zeros that follow one another in a number, which share is put against the one before.
+ZEROS_THAT_TOUCH = 0.5
 
 
 def write(canvas: Canvas, positions: Rows) -> None:
@@ -29,31 +31,36 @@ def write(canvas: Canvas, positions: Rows) -> None:
 
 
 def _write_row(canvas: Canvas, line: list[Spot], row: int) -> None:
-    random, along = canvas.random, rotation(canvas.turn)[:, 0]
-    broken = canvas.has("broken")
-    touching = _share_that_touch(canvas)
-    flowing = canvas.has("touching") or canvas.has("close") or canvas.has("numbers")
-    flowing = flowing and not canvas.has("table")
+    """Write a row; what does not find its place moves what follows along with it."""
+    along = rotation(canvas.turn)[:, 0]
+    touching, flowing = _share_that_touch(canvas), _flows(canvas)
     shift, last = 0.0, None
-    for spot, before in zip(line, [None, *line], strict=False):
-        spot = _along(spot, along, shift)
+    for planned, before in zip(line, [None, *line], strict=False):
+        spot = _along(planned, along, shift)
+        after_digit = last is not None and before is not None and before.is_digit
         if not spot.is_digit:
             # After the digit, where this is wider than it was expected to be.
-            lack = _lack(canvas, last, spot) if before and before.is_digit else 0.0
+            lack = _lack(canvas, last, spot) if after_digit else 0.0
             shift += lack
             draw_sign(canvas, _along(spot, along, lack))
             continue
-        after_digit = last is not None and before is not None and before.is_digit
-        close = last if after_digit and chance(random, touching) else None
-        breaks = broken and chance(random, 0.7)
-        placed = _write_digit(canvas, spot, row, close, breaks)
+        share = touching
+        if flowing and spot.what == "0" == (before.what if before else ""):
+            share = max(touching, ZEROS_THAT_TOUCH)
+        close = after_digit and chance(canvas.random, share)
+        placed = _write_digit(canvas, spot, row, close)
         if not placed and last and flowing:  # there was no room: on, as far as needed
-            close = last
-            placed = _write_digit(canvas, spot, row, close, breaks)
-        if placed and close and flowing:
-            # What follows a digit that was moved up to its neighbour moves with it.
+            close = after_digit
+            placed = _write_digit(canvas, _along(spot, along, 0.4 * spot.height), row, close)
+        if placed and flowing and (close or last):
             shift += float(np.array([placed.x - spot.x, placed.y - spot.y]) @ along)
-        last = placed
+        last = placed or last
+
+
+def _flows(canvas: Canvas) -> bool:
+    """Whether digits that are moved along their row move those after them."""
+    written_on = canvas.has("touching") or canvas.has("close") or canvas.has("numbers")
+    return written_on and not canvas.has("table")
 
 
 def _along(spot: Spot, along: NDArray[np.float64], by: float) -> Spot:
@@ -75,34 +82,22 @@ def _share_that_touch(canvas: Canvas) -> float:
     if canvas.has("touching"):
         return 0.9
     if canvas.has("close") and chance(canvas.random, 0.85):
-        return float(canvas.random.uniform(0.25, 0.8))
+        return float(canvas.random.uniform(0.3, 0.9))
     return 0.0
 
 
-def _write_digit(
-    canvas: Canvas, spot: Spot, row: int, close: Placed | None, broken: bool
-) -> Placed | None:
-    """A digit at a spot, or against the one before; None if there is no room for it."""
+def _write_digit(canvas: Canvas, spot: Spot, row: int, close: bool) -> Placed | None:
+    """A digit at a spot, or `close` to the one before; None if there is no room for it."""
     random = canvas.random
     number = canvas.glyph_number(zero=spot.what == "0")
-    if chance(random, 0.12) if canvas.as_they_are is None else canvas.as_they_are:
-        ink, mask = _as_it_is(canvas, number, spot.height)
-    else:
-        ink, mask = draw_glyph(random, canvas.glyphs, number, spot.height, canvas.pen)
-    if broken:
-        _break(canvas, ink, mask)
-    ys, xs = np.nonzero(mask)
-    if len(ys) < 4:
+    label = int(canvas.glyphs.labels[number])
+    ink, mask = _drawn(canvas, number, spot.height)
+    if not mask.any():
         return None
-    part = slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1)
-    ink, mask = ink[part], mask[part]
-    if canvas.has("filled"):
-        ink, mask = _stretched(random, ink, mask)
     x, y, gap = spot.x, spot.y, random.triangular(-0.16, -0.07, 0.03) * spot.height
     for _ in range(TRIES):
         if close:
             x, y = _against(canvas, mask, (x, y), gap)
-        label = int(canvas.glyphs.labels[number])
         placed = _lay(canvas, ink, mask, Placed(label, x, y, 0, row, (0, 0, 0, 0)), close)
         if placed or not close:
             break
@@ -110,6 +105,23 @@ def _write_digit(
     if placed and close and chance(random, 0.5 if spot.what == "0" else 0.25):
         _join(canvas, len(canvas.digits) - 2, spot.height)
     return placed
+
+
+def _drawn(canvas: Canvas, number: int, height: float) -> tuple[Floats, NDArray[np.bool_]]:
+    """A glyph's ink and its mask, without what is empty around; of no pixel if it is too small."""
+    random = canvas.random
+    if chance(random, 0.12) if canvas.as_they_are is None else canvas.as_they_are:
+        ink, mask = _as_it_is(canvas, number, height)
+    else:
+        ink, mask = draw_glyph(random, canvas.glyphs, number, height, canvas.pen)
+    if canvas.has("broken") and chance(random, 0.7):
+        _break(canvas, ink, mask)
+    box = bounds(mask)
+    if box is None or mask.sum() < 4:
+        return ink[:0], mask[:0]
+    x0, y0, x1, y1 = box
+    ink, mask = ink[y0:y1, x0:x1], mask[y0:y1, x0:x1]
+    return _stretched(random, ink, mask) if canvas.has("filled") else (ink, mask)
 
 
 def _stretched(
@@ -159,7 +171,7 @@ def _ink_of(canvas: Canvas, number: int) -> NDArray[np.int64]:
 
 
 def _lay(
-    canvas: Canvas, ink: Floats, mask: NDArray[np.bool_], digit: Placed, close: Placed | None
+    canvas: Canvas, ink: Floats, mask: NDArray[np.bool_], digit: Placed, close: bool
 ) -> Placed | None:
     """Lay a digit's ink on the page, if it covers little of other digits."""
     high, wide = mask.shape
@@ -213,10 +225,12 @@ def _join(canvas: Canvas, first: int, height: float) -> None:
 
 
 def _grow(digit: Placed, ink: NDArray[np.bool_]) -> None:
-    """The box of a digit that got more ink; middle and size stay those of the digit itself."""
-    x, y, wide, high = cv2.boundingRect(ink.astype(np.uint8))
-    x0, y0, x1, y1 = digit.box
-    digit.box = (min(x0, x), min(y0, y), max(x1, x + wide), max(y1, y + high))
+    """The box of a digit that got more ink; its middle stays that of the digit itself."""
+    box = bounds(ink)
+    if box:
+        x0, y0 = (min(two) for two in zip(digit.box[:2], box[:2], strict=True))
+        x1, y1 = (max(two) for two in zip(digit.box[2:], box[2:], strict=True))
+        digit.box, digit.size = (x0, y0, x1, y1), max(digit.size, y1 - y0)
 
 
 def _as_it_is(canvas: Canvas, number: int, height: float) -> tuple[Floats, NDArray[np.bool_]]:
