@@ -214,7 +214,8 @@ def labelled(proposals: Tensor, lessons: Lesson) -> Labels:
     """What is in the middle of proposals, (P, 4): the scene's number, x, y and size.
 
     A proposal is a digit's if its middle and its size fit, and those of no other digit nearly as
-    well; it is none if they fit no digit by far; what lies in between is left open.
+    well; it is none if they fit no digit by far, or two digits as badly, as between them; what
+    lies in between is left open.
     """
     number = proposals[:, 0].long()
     x, y, size = (value[:, None] for value in proposals[:, 1:].unbind(1))
@@ -227,14 +228,15 @@ def labelled(proposals: Tensor, lessons: Lesson) -> Labels:
     order = miss.sort(dim=1)
     best, owner = order.values[:, 0], order.indices[:, 0]
     other = order.values[:, 1] if miss.shape[1] > 1 else torch.full_like(best, 99.0)
-    is_digit = (best < 1) & (other > 1.3 * best + 0.3)
+    alone = other > 1.3 * best + 0.3
+    is_digit = (best < 1) & alone
     classes = torch.where(is_digit, label.gather(1, owner[:, None])[:, 0], -1.0)
     kind, mark_x, mark_y, _ = marks.unbind(2)
     apart = torch.hypot(x - mark_x, y - mark_y) / size + 99.0 * (kind < 0)
     nearest = apart.min(dim=1)
     its_kind = kind.gather(1, nearest.indices[:, None])[:, 0]
     other_class = torch.where(nearest.values < 0.15, its_kind, float(NONE))
-    free = (best > 1.7) & ~_hidden_in(proposals, lessons.owner)
+    free = ((best > 1.4) | ((best > 0.7) & ~alone)) & ~_hidden_in(proposals, lessons.owner)
     classes = torch.where(free, other_class, classes).long()
     boxes = digits[:, :, 4:].gather(1, owner[:, None, None].expand(-1, 1, 4))[:, 0]
     boxes = (boxes - proposals[:, [1, 2, 1, 2]]) / proposals[:, 3:]
