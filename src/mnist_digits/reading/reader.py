@@ -90,12 +90,7 @@ class Reading:
     @property
     def sure(self) -> bool:
         """Whether there are digits, each of them can be relied on, and none may be missing."""
-        return bool(self.rows) and self.complete and all(digit.sure for digit in self.digits)
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing of a digit's size was passed over."""
-        return not self.missing
+        return bool(self.rows) and not self.missing and all(digit.sure for digit in self.digits)
 
     @property
     def why(self) -> str:
@@ -283,11 +278,9 @@ class Reader:
             PictureError: the array is of another shape or type.
         """
         batches = _checked(frames)
-        parts = [
-            self._session.run(["probabilities"], {"frames": batches[start : start + BATCH]})[0]
-            for start in range(0, len(batches), BATCH)
-        ]
-        return np.concatenate([np.empty((0, 10), np.float32), *parts])
+        starts = range(0, max(len(batches), 1), BATCH)
+        feeds = [{"frames": batches[start : start + BATCH]} for start in starts]
+        return np.concatenate([self._session.run(["probabilities"], feed)[0] for feed in feeds])
 
     def features(self, frames: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """What the stages of the network make of frames, as `classify` takes them.
