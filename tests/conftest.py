@@ -28,7 +28,7 @@ settings.load_profile("repeatable")
 LONGEST = (
     *("test_cluster.py", "test_notebook.py", "test_faults.py", "test_web_teaching.py"),
     *("test_page.py", "test_teaching.py", "test_teach.py", "test_cli.py", "test_hand.py"),
-    *("test_fit.py", "test_resume.py", "test_training.py", "test_readme.py"),
+    *("test_resume.py", "test_training.py", "test_readme.py"),
 )
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mnist_digits import CheckpointError, Digits, TrainingError
-from mnist_digits.detector import fit as fitting
+from mnist_digits.detector import loss as loss_functions
 from mnist_digits.detector.fit import (
     STATE,
     DetectorRun,
@@ -90,7 +90,7 @@ def test_a_training_stops_at_what_is_no_number(
 ) -> None:
     """Before anything of it is saved."""
     kept: list[int] = []
-    monkeypatch.setattr(fitting.losses, "detect_loss", loss)
+    monkeypatch.setattr(loss_functions, "detect_loss", loss)
     recipe = dataclasses.replace(SMALL, scenes=16, batch_size=8)
     with pytest.raises(TrainingError, match="became infinite in the 2 steps up to step 2: choose"):
         fit(recipe, few, workers=0, on_part=lambda run: kept.append(run.steps), steps_per_part=2)

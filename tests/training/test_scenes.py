@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_digits import Digits, RecipeError
-from mnist_digits.training.scenes.canvas import SIDE
+from mnist_digits.training.scenes.canvas import SIDE, Canvas
 from mnist_digits.training.scenes.glyphs import Glyphs, load_glyphs
 from mnist_digits.training.scenes.scene import FEATURES, LAYOUTS, Scene, contact_sheet, scene
 
@@ -29,6 +31,7 @@ def test_a_scene_follows_from_its_seed_and_its_truth_is_whole(glyphs: Glyphs, se
     one, again = made(glyphs, seed), made(glyphs, seed)
     np.testing.assert_array_equal(one.pixels, again.pixels)
     np.testing.assert_array_equal(one.owner, again.owner)
+    assert one.marks == again.marks
     assert one.pixels.shape == (SIDE, SIDE, 3)
     assert one.pixels.dtype == np.uint8
     assert one.owner.min() >= -2
@@ -79,6 +82,119 @@ def test_where_there_is_no_digit_there_is_no_text(glyphs: Glyphs) -> None:
         assert empty.text == ""
         assert (empty.owner == -1).all()
         assert empty.pixels.std() > 0
+
+
+def test_marks_lie_where_ink_is(glyphs: Glyphs) -> None:
+    seen = set()
+    for seed in range(40):
+        page = made(glyphs, seed, "long", "plain", "numbers", "hand")
+        ground = np.median(page.pixels.reshape(-1, 3), axis=0)
+        differs = np.abs(page.pixels - ground).max(axis=2) > 12
+        for mark in page.marks:
+            x0, y0, x1, y1 = mark.box
+            assert differs[y0:y1, x0:x1].any()
+            assert x0 <= mark.x <= x1
+            assert y0 <= mark.y <= y1
+            assert mark.size == max(4, y1 - y0, 0.7 * (x1 - x0))
+            seen.add(mark.kind)
+    assert seen == {"separator", "minus", "other"}
+
+
+def test_all_ink_of_a_number_is_a_digits_or_a_marks(glyphs: Glyphs) -> None:
+    for seed in range(20):
+        page = made(glyphs, seed, "long", "plain", "numbers")
+        ground = np.median(page.pixels.reshape(-1, 3), axis=0)
+        differs = np.abs(page.pixels - ground).max(axis=2) > 30
+        known = (page.owner != -1).astype(np.uint8)
+        for mark in page.marks:
+            x0, y0, x1, y1 = mark.box
+            known[y0:y1, x0:x1] = 1
+        near = cv2.dilate(known, np.ones((7, 7), np.uint8)) > 0
+        assert differs[~near].mean() < 0.001
+
+
+def test_plain_rows_have_no_marks(glyphs: Glyphs) -> None:
+    assert not any(made(glyphs, seed, "rows", "plain").marks for seed in range(20))
+
+
+def test_marks_move_with_a_picture_that_is_cut(glyphs: Glyphs) -> None:
+    for seed in range(10):
+        whole, cut = (made(glyphs, seed, "long", "plain", "numbers", *f) for f in ((), ("cut",)))
+        if not cut.marks:
+            continue
+        moved = whole.digits[0].x - cut.digits[0].x, whole.digits[0].y - cut.digits[0].y
+        places = {(mark.x, mark.y) for mark in whole.marks}
+        assert {(mark.x + moved[0], mark.y + moved[1]) for mark in cut.marks} <= places
+
+
+def test_one_hand_writes_images_that_stand_together() -> None:
+    """Where every image looks as its number says, the digits of one hand look alike."""
+    images = np.zeros((1000, 28, 28), np.uint8)
+    images[:, 4:24, 12:16] = 255
+    glyphs = Glyphs(images, np.arange(1000) // 100)
+    for seed in range(10):
+        written = made(glyphs, seed, "rows", "hand")
+        labels = [digit.label for digit in written.digits]
+        assert max(labels, default=0) - min(labels, default=0) <= 2
+
+
+def test_a_hand_is_one_of_mnists(glyphs: Glyphs) -> None:
+    assert glyphs.written == 300
+    for seed in range(20):
+        canvas = Canvas(np.random.default_rng(seed), glyphs, frozenset({"hand"}))
+        assert all(canvas.glyph_number(zero) < 300 for zero in [True, False] * 20)
+
+
+def touch(page: Scene) -> list[bool]:
+    """Of each pair of neighbours in a row: whether their ink meets."""
+    pairs = []
+    order = sorted(range(len(page.digits)), key=lambda n: (page.digits[n].row, page.digits[n].x))
+    for one, other in pairwise(order):
+        if page.digits[one].row == page.digits[other].row:
+            near = cv2.dilate((page.owner == one).astype(np.uint8), np.ones((5, 5))) > 0
+            pairs.append(bool((near & (page.owner == other)).any()))
+    return pairs
+
+
+def test_neighbours_touch_where_they_are_to(glyphs: Glyphs) -> None:
+    def share(*features: str) -> float:
+        pages = [made(glyphs, seed, "rows", "plain", *features) for seed in range(30)]
+        return float(np.mean([pair for page in pages for pair in touch(page)]))
+
+    assert share("touching") > 0.6 > share("close") > share() + 0.15
+
+
+def test_rows_climb(glyphs: Glyphs) -> None:
+    steep = []
+    for seed in range(30):
+        first, *_, last = made(glyphs, seed, "long", "climbing").digits
+        steep.append(abs(np.degrees(np.arctan2(last.y - first.y, last.x - first.x))))
+    assert 20 < np.mean(steep) < 40
+    assert max(steep) < 60
+
+
+def test_a_filled_picture_is_full_of_its_digit(glyphs: Glyphs) -> None:
+    for seed in range(10):
+        page = made(glyphs, seed, "filled", "plain")
+        ys, _ = np.nonzero(page.owner == 0)
+        assert len(ys) == 0 or np.ptp(ys) > 0.9 * SIDE
+
+
+def test_scans_are_in_black_and_white(glyphs: Glyphs) -> None:
+    pages = [made(glyphs, seed, "rows", "plain", "binary") for seed in range(20)]
+    extreme = [((page.pixels < 90) | (page.pixels > 240)).mean() for page in pages]
+    assert np.median(extreme) > 0.98
+    assert all((page.pixels == page.pixels[:, :, :1]).mean() > 0.9 for page in pages)
+    assert any(page.text for page in pages)
+
+
+def test_digits_that_a_table_cuts_off_do_not_count(glyphs: Glyphs) -> None:
+    pages = [made(glyphs, seed, "cells", "plain", "cut") for seed in range(20)]
+    for page in pages:
+        for number, digit in enumerate(page.digits):
+            if min(digit.box[2:]) <= 0:
+                assert not (page.owner == number).any()
+    assert any((page.owner == -2).any() for page in pages)
 
 
 def test_digits_that_are_scribbled_over_do_not_count(glyphs: Glyphs) -> None:

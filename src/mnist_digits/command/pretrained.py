@@ -5,9 +5,9 @@
 First the detector's two, on scenes with training digits outside the validation slice; if they were
 stopped, they go on. Then the classifier, on digits as those find them: an ordinary run, saved to
 `models/digits` as PyTorch weights, ONNX and results. It is trained twice: once without the
-validation slice, on which temperature and thresholds are then fitted, and once on all 60,000
-images. The second is shipped, with the calibration of the first, and evaluated on the test set,
-once.
+validation slice, on which temperature and thresholds are then fitted, and how its answers and those
+of the look become one; and once on all 60,000 images. The second is shipped, with the calibration
+of the first, and evaluated on the test set, once.
 
 The two trainings run in parallel, on a core each: on two cores that is faster than one after the
 other on two threads, and the weights do not depend on the number of cores.
@@ -24,10 +24,11 @@ from pathlib import Path
 import torch
 
 from ..data.dataset import load_mnist, split_validation
+from ..detector.confidence import fit_answer
 from ..detector.export import export_networks
 from ..detector.fit import STATE, DetectorRun, load_detector
 from ..reading.detection import DETECT, LOOK, MODELS
-from ..reading.reader import MODEL, SHIPPED
+from ..reading.reader import MODEL, SHIPPED, Reader
 from ..training import checkpoint
 from ..training.calibration import calibrate
 from ..training.evaluation import Evaluation
@@ -48,7 +49,8 @@ def main() -> None:
     """Train everything, print the results, and write the ONNX files into the package."""
     digits, test = load_mnist()
     _, validation = split_validation(digits)
-    export_networks(_detector())
+    detector = _detector()
+    export_networks(detector)
     print(f"\nTraining twice, to calibrate and on all images\n\n           {report.EPOCH_HEADER}")
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         to_calibrate, on_all = pool.submit(_train_to_calibrate), pool.submit(_train_on_all)
@@ -60,6 +62,10 @@ def main() -> None:
         "validation_accuracy": trial.history[-1].validation_accuracy,
         "data_sha256": {"train": digits.checksum(), "test": test.checksum()},
     }
+    export_run(trial, SHIPPED / MODEL, calibration)
+    values = fit_answer(Reader.load(threads=1), validation)
+    print(f"\n{values}")
+    export_networks(detector, values=values)
     export_run(run, SHIPPED / MODEL, calibration, facts)
     checkpoint.save(run, SHIPPED)
     for file in (MODELS / DETECT, MODELS / LOOK, SHIPPED / MODEL):

@@ -145,15 +145,15 @@ def _losses(model: Networks, lessons: Lesson, step: int) -> Tensor:
     """
     places = _numbered(lessons.places)
     detected = lessons.pixels.new_zeros(2, dtype=torch.float32)
-    if step % 2:
+    if step % 2 == 0:
         truth = heat_and_geometry(lessons)
         pixels = lessons.pixels.contiguous(memory_format=torch.channels_last)
-        if step % 4 == 3:
+        if step % 4 == 2:
             pixels, truth = _cut(pixels), Geometry(*map(_cut, truth))
         output = model.detect(pixels).float()
         # Twice, for the steps without.
         detected = 2 * losses.detect_loss(output, truth)
-        if step % 4 == 1:
+        if step % 4 == 0:
             places = torch.cat([places, _peaks(output.detach())])
     with torch.no_grad():
         labels = labelled(places, lessons)

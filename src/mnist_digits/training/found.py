@@ -83,11 +83,13 @@ class Match:
     """What was found in a scene, and the digit of the scene whose box fits best.
 
     Attributes:
+        number: of what was found.
         frame: uint8 (28, 28), its ink framed as in MNIST.
         label: of that digit; -1 if the scene has none.
         common: intersection over union of the two boxes.
     """
 
+    number: int
     frame: NDArray[np.uint8]
     label: int
     common: float
@@ -102,7 +104,7 @@ def matched(found: Detections, made: Scene) -> list[Match]:
     digits = [digit for number, digit in enumerate(made.digits) if number in seen]
     boxes = [_filled(digit.box) for digit in digits]
     matches: list[Match] = []
-    for box, frame in zip(found.boxes.tolist(), found.frames, strict=True):
+    for number, box in enumerate(found.boxes.tolist()):
         x0, y0, x1, y1 = (round(side) for side in box)
         owners = made.owner[y0:y1, x0:x1]
         if (owners == -2).sum() > (owners >= 0).sum():
@@ -110,7 +112,7 @@ def matched(found: Detections, made: Scene) -> list[Match]:
         shares = [_in_common(_filled(box), other) for other in boxes]
         best = int(np.argmax(shares)) if shares else -1
         label, common = (digits[best].label, shares[best]) if shares else (-1, 0.0)
-        matches.append(Match(frame, label, common))
+        matches.append(Match(number, found.frames[number], label, common))
     return matches
 
 

@@ -58,7 +58,7 @@ def _black_and_white(canvas: Canvas, picture: NDArray[np.uint8], size: float) ->
     written = cv2.resize((canvas.owner >= 0).astype(np.uint8), (side, side)) > 0
     darker = float(np.median((grey - paper)[written])) if written.any() else -40.0
     # Near the paper's strokes grow and specks appear, near the ink's strokes wear away.
-    white = (grey - paper) / darker < random.uniform(0.35, 0.8) if darker else grey > paper
+    white = (grey - paper) / darker < random.uniform(0.45, 0.8) if darker else grey > paper
     white ^= random.random(grey.shape) < log_uniform(random, 1e-5, 0.004)
     black = 0 if chance(random, 0.7) else int(random.integers(80))
     two = np.where(white, 255, black).astype(np.uint8)

@@ -18,6 +18,8 @@ SIDE = 256
 # Images of MNIST whose numbers differ by no more are mostly of one hand: the writers' images follow
 # one another.
 OF_ONE_HAND = 60
+# The least size of a mark in pixels.
+LEAST_MARK = 4.0
 # Ink fainter than this, of 255, does not count for the bounds of a mark.
 SEEN = 60
 # The least radius of a pen in pictures of few pixels, as a fraction of the height.
@@ -95,6 +97,8 @@ class Canvas:
         hand: the number of the glyph whose neighbours one hand wrote, or None for any.
         turn: the angle of the rows in radians, clockwise.
         extent: width and height of what is kept of it, in pixels.
+        light: float32 (256, 256, 1 or 3), how bright each part of the page is lit; a shadow's edge
+            is no part of it.
     """
 
     def __init__(
@@ -110,6 +114,7 @@ class Canvas:
         self.hand = int(random.integers(glyphs.written)) if self.has("hand") else None
         self.turn = 0.0
         self.extent = (SIDE, SIDE)
+        self.light = np.ones((1, 1, 1), np.float32)
         # With one hand all digits look as in MNIST, or all are drawn anew; else each by chance.
         self.as_they_are = chance(random, 0.12) if self.has("hand") else None
         if self.as_they_are:
@@ -185,7 +190,7 @@ class Canvas:
     def mark(self, kind: str, box: tuple[int, int, int, int]) -> None:
         """Record a mark whose ink fills a box."""
         x0, y0, x1, y1 = box
-        size = max(4.0, y1 - y0, 0.7 * (x1 - x0))
+        size = max(LEAST_MARK, y1 - y0, 0.7 * (x1 - x0))
         self.marks.append(Mark(kind, (x0 + x1) / 2, (y0 + y1) / 2, size, box))
 
     def beside_digits(self, draw: Callable[[Canvas], None]) -> bool:

@@ -11,8 +11,8 @@ from .signs import draw_sign
 Points = NDArray[np.float64]
 
 
-def draw_form(canvas: Canvas, rows: Rows) -> None:
-    """Print what the digits of the rows were to be written into."""
+def draw_form(canvas: Canvas, rows: Rows, written: bool = True) -> None:
+    """Print what the digits of the rows were written into, or would be."""
     random = canvas.random
     style = random.choice(["boxes", "strip", "comb"], p=[0.4, 0.35, 0.25])
     size = random.uniform([0.85, 1.0], [1.3, 1.9])
@@ -31,7 +31,7 @@ def draw_form(canvas: Canvas, rows: Rows) -> None:
             if canvas.form[_inside(middle)] and style == "boxes":
                 continue
             before = len(canvas.marks)
-            empty = number >= len(spots)
+            empty = number >= len(spots) or not written
             if empty and not _is_free(canvas, middle, half):
                 continue
             _field(canvas, str(style), middle, half, max(1, round(breadth * height)))

@@ -9,16 +9,24 @@ from .canvas import SIDE, Rows, Spot, chance, rotation
 from .signs import room_for
 
 Random = np.random.Generator
+# From a digit's middle to the next one's, in heights, where something stands between them.
+LEAST_GAP = 0.6
 
 
-def with_signs(random: Random, row: list[Spot]) -> list[Spot]:
-    """The row with signs put in between, as wide as these need it."""
+def with_signs(random: Random, row: list[Spot], broad: float) -> list[Spot]:
+    """The row with signs put in between, as wide as these need it.
+
+    Args:
+        random: draws the signs.
+        row: digits.
+        broad: how many times as wide as usual the pen makes them.
+    """
     if not row:
         return row
     text = _number(random, len(row))
     height = float(np.mean([spot.height for spot in row]))
     gap = row[1].x - row[0].x if len(row) > 1 else 0.9 * height
-    gap = min(gap, 1.3 * height)
+    gap = max(min(gap, 1.3 * height), LEAST_GAP * broad * height)
     digits, x, y = iter(row), row[0].x, row[0].y
     spots: list[Spot] = []
     half_before = 0.0

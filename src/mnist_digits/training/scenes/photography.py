@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .camera import taken
-from .canvas import SIDE, Canvas, chance, log_uniform
+from .canvas import SEEN, SIDE, Canvas, Mark, bounds, chance, log_uniform
 from .glyphs import Floats
 from .grain import noise
 from .security import security_print
 
 # Of 255: ink that differs less from its paper is not made out by people either.
 LEAST_CONTRAST = 14
+# Of a digit's strokes in black and white, how much has to be left.
+LEAST_OF_STROKES = 0.6
 
 
 def photographed(canvas: Canvas) -> NDArray[np.uint8]:
@@ -38,29 +42,67 @@ def photographed(canvas: Canvas) -> NDArray[np.uint8]:
     if canvas.has("inverted"):
         page = 1 - page
     picture = taken(canvas, page)
+    even = _evenly_lit(canvas, picture)
     for number in range(len(canvas.digits)):
-        if not _legible(canvas, picture, number):
+        if not _legible(canvas, picture, even, number):
             canvas.owner[canvas.owner == number] = -2
+    canvas.marks = [mark for mark in canvas.marks if _shows(canvas, even, mark)]
     return picture
 
 
-def _legible(canvas: Canvas, picture: NDArray[np.uint8], number: int) -> bool:
+def _evenly_lit(canvas: Canvas, picture: NDArray[np.uint8]) -> Floats:
+    """The picture as it would be in the same light everywhere, 0 to 255, (256, 256, 3)."""
+    if canvas.light.size == 1 or canvas.has("binary"):
+        return picture.astype(np.float32)
+    light = np.maximum(canvas.light, np.float32(0.15))
+    if canvas.has("inverted"):
+        return 255 - (255 - picture) / light
+    return picture / light
+
+
+def _legible(canvas: Canvas, picture: NDArray[np.uint8], even: Floats, number: int) -> bool:
     """Whether a digit stands out from what is around it, in at least one colour.
 
-    By LEAST_CONTRAST, and by more than what is around it varies itself.
+    By LEAST_CONTRAST, and by more than what is around it varies itself in even light.
     """
     x0, y0, x1, y1 = canvas.digits[number].box
     part = slice(max(0, y0 - 3), max(0, y1 + 3)), slice(max(0, x0 - 3), max(0, x1 + 3))
-    owner, colours = canvas.owner[part], picture[part]
-    around = colours[(owner == -1) & (canvas.ink[part] < 0.05)]
-    ink = colours[owner == number]
-    if not len(ink) or not len(around):
-        return bool(len(ink))
+    owner = canvas.owner[part]
+    ground = (owner == -1) & (canvas.ink[part] < 0.05)
+    inked = owner == number
+    if not inked.any() or not ground.any():
+        return bool(inked.any())
+    ink, around = _some(even[part][inked]), _some(even[part][ground])
     low, middle, high = np.quantile(around, (0.16, 0.5, 0.84), axis=0)
-    contrast = np.abs(np.median(ink, axis=0) - middle)
+    contrast = evenly = np.abs(np.median(ink, axis=0) - middle)
+    if canvas.light.size > 1:
+        seen, paper = _some(picture[part][inked]), _some(picture[part][ground])
+        contrast = np.abs(np.median(seen, axis=0) - np.median(paper, axis=0))
     # Lines of a pattern look like strokes: ink has to differ more from them than from grain.
     spread = (high - low) * (0.9 if canvas.has("security") else 0.5)
-    return bool(((contrast >= LEAST_CONTRAST) & (contrast > spread)).any())
+    if canvas.has("binary"):  # strokes may be lost in part
+        left = np.abs(ink - middle).max(axis=1) >= LEAST_CONTRAST
+        if left.mean() < LEAST_OF_STROKES:
+            return False
+    return bool(((contrast >= LEAST_CONTRAST) & (evenly > spread)).any())
+
+
+def _some(colours: NDArray[Any]) -> NDArray[Any]:
+    """Evenly chosen ones of colours (N, 3): enough for their quantiles."""
+    return colours[:: max(1, len(colours) // 400)]
+
+
+def _shows(canvas: Canvas, even: Floats, mark: Mark) -> bool:
+    """Whether a mark can be made out at all."""
+    x0, y0, x1, y1 = mark.box
+    part = slice(max(0, y0 - 2), y1 + 2), slice(max(0, x0 - 2), x1 + 2)
+    inked = canvas.layers[:, part[0], part[1]].max(axis=0) > SEEN
+    digit = canvas.ink[part] > 0.05
+    ink, around = even[part][inked & ~digit], even[part][~inked & ~digit]
+    if not len(ink) or not len(around):
+        return bool(len(ink))
+    contrast = np.abs(ink.mean(axis=0) - around.mean(axis=0))
+    return bool(contrast.max() >= LEAST_CONTRAST / 2)
 
 
 def _paper_colour(canvas: Canvas) -> Floats:
@@ -87,7 +129,11 @@ def _contrasting(canvas: Canvas, paper: Floats, low: float, high: float) -> Floa
 
 def _lay(page: Floats, alpha: Floats, colours: Floats) -> None:
     """Cover the page with colours (3,) or (256, 256, 3), as opaque as `alpha` (256, 256)."""
-    page += alpha[:, :, None] * (colours - page)
+    box = bounds(alpha > 0)
+    if box:
+        part = slice(box[1], box[3]), slice(box[0], box[2])
+        shade = colours if colours.ndim == 1 else colours[part]
+        page[part] += alpha[part][:, :, None] * (shade - page[part])
 
 
 def _ink(canvas: Canvas, page: Floats, paper: Floats) -> None:
@@ -96,8 +142,8 @@ def _ink(canvas: Canvas, page: Floats, paper: Floats) -> None:
     # What is fine, or lies on grain, must be darker to be seen at all.
     size = min((digit.size for digit in canvas.digits), default=100)
     cover = min(1.0, 2 * canvas.pen.radius * size)
-    restless = canvas.has("grain") or canvas.has("security")
-    least = (0.1 if faint else 0.25) * (1.5 if restless else 1) / cover
+    restless = 2.0 if canvas.has("security") else 1.5 if canvas.has("grain") else 1.0
+    least = (0.1 if faint else 0.25) * restless / cover
     least = min(0.8, least)
     colour = _contrasting(canvas, paper, least, min(1.0, 2 * least) if faint else 1.0)
     other = canvas.other.astype(np.float32) / 255 * np.float32(random.uniform(0.4, 1))
@@ -122,10 +168,10 @@ def _secure(canvas: Canvas, page: Floats, paper: Floats) -> None:
     if not canvas.has("security"):
         return
     random = canvas.random
-    colour = _contrasting(canvas, paper, 0.05, 0.5)
+    colour = _contrasting(canvas, paper, 0.04, 0.4)
     for pattern in security_print(random):
         if chance(random, 0.3):
-            colour = _contrasting(canvas, paper, 0.05, 0.5)
+            colour = _contrasting(canvas, paper, 0.04, 0.4)
         _lay(page, pattern * np.float32(random.uniform(0.3, 1)), colour)
 
 
@@ -155,7 +201,7 @@ def _rule(canvas: Canvas, page: Floats, paper: Floats) -> None:
         x = random.uniform(10, 80)
         canvas.line((x, 0), (x - tilt, SIDE), 2, lines, ruler=True)
     alpha = lines.astype(np.float32) / 255 * np.float32(random.uniform(0.4, 1))
-    _lay(page, alpha, _contrasting(canvas, paper, 0.05, 0.6))
+    _lay(page, alpha, _contrasting(canvas, paper, 0.02, 0.6))
 
 
 def _stain(canvas: Canvas, page: Floats) -> None:
@@ -287,9 +333,11 @@ def _light(canvas: Canvas, page: Floats) -> None:
         slope_x, slope_y = random.uniform(-0.4, 0.4, 2).astype(np.float32)
         bulge = np.float32(random.uniform(0, 0.3))
         light = 1 + slope_x * x + slope_y * y - bulge * (x * x + y * y)
-        page *= np.clip(light, 0.15, 1.5)[:, :, None]
+        canvas.light = np.clip(light, 0.15, 1.5)[:, :, None]
     if canvas.has("webcam"):
-        page *= _webcam(random)
+        canvas.light = canvas.light * _webcam(random)
+    if canvas.light.size > 1:
+        page *= canvas.light
     if canvas.has("shadow"):
         shade = np.ones((SIDE, SIDE), np.float32)
         corners = random.uniform(-0.4, 1.4, (random.integers(3, 6), 2)) * SIDE

@@ -125,7 +125,7 @@ def _joined(
     much of it the loops of e and l.
     """
     slant, x, letters = random.uniform(0, 0.7), 0.0, []
-    for number in range(int(random.integers(2, 9))):
+    for number in range(int(random.integers(3, 9))):
         tall = random.uniform(1.6, 2.6) if chance(random, 0.25) or not number else 1.0
         if signature:
             tall *= random.uniform(0.3, 1.6)

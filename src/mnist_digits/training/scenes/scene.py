@@ -39,7 +39,7 @@ LAYOUTS = {
 }
 FEATURES = {
     "hand": 0.7,  # all digits by one hand
-    "close": 0.3,  # some neighbours touch
+    "close": 0.55,  # some neighbours touch
     "numbers": 0.45,  # signs in the rows: points, commas, currencies, arithmetic
     "climbing": 0.06,  # rows that rise or fall by up to 45 degrees
     "leaning": 0.2,  # by up to 10
@@ -80,7 +80,7 @@ FEATURES = {
 }
 
 # What most scenes without digits have.
-EMPTY = ("things", "letters", "scribbles", "marks", "print", "cursive")
+EMPTY = ("things", "letters", "scribbles", "marks", "print", "cursive", "form")
 # What does not go together with fields for the digits.
 NOT_IN_FORMS = {"numbers", "touching", "close", "boxed", "table"}
 
@@ -170,7 +170,7 @@ def scene(
     rows = _arranged(canvas, _positions(random, layout, chosen))
     write(canvas, rows)
     if canvas.has("form"):
-        draw_form(canvas, rows)
+        draw_form(canvas, rows or _rows(random, "rows", chosen), written=bool(rows))
     if canvas.has("lined"):
         draw_base_lines(canvas, rows)
     if layout == "cells":
@@ -202,7 +202,8 @@ def _arranged(canvas: Canvas, rows: Rows) -> Rows:
     """The rows with signs in them and turned, as the features ask for it."""
     random = canvas.random
     if canvas.has("numbers") and not canvas.has("scattered") and not canvas.has("filled"):
-        rows = [with_signs(random, row) for row in rows]
+        broad = float(np.abs(canvas.pen.matrix[0]).sum())
+        rows = [with_signs(random, row, broad) for row in rows]
     angle = 0.0
     if canvas.has("climbing"):
         angle = random.uniform(10, 45) * random.choice([-1, 1], p=[0.7, 0.3])

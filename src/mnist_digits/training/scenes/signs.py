@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -110,9 +111,10 @@ def _euro(random: Random) -> Strokes:
 
 
 def _dollar(random: Random) -> Strokes:
-    t = np.linspace(-1, 1, 24)
-    wide = random.uniform(0.2, 0.32)
-    bow = np.column_stack([-wide * np.sin(t * 3.9) * (1 - 0.15 * t**2), 0.42 * t])
+    across, down = [0.9, 0, -0.9, -0.8, 0.1, 0.9, 0.85, 0, -1], [-7, -10, -8, -3, 0, 3, 8, 10, 7]
+    turns = np.array([across, np.array(down) / 10], np.float32).T
+    smooth = cv2.resize(turns, (2, 36), interpolation=cv2.INTER_CUBIC)
+    bow = smooth * [random.uniform(0.2, 0.3), 0.45]
     bars = [np.array([[x, -0.62], [x, 0.62]]) for x in random.choice([-0.06, 0, 0.06], 2)]
     return [bow, *bars[: int(random.integers(1, 3))]]
 
@@ -214,7 +216,7 @@ def _draw(canvas: Canvas, spot: Spot, stroke: NDArray[np.float64]) -> None:
     # Signs slant as the digits do, but are as wide with any pen.
     slant = np.array([[1, pen.matrix[0, 1] if abs(canvas.turn) < 0.01 else 0], [0, 1]])
     points = stroke @ (rotation(canvas.turn) @ slant).T * spot.height + np.array([spot.x, spot.y])
-    breadth = 2 * pen.radius * spot.height * canvas.random.uniform(0.8, 1.2)
+    breadth = min(0.13, 2 * pen.radius) * spot.height * canvas.random.uniform(0.8, 1.2)
     canvas.polyline(points, max(1, round(breadth)), canvas.signs)
 
 

@@ -32,6 +32,8 @@ def _write_row(canvas: Canvas, line: list[Spot], row: int) -> None:
     random, along = canvas.random, rotation(canvas.turn)[:, 0]
     broken = canvas.has("broken")
     touching = _share_that_touch(canvas)
+    flowing = canvas.has("touching") or canvas.has("close") or canvas.has("numbers")
+    flowing = flowing and not canvas.has("table")
     shift, last = 0.0, None
     for spot, before in zip(line, [None, *line], strict=False):
         spot = _along(spot, along, shift)
@@ -43,8 +45,12 @@ def _write_row(canvas: Canvas, line: list[Spot], row: int) -> None:
             continue
         after_digit = last is not None and before is not None and before.is_digit
         close = last if after_digit and chance(random, touching) else None
-        placed = _write_digit(canvas, spot, row, close, broken and chance(random, 0.7))
-        if placed and close and not canvas.has("table"):
+        breaks = broken and chance(random, 0.7)
+        placed = _write_digit(canvas, spot, row, close, breaks)
+        if not placed and last and flowing:  # there was no room: on, as far as needed
+            close = last
+            placed = _write_digit(canvas, spot, row, close, breaks)
+        if placed and close and flowing:
             # What follows a digit that was moved up to its neighbour moves with it.
             shift += float(np.array([placed.x - spot.x, placed.y - spot.y]) @ along)
         last = placed
@@ -92,7 +98,7 @@ def _write_digit(
     ink, mask = ink[part], mask[part]
     if canvas.has("filled"):
         ink, mask = _stretched(random, ink, mask)
-    x, y, gap = spot.x, spot.y, random.triangular(-0.16, -0.04, 0.04) * spot.height
+    x, y, gap = spot.x, spot.y, random.triangular(-0.16, -0.07, 0.03) * spot.height
     for _ in range(TRIES):
         if close:
             x, y = _against(canvas, mask, (x, y), gap)
@@ -221,8 +227,10 @@ def _as_it_is(canvas: Canvas, number: int, height: float) -> tuple[Floats, NDArr
     matrix = np.column_stack([turn, side / 2 - turn @ [13.5, 13.5]])
     image = canvas.glyphs.images[number]
     grey = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_CUBIC).astype(np.float32)
-    steep = max(1.0, scale * canvas.random.uniform(0.5, 1.5))
-    ink = np.clip((grey / 255 - canvas.random.uniform(0.35, 0.55)) * steep + 0.5, 0, 1)
+    threshold = canvas.random.uniform(0.35, 0.55)
+    # So steep that there is no ink on the ground.
+    steep = max(0.5 / threshold, scale * canvas.random.uniform(0.5, 1.5))
+    ink = np.clip((grey / 255 - threshold) * steep + 0.5, 0, 1)
     return ink, ink > 0.4
 
 

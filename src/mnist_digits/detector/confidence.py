@@ -1,0 +1,143 @@
+"""How two answers become one, and how sure it is: fitted on scenes that no network has seen.
+
+An answer's logits are those of the look and the logarithms of the classifier's probabilities, each
+with a weight; its confidence is its probability times that of there being a digit, which is a
+sigmoid of the logit of the look's score (Platt, "Probabilistic Outputs for Support Vector
+Machines", 1999).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..data.dataset import Digits
+from ..reading.detection import DOUBTFUL
+from ..reading.reader import Reader
+from ..training.found import matched
+from ..training.scenes.glyphs import load_glyphs
+from ..training.scenes.scene import scene
+
+# A part of the scenes' seeds: they are others than those that the networks are trained on.
+STREAM = 2
+# Of the sure digits at most so many may be wrong. A number has several of them.
+SURE_ERRORS = 0.001
+# What was found is the scene's digit from this intersection over union of boxes on.
+SAME_DIGIT = 0.45
+
+
+class Answers(NamedTuple):
+    """What was found in scenes.
+
+    Attributes:
+        look, classifier: float64 (N, 10), logits and logarithms of probabilities.
+        odds: float64 (N,), the logit of there being a digit.
+        labels: int64 (N,), -1 where there is none.
+    """
+
+    look: Tensor
+    classifier: Tensor
+    odds: Tensor
+    labels: Tensor
+
+
+def fit_answer(reader: Reader, held_out: Digits, scenes: int = 4000) -> dict[str, Any]:
+    """What `export_networks` writes: `answer` and `sure_above`.
+
+    Args:
+        reader: with a classifier that has not learned from these digits.
+        held_out: digits that no network has learned from.
+        scenes: how many to fit on; half of them for the threshold.
+    """
+    return answer_of(found_in_scenes(reader, held_out, scenes))
+
+
+def answer_of(answers: Answers) -> dict[str, Any]:
+    """Weights, slope and offset fitted on one half of the answers, the threshold on the other."""
+    half = len(answers.labels) // 2
+    weights = _fit(Answers(*(part[:half] for part in answers)))
+    confidence, right = confidence_of(weights, Answers(*(part[half:] for part in answers)))
+    return {
+        "answer": [round(float(weight), 4) for weight in weights],
+        "sure_above": _threshold(confidence, ~right),
+    }
+
+
+def found_in_scenes(reader: Reader, digits: Digits, count: int) -> Answers:
+    """The answers to what may be a digit in scenes with these."""
+    glyphs = load_glyphs(digits, 0)
+    looks, classes, scores, labels = [], [], [], []
+    for number in range(count):
+        made = scene(np.random.default_rng((0, STREAM, number)), glyphs)
+        found, _ = reader.detector.find(made.pixels)
+        found = found.chosen(found.scores > DOUBTFUL)
+        matches = matched(found, made)
+        kept = found.chosen(np.array([match.number for match in matches], np.int64))
+        looks.append(kept.logits)
+        classes.append(reader.classify(kept.frames))
+        scores.append(kept.scores)
+        labels += [match.label if match.common > SAME_DIGIT else -1 for match in matches]
+    smallest = np.finfo(np.float32).eps
+    score = np.concatenate(scores).clip(smallest, 1 - smallest).astype(np.float64)
+    logarithms = np.log(np.concatenate(classes) + smallest)
+    return Answers(
+        torch.from_numpy(np.concatenate(looks)).double(),
+        torch.from_numpy(logarithms).double(),
+        torch.from_numpy(np.log(score / (1 - score))),
+        torch.tensor(labels),
+    )
+
+
+def _fit(answers: Answers) -> Tensor:
+    """The four numbers (4,): the weights by which true digits are likeliest; slope and offset."""
+    digit = answers.labels >= 0
+    weights = torch.tensor([0.5, 0.5], dtype=torch.float64, requires_grad=True)
+    mixed = (answers.look[digit], answers.classifier[digit])
+
+    def unlikely() -> Tensor:
+        logits = weights[0] * mixed[0] + weights[1] * mixed[1]
+        return functional.cross_entropy(logits, answers.labels[digit])
+
+    _minimize(unlikely, weights)
+    line = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
+
+    def wrong() -> Tensor:
+        confidence, right = confidence_of(torch.cat([weights.detach(), line]), answers)
+        return functional.binary_cross_entropy(confidence.clamp(1e-9, 1 - 1e-9), right.double())
+
+    _minimize(wrong, line)
+    return torch.cat([weights, line]).detach()
+
+
+def _minimize(loss: Any, values: Tensor) -> None:
+    optimizer = torch.optim.LBFGS([values], max_iter=200, line_search_fn="strong_wolfe")
+
+    def step() -> Tensor:
+        optimizer.zero_grad()
+        value: Tensor = loss()
+        value.backward()
+        return value
+
+    optimizer.step(step)
+
+
+def confidence_of(weights: Tensor, answers: Answers) -> tuple[Tensor, Tensor]:
+    """How sure each answer is, and whether it is right, both (N,)."""
+    logits = weights[0] * answers.look + weights[1] * answers.classifier
+    probability, digit = logits.softmax(dim=1).max(dim=1)
+    certain = torch.sigmoid(weights[2] * answers.odds + weights[3])
+    return probability * certain, digit == answers.labels
+
+
+def _threshold(confidence: Tensor, wrong: Tensor) -> float:
+    """The lowest confidence from which on at most SURE_ERRORS are wrong; below 1, rounded up."""
+    order = confidence.argsort(descending=True)
+    errors = wrong[order].cumsum(0)
+    allowed = errors <= SURE_ERRORS * torch.arange(1, len(order) + 1)
+    least = float(confidence[order][allowed.nonzero()[-1, 0]]) if allowed.any() else 1.0
+    return min(math.ceil(10_000 * least) / 10_000, 0.9999)
