@@ -20,7 +20,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from mnist_digits.reading.finder import FINDER
 from numpy.typing import NDArray
 from pages import page
 from PIL import Image
