@@ -27,8 +27,8 @@ from mnist_digits.reading.detection import (
     MODELS,
     Detections,
     Detector,
-    turned_back,
 )
+from mnist_digits.reading.result import turned_back
 
 Pixels = NDArray[np.uint8]
 PROPOSALS = 1200

@@ -23,7 +23,8 @@ from mnist_digits import CheckpointError, Digit, Digits, PictureError, Reader, R
 from mnist_digits.reading import percentage
 from mnist_digits.reading.annotation import annotated
 from mnist_digits.reading.detection import Detections, Detector
-from mnist_digits.reading.reader import SHIPPED, can_be_sure
+from mnist_digits.reading.reader import SHIPPED
+from mnist_digits.reading.result import can_be_sure
 
 Pixels = NDArray[np.uint8]
 

@@ -215,15 +215,3 @@ def moved_boxes(boxes: NDArray[Any], move: Move) -> NDArray[Any]:
     """Boxes (N, 4) around the corners of others as `move` moves them."""
     corners = np.stack([move(boxes[:, :2]), move(boxes[:, 2:])])
     return np.concatenate([corners.min(axis=0), corners.max(axis=0)], axis=1)
-
-
-def turned_back(points: NDArray[Any], turns: int, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Points (N, 2), x and y, of a picture (H, W) that was turned, in the picture as it was.
-
-    Args:
-        turns: by how many quarters against the clock it was turned.
-    """
-    high, wide = shape[:2]
-    x, y = points.T
-    sides = {0: (x, y), 1: (wide - y, x), 2: (wide - x, high - y), 3: (y, high - x)}[turns]
-    return np.stack(sides, axis=1)

@@ -16,7 +16,8 @@ from ..data.dataset import Digits
 from ..errors import PictureError
 from ..reading.framing import FRAME
 from ..reading.labelled import Labelled, Outcome, find_labelled
-from ..reading.reader import Digit, Reader, Reading, can_be_sure
+from ..reading.reader import Reader
+from ..reading.result import Digit, Reading, can_be_sure
 
 
 @dataclass(frozen=True)
