@@ -77,7 +77,7 @@ class Reading:
         """The main reason why it is not sure, in a few words; empty if it is."""
         doubtful = [digit for digit in self.digits if not digit.sure]
         if doubtful:
-            return _doubt(min(doubtful, key=lambda digit: digit.confidence))
+            return _doubt(min(doubtful, key=lambda digit: digit.confidence), self.turns)
         return self.missing if self.rows else self.missing or "no digits found"
 
     @property
@@ -122,19 +122,25 @@ class Reading:
         return {**told, "digits": [digit.to_dict() for digit in self.digits]}
 
 
-def can_be_sure(confidence: float, box: Box, sure_above: float) -> bool:
-    """Whether an answer can be relied on: it is confident enough, and no wider than digits are."""
-    return confidence >= sure_above and not _too_wide(box)
+def can_be_sure(confidence: float, box: Box, sure_above: float, turns: int = 0) -> bool:
+    """Whether an answer can be relied on: it is confident enough, and no wider than digits are.
+
+    Args:
+        turns: quarter turns by which the picture that the box is in was turned to be read.
+    """
+    return confidence >= sure_above and not _too_wide(box, turns)
 
 
-def _too_wide(box: Box) -> bool:
+def _too_wide(box: Box, turns: int) -> bool:
     # Digits joined by a line are wider than this; of MNIST's 70,000 five are.
-    return box[2] - box[0] > 2 * (box[3] - box[1])
+    sides = box[2] - box[0], box[3] - box[1]
+    wide, high = reversed(sides) if turns % 2 else sides
+    return wide > 2 * high
 
 
-def _doubt(digit: Digit) -> str:
+def _doubt(digit: Digit, turns: int) -> str:
     """What speaks against a digit that is not sure."""
-    if _too_wide(digit.box):
+    if _too_wide(digit.box, turns):
         return f"the {digit.digit} is wide for one digit"
     *_, second, first = digit.probabilities.argsort().tolist()
     # Whether most of the doubt comes from one other digit.
