@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from .figures import plots as plots
     from .figures import readings as readings
     from .reading.documents import read_pages as read_pages
-    from .reading.reader import Digit as Digit
     from .reading.reader import Reader as Reader
-    from .reading.reader import Reading as Reading
+    from .reading.result import Digit as Digit
+    from .reading.result import Reading as Reading
     from .training import checkpoint as checkpoint
     from .training.augmentation import augment as augment
     from .training.checkpoint import load as load
@@ -61,7 +61,7 @@ _HOMES = {
     "UsageError": "errors",
     "ClusterError": "errors",
     "DatasetError": "errors",
-    "Digit": "reading.reader",
+    "Digit": "reading.result",
     "DigitNet": "training.model",
     "Digits": "data.dataset",
     "ENSEMBLE": "training.recipe",
@@ -73,7 +73,7 @@ _HOMES = {
     "RECORD": "training.recipe",
     "ROBUST": "training.recipe",
     "Reader": "reading.reader",
-    "Reading": "reading.reader",
+    "Reading": "reading.result",
     "Recipe": "training.recipe",
     "RecipeError": "errors",
     "Run": "training.loop",

@@ -1,6 +1,7 @@
 """Where digits are looked for, what is looked at twice, and what stays.
 
-With networks that are told where digits are; and with the shipped ones: any picture gives boxes inside it, in bounded time.
+With networks that are told where digits are; and with the shipped ones, of which any picture gives
+boxes inside it, in bounded time.
 """
 
 from __future__ import annotations
@@ -22,14 +23,12 @@ from mnist_digits import CheckpointError, Digits, Reader
 from mnist_digits.reading import detection
 from mnist_digits.reading.detection import (
     DETECT,
-    LEVEL,
     LOOK,
     MODELS,
-    NOTHING,
     Detections,
     Detector,
-    turned_back,
 )
+from mnist_digits.reading.result import turned_back
 
 Pixels = NDArray[np.uint8]
 PROPOSALS = 1200
@@ -73,10 +72,13 @@ class Told:
         return [np.zeros((*size, 3), np.uint8), table]
 
     def look(self, pixels: Pixels, proposals: NDArray[np.float32]) -> list[NDArray[Any]]:
-        self.looks.append(proposals / self.scale)
+        if len(proposals):
+            self.looks.append(proposals / self.scale)
         assert pixels.shape[2] == 3
-        classes = np.zeros((len(proposals), 13), np.float32)
+        classes = np.full((len(proposals), 13), -20, np.float32)
+        scores = np.zeros(len(proposals), np.float32)
         boxes = np.zeros((len(proposals), 4), np.float32)
+        places = np.zeros((len(proposals), 3), np.float32)
         for place, (x, y, size) in enumerate(proposals / self.scale):
             away = np.hypot(*(self.digits[:, :2] - (x, y)).T) if len(self.digits) else [np.inf]
             number = int(np.argmin(away))
@@ -85,12 +87,12 @@ class Told:
                 # Surer the nearer it is looked at.
                 score = self.certain[number] - 0.1 * away[number] / size
                 x, y, size = self.digits[number]
-            classes[place, [number % 10, 12]] = np.log([score, 1 - score])
-            classes[place, [c for c in range(12) if c != number % 10]] = -20
+            classes[place, number % 10], scores[place] = 0, score
             boxes[place] = np.array([x - size / 4, y - size / 2, x + size / 4, y + size / 2])
-        count = len(proposals)
-        ink, frames = np.full((count, 56, 56), 0.5), np.full((count, 28, 28), 7)
-        return [classes, boxes * self.scale, ink.astype(np.float32), frames.astype(np.uint8)]
+            places[place] = x, y, size
+        ink = np.full((len(proposals), 56, 56), 0.5, np.float32)
+        frames = np.full((len(proposals), 28, 28), 7, np.uint8)
+        return [classes, scores, boxes * self.scale, places * self.scale, ink, frames]
 
 
 def found_by(told: Told, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> Detections:
@@ -318,9 +320,3 @@ def test_a_damaged_network_is_noticed(
 
 def test_they_are_small() -> None:
     assert sum((MODELS / name).stat().st_size for name in (DETECT, LOOK)) <= 3_000_000
-
-
-def test_nothing_is_nothing() -> None:
-    assert len(NOTHING) == len(NOTHING.joined(NOTHING)) == 0
-    assert NOTHING.moved(lambda points: points * 2).boxes.shape == (0, 4)
-    assert LEVEL == 256

@@ -20,7 +20,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from mnist_digits.reading.finder import FINDER
 from numpy.typing import NDArray
 from pages import page
 from PIL import Image
@@ -29,8 +28,10 @@ from real_server import serving, shipped
 from mnist_digits import Digits, Reader, ServerError
 from mnist_digits.command.cli import main
 from mnist_digits.data.dataset import WRONG_TEST_LABELS
+from mnist_digits.reading.detection import DETECT, LOOK, MODELS
 from mnist_digits.reading.onnx_file import with_checksum
-from mnist_digits.reading.reader import SHIPPED, Reading
+from mnist_digits.reading.reader import SHIPPED
+from mnist_digits.reading.result import Reading
 from mnist_digits.web import limits, server
 from mnist_digits.web.samples import WRONG
 
@@ -142,29 +143,23 @@ def test_the_picture_as_it_is_read_only_for_who_asks(client: httpx.Client) -> No
 
 
 @pytest.mark.parametrize("size", [(300, 400), (97, 211), (301, 40), (2500, 1700)])
-def test_what_the_finder_sees(size: tuple[int, int], client: httpx.Client) -> None:
+def test_what_is_seen(size: tuple[int, int], client: httpx.Client) -> None:
     height = min(size) // 2
     picture = png(page([(frame(7), 2, 4, height)], size))
     answer = client.post("/api/read?details=true", content=picture).json()
-    found = answer["finder"]
-    assert found["picture"] == [size[1], size[0]]
-    width, height = found["width"], found["height"]
-    ink = np.frombuffer(base64.b64decode(found["ink"]), np.uint8)
-    assert ink.size == width * height
-    assert width / height == pytest.approx(size[1] / size[0], rel=0.1)
-    middles = np.array(found["middles"]).reshape(-1, 2)
-    assert ((middles >= 0) & (middles <= found["picture"])).all()
-    assert len(middles) >= len(answer["digits"])
-    votes = np.frombuffer(base64.b64decode(found["votes"]), "<f4").reshape(-1, 5)
-    assert np.isfinite(votes).all()
-    assert set(votes[:, 4]) <= set(range(-1, len(middles)))
-    assert found["missed"] >= 0
+    seen = answer["seen"]
+    proposals = np.array(seen["proposals"])
+    assert proposals.shape[1] == 4
+    assert ((proposals[:, 3] >= 0) & (proposals[:, 3] <= 1)).all()
+    assert len(proposals) >= len(answer["digits"]) == len(seen["ink"])
+    for ink in seen["ink"]:
+        assert len(base64.b64decode(ink)) == 56 * 56
 
 
 def test_what_is_framed_already_is_not_looked_for(client: httpx.Client) -> None:
     answer = client.post("/api/read?details=true", content=png(frame(7))).json()
-    assert (answer["text"], answer["finder"]) == ("7", None)
-    assert "finder" not in client.post("/api/read", content=SEVEN).json()
+    assert (answer["text"], answer["seen"]) == ("7", None)
+    assert "seen" not in client.post("/api/read", content=SEVEN).json()
 
 
 def test_an_explanation(client: httpx.Client) -> None:
@@ -186,7 +181,7 @@ def test_the_model_and_its_health(client: httpx.Client) -> None:
     assert model["recipe"]["name"] == "robust"
     assert model["result"]["test_accuracy"] > 0.99
     assert model["bytes"] == shipped().size
-    assert model["finder_bytes"] == FINDER.stat().st_size
+    assert model["finder_bytes"] == sum((MODELS / name).stat().st_size for name in (DETECT, LOOK))
     assert client.get("/healthz").json() == {"status": "ok"}
     for path in ("/api/model", "/healthz"):
         head = client.head(path)

@@ -15,7 +15,8 @@ from .options import MODEL_HELP, Parser, place, whole
 if TYPE_CHECKING:
     from ..reading.annotation import Copies
     from ..reading.documents import Page
-    from ..reading.reader import Reader, Reading
+    from ..reading.reader import Reader
+    from ..reading.result import Reading
 
 
 def add_flags(command: Parser) -> None:

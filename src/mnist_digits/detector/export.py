@@ -24,12 +24,14 @@ from ..reading.detection import DETECT, DETECT_FORMAT, LOOK, LOOK_FORMAT, MODELS
 from ..training.export import graph_of, halve, write_graph
 from ..training.framing import framed
 from .fit import DetectorRun
-from .networks import MULTIPLE, SIZE_UNIT, STRIDE, DetectNet, LookNet, crops
+from .networks import MULTIPLE, SEPARATOR, SIZE_UNIT, STRIDE, DetectNet, LookNet, crops
 
 Network = TypeVar("Network", bound=nn.Module)
 
 # So many proposals at most: more are no digits on a page, but a texture.
 PROPOSALS = 1200
+# A digit that is wider than high counts as higher: its size is NARROW of its width, at least.
+NARROW = 0.7
 # The digits of all scenes lie well within 3 and 700 pixels.
 SMALLEST, LARGEST = 3.0, 700.0
 
@@ -42,8 +44,10 @@ DETECTS = (
 LOOKS = (
     "Names handwritten digits. In: pixels, uint8 (H, W, 3), RGB; proposals, float32 (P, 3), x, y "
     "and size in pixels. Out: classes, float32 (P, 13), logits of the digits, separator, minus and "
-    "none; boxes, float32 (P, 4), x0, y0, x1, y1 in pixels; ink, float32 (P, 56, 56), 0 to 1, in "
-    "a square of two sizes around the proposal; frames, uint8 (P, 28, 28), framed as in MNIST."
+    "none; scores, float32 (P,), the probability of a digit; boxes, float32 (P, 4), x0, y0, x1, y1 "
+    "in pixels; places, float32 (P, 3), their middles and sizes, as of proposals; ink, float32 "
+    "(P, 56, 56), 0 to 1, in a square of two sizes around the proposal; frames, uint8 "
+    "(P, 28, 28), the ink framed as in MNIST."
 )
 
 # What torch's exporter has no words for: resizing with antialias to a size that is given, and
@@ -98,21 +102,30 @@ class Proposals(nn.Module):
 
 
 class Looks(nn.Module):
-    """Pixels uint8 (H, W, 3) and proposals (P, 3) to classes, boxes, ink and frames."""
+    """Pixels uint8 (H, W, 3) and proposals (P, 3) to what LOOKS says."""
 
-    outputs = ("classes", "boxes", "ink", "frames")
+    outputs = ("classes", "scores", "boxes", "places", "ink", "frames")
 
     def __init__(self, model: LookNet) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, pixels: Tensor, proposals: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, pixels: Tensor, proposals: Tensor) -> tuple[Tensor, ...]:
         numbered = torch.cat([torch.zeros_like(proposals[:, :1]), proposals], dim=1)
         classes, ink, offsets = self.model(crops(pixels.permute(2, 0, 1)[None], numbered))
-        x, y, size = proposals.unbind(1)
-        boxes = torch.stack([x, y, x, y], dim=1) + size[:, None] * offsets
+        scores = classes.softmax(dim=1)[:, :SEPARATOR].sum(dim=1)
+        middles, size = proposals[:, :2], proposals[:, 2:]
+        corners = middles + size * offsets[:, :2], middles + size * offsets[:, 2:]
+        limit = torch.tensor([pixels.shape[1], pixels.shape[0]]).to(offsets)
+        low, high = (
+            torch.minimum(corner.clamp_min(0), limit)
+            for corner in (torch.minimum(*corners), torch.maximum(*corners))
+        )
+        sides = high - low
+        size = torch.maximum(sides[:, 1:], NARROW * sides[:, :1]).clamp_min(SMALLEST)
+        places = torch.cat([(low + high) / 2, size], dim=1)
         ink = ink.sigmoid()
-        return classes, boxes, ink, framed(ink)
+        return classes, scores, torch.cat([low, high], dim=1), places, ink, framed(ink)
 
 
 def export_networks(
@@ -163,7 +176,7 @@ def _reducing(proposes: Any) -> Any:
 
 
 def look_graph(model: LookNet) -> Any:
-    """The ONNX graph from `pixels` and `proposals` to classes, boxes, ink and frames."""
+    """The ONNX graph from `pixels` and `proposals` to what LOOKS says."""
     size = torch.export.Dim
     example = {
         "pixels": torch.zeros(96, 128, 3, dtype=torch.uint8),

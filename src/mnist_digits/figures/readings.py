@@ -11,7 +11,7 @@ from ..reading import percentage
 from ..reading.annotation import annotated
 from ..reading.labelled import Outcome
 from ..reading.picture import Source, open_picture
-from ..reading.reader import Reading
+from ..reading.result import Reading
 from .style import ABOVE, BELOW, BLUE, ORANGE, WIDTH, bordered, caption, sheet, show, show_pixels
 
 

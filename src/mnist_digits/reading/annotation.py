@@ -13,7 +13,7 @@ from ..errors import OutputError, PictureError
 from ..files import write_whole
 from .documents import STANDARD_INPUT, Page
 from .picture import Picture, Source, open_picture
-from .reader import Reading
+from .result import Reading
 
 # Blue and vermilion, as in the figures. Digits that are not sure have a question mark, too.
 SURE, DOUBTFUL = (0, 114, 178), (213, 94, 0)

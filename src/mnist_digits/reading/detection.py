@@ -35,8 +35,6 @@ DETECT_FORMAT, LOOK_FORMAT = "mnist-digits detect 1", "mnist-digits look 1"
 LEVEL = 256
 # Smaller digits are looked at where the picture has more pixels: a crop shows a digit at 28.
 LEGIBLE = 28
-# A digit that is wider than high counts as higher: its size is NARROW of its width, at least.
-NARROW = 0.7
 # Places that the detector proposes with less are not looked at.
 PROPOSED = 0.1
 # What is more probably a digit than not is read; what is probably none, but at least DOUBTFUL,
@@ -50,6 +48,8 @@ SAME, MOVED = 0.3, 0.1
 UNION, INSIDE = 0.4, 0.75
 # Places that are looked at together: more are not faster, and take more memory.
 BATCH = 128
+NAMES = ["classes", "scores", "boxes", "places", "ink", "frames"]
+NOWHERE = np.empty((0, 3), np.float32)
 
 
 @dataclass(frozen=True)
@@ -98,16 +98,6 @@ class Detections:
         return Detections(table, self.scores, self.logits, boxes, ink, self.frames)
 
 
-NOTHING = Detections(
-    places=np.zeros((0, 3), np.float32),
-    scores=np.zeros(0, np.float32),
-    logits=np.zeros((0, 10), np.float32),
-    boxes=np.zeros((0, 4), np.float32),
-    ink=np.zeros((0, 56, 56), np.float32),
-    frames=np.zeros((0, 28, 28), np.uint8),
-)
-
-
 class Detector:
     """Finds digits with the two networks that the package ships.
 
@@ -144,7 +134,7 @@ class Detector:
         Without what overlaps a surer one. A texture has more places that look like digits than the
         detector can tell, and no digits.
         """
-        found, side, longest = NOTHING, LEVEL, max(pixels.shape[:2])
+        found, side, longest = self._look_at(pixels, NOWHERE)[0], LEVEL, max(pixels.shape[:2])
         while True:
             reduced, proposals, move = self._propose(pixels, side)
             if proposals[-1, 3] > READ:
@@ -174,31 +164,25 @@ class Detector:
 
     def _looked(self, pixels: Pixels, places: Floats) -> Detections:
         """What is at places (N, 3); where the box is elsewhere, after a second look if better."""
-        first = self._look_at(pixels, places)
-        x0, y0, x1, y1 = first.boxes.T
-        size = np.maximum(y1 - y0, NARROW * (x1 - x0))
-        boxes = np.column_stack([(x0 + x1) / 2, (y0 + y1) / 2, np.maximum(size, 1)])
-        moved = np.abs(boxes - places).max(axis=1, initial=0) > MOVED * places[:, 2]
+        first, boxes = self._look_at(pixels, places)
+        moved = np.abs(boxes - places).max(axis=1) > MOVED * places[:, 2]
         again = np.flatnonzero(moved & (first.scores > DOUBTFUL))
-        second = self._look_at(pixels, boxes[again])
+        second, _ = self._look_at(pixels, boxes[again])
         better = second.scores > first.scores[again]
-        return first.chosen(np.delete(np.arange(len(first)), again[better])).joined(
-            second.chosen(better)
-        )
+        kept = np.delete(np.arange(len(first)), again[better])
+        return first.chosen(kept).joined(second.chosen(better))
 
-    def _look_at(self, pixels: Pixels, places: Floats) -> Detections:
-        """What the network makes of places (N, 3) in pixels (H, W, 3)."""
+    def _look_at(self, pixels: Pixels, places: Floats) -> tuple[Detections, Floats]:
+        """What is at places (N, 3) in pixels (H, W, 3); and the places of its boxes."""
         if not len(places):
-            return NOTHING
-        names = ["classes", "boxes", "ink", "frames"]
-        feeds = [places[start : start + BATCH] for start in range(0, len(places), BATCH)]
-        parts = [self._look.run(names, {"pixels": pixels, "proposals": feed}) for feed in feeds]
-        classes, boxes, ink, frames = (np.concatenate(part) for part in zip(*parts, strict=True))
-        odds = np.exp(classes - classes.max(axis=1, keepdims=True))
-        scores = odds[:, :10].sum(axis=1) / odds.sum(axis=1)
-        corners = np.sort(boxes.reshape(-1, 2, 2), axis=1).clip(0, pixels.shape[1::-1])
-        boxes = corners.reshape(-1, 4).astype(np.float32)
-        return Detections(places, scores, classes[:, :10], boxes, ink, frames)
+            pixels = pixels[:1, :1]  # it takes time to make them floats
+        starts = range(0, max(len(places), 1), BATCH)
+        parts = [
+            self._look.run(NAMES, {"pixels": pixels, "proposals": places[start : start + BATCH]})
+            for start in starts
+        ]
+        logits, scores, boxes, moved, ink, frames = map(np.concatenate, zip(*parts, strict=True))
+        return Detections(places, scores, logits[:, :10], boxes, ink, frames), moved
 
 
 def _distinct(found: Detections) -> NDArray[np.int64]:
@@ -231,15 +215,3 @@ def moved_boxes(boxes: NDArray[Any], move: Move) -> NDArray[Any]:
     """Boxes (N, 4) around the corners of others as `move` moves them."""
     corners = np.stack([move(boxes[:, :2]), move(boxes[:, 2:])])
     return np.concatenate([corners.min(axis=0), corners.max(axis=0)], axis=1)
-
-
-def turned_back(points: NDArray[Any], turns: int, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Points (N, 2), x and y, of a picture (H, W) that was turned, in the picture as it was.
-
-    Args:
-        turns: by how many quarters against the clock it was turned.
-    """
-    high, wide = shape[:2]
-    x, y = points.T
-    sides = {0: (x, y), 1: (wide - y, x), 2: (wide - x, high - y), 3: (y, high - x)}[turns]
-    return np.stack(sides, axis=1)

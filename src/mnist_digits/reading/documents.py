@@ -29,7 +29,8 @@ from .picture import (
 )
 
 if TYPE_CHECKING:
-    from .reader import Reader, Reading
+    from .reader import Reader
+    from .result import Reading
 
 # Of a document; larger scans come in several files.
 MAXIMUM_PAGES = 1000

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ..errors import PictureError
 from .documents import is_picture_name
-from .reader import Reader, Reading
+from .reader import Reader
+from .result import Reading
 
 LABELS = "labels.csv"
 COLUMNS = ["file", "label"]

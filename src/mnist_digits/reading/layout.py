@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 # Boxes stand in one row if so much of the lower one's height is beside the other.
 BESIDE = 0.3
-# Rows slope by at most this, and no slope is taken from neighbours that differ by more than AGREE.
-STEEPEST, AGREE = 1.2, 0.25
+# No slope is taken from neighbours that differ by more than this.
+AGREE = 0.25
 
 
 def in_rows(boxes: NDArray[np.floating]) -> list[list[int]]:
@@ -36,7 +36,7 @@ def _slope(boxes: NDArray[np.floating]) -> float:
     """
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
     x, y = np.moveaxis(middles - middles[:, None], 2, 0)
-    away = np.where((x > 0) & (np.abs(y) <= STEEPEST * x), np.hypot(x, y), np.inf)
+    away = np.where((x > 0) & (np.abs(y) < 2 * x), np.hypot(x, y), np.inf)
     numbers, right, left = np.arange(len(boxes)), away.argmin(axis=1), away.argmin(axis=0)
     linked = numbers[(left[right] == numbers) & np.isfinite(away[numbers, right])]
     falls = y[linked, right[linked]] / x[linked, right[linked]]

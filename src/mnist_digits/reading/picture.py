@@ -330,7 +330,7 @@ def _turn_upright(image: Image.Image) -> bool:
     """
     lay = False
     try:
-        lay = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+        lay = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
         ImageOps.exif_transpose(image, in_place=True)
     except Warning:  # of a program that raises them
         raise
@@ -343,9 +343,9 @@ def _stretched(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Brightness on any scale, brought to 0 to 255; takes some 30 bytes a pixel."""
     values = np.nan_to_num(values, posinf=0, neginf=0)
     low, high = values.min(), values.max()
-    if low >= 0 and high <= 65535 and high > 255:
-        low, high = 0, 65535 if high > 4095 else 4095
-    return ((values - low) * (255 / max(high - low, 1e-9))).clip(0, 255).astype(np.uint8)
+    if low >= 0 and high > 255:
+        low, high = 0, 2 ** np.ceil(np.log2(high + 1)) - 1  # of so many bits: 4095 or 65535
+    return ((values - low) * (255 / ((high - low) or 1))).clip(0, 255).astype(np.uint8)
 
 
 def _as_array(source: Array) -> NDArray[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,138 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CheckpointError, PictureError
-from . import percentage
-from .detection import BATCH, DOUBTFUL, READ, Detections, Detector, moved_boxes, turned_back
+from .detection import BATCH, DOUBTFUL, READ, Detections, Detector
 from .framing import FRAME, GROUND, as_framed
 from .layout import in_rows
 from .onnx_file import open_model
-from .picture import Source, open_picture
+from .picture import MAXIMUM_BYTES, Source, open_picture
+from .result import Box, Digit, Reading, can_be_sure
 
 Pixels: TypeAlias = NDArray[np.uint8]
-# x0, y0, x1, y1; the latter are just outside.
-Box: TypeAlias = tuple[float, float, float, float]
 
 MODEL = "model.onnx"
 # The run that the package brings along.
 SHIPPED = Path(__file__).parent / "models" / "digits"
 FORMAT = "mnist-digits model 1"
-# Of a model file: an ensemble of a hundred networks like the shipped one has a fifth of this.
-MAXIMUM_BYTES = 1_000_000_000
 CROWDED = "more than 1,000 places look like digits"
 # In a picture of one digit the highest is chosen from those nearly as sure as the surest.
 NEARLY = 0.1
-
-
-@dataclass(frozen=True)
-class Digit:
-    """A digit that was read.
-
-    Attributes:
-        confidence: the probability that it is right.
-        probabilities: float32 (10,), summing to 1.
-        box: x0, y0, x1, y1 in pixels of the picture as displayed; x1, y1 are just outside.
-        frame: uint8 (28, 28), what the network saw.
-        sure: whether the confidence is enough to rely on.
-    """
-
-    digit: int
-    confidence: float
-    probabilities: NDArray[np.float32]
-    box: Box
-    frame: NDArray[np.uint8]
-    sure: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """What JSON has of it."""
-        told = {"digit": self.digit, "confidence": round(self.confidence, 4)}
-        return {**told, "box": list(self.box)}
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What was read in a picture: rows from top to bottom, in each the digits from the left.
-
-    Attributes:
-        missing: what was passed over, if it has the size of a digit.
-        seen: all that was looked at, the digits first, in their order; None where nothing had to
-            be searched: in a frame of MNIST.
-        turns: quarter turns, anticlockwise, by which the picture was turned to be read.
-        image: which of the images of an animation was read, from 1: the first that is not empty.
-    """
-
-    rows: list[list[Digit]]
-    missing: str = ""
-    seen: Detections | None = None
-    turns: int = 0
-    image: int = 1
-
-    @property
-    def digits(self) -> list[Digit]:
-        return [digit for row in self.rows for digit in row]
-
-    @property
-    def text(self) -> str:
-        """The digits, with `/` between the rows; empty if there are none."""
-        return "/".join("".join(str(digit.digit) for digit in row) for row in self.rows)
-
-    @property
-    def sure(self) -> bool:
-        """Whether there are digits, each of them can be relied on, and none may be missing."""
-        return bool(self.rows) and self.complete and all(digit.sure for digit in self.digits)
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing of a digit's size was passed over."""
-        return not self.missing
-
-    @property
-    def why(self) -> str:
-        """The main reason why it is not sure, in a few words; empty if it is."""
-        doubtful = [digit for digit in self.digits if not digit.sure]
-        if doubtful:
-            return _doubt(min(doubtful, key=lambda digit: digit.confidence))
-        return self.missing if self.rows else self.missing or "no digits found"
-
-    @property
-    def turned(self) -> str:
-        """By how much the picture was turned against the clock to be read, in words."""
-        return f"turned by {90 * self.turns} degrees"
-
-    def __str__(self) -> str:
-        notes = [self.turned] if self.turns else []
-        notes += [f"image {self.image} of the animation"] if self.image > 1 else []
-        if self.rows:
-            least = percentage(min(digit.confidence for digit in self.digits))
-            notes[:0] = [f"sure, {least}" if self.sure else f"not sure, {least}: {self.why}"]
-        elif self.missing:
-            notes[:0] = [self.missing]
-        told = f"  ({'; '.join(notes)})" if notes else ""
-        return f"{self.text or 'no digits found'}{told}"
-
-    def displayed(self, shape: tuple[int, ...], reduction: tuple[float, float]) -> Reading:
-        """With its places in pixels of the picture before it was reduced by these factors.
-
-        Args:
-            shape: of the picture (H, W) that was read, before it was turned.
-        """
-
-        def move(points: NDArray[Any]) -> NDArray[Any]:
-            return turned_back(points, self.turns, shape) * reduction
-
-        def back(box: Box) -> Box:
-            x0, y0, x1, y1 = moved_boxes(np.array([box]), move).round().astype(int)[0].tolist()
-            return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
-
-        rows = [[replace(digit, box=back(digit.box)) for digit in row] for row in self.rows]
-        return replace(self, rows=rows, seen=self.seen and self.seen.moved(move, self.turns))
-
-    def to_dict(self) -> dict[str, Any]:
-        """What JSON has: text, sure; why, if not; image, turns, if not the first, 0; digits."""
-        told: dict[str, Any] = {"text": self.text, "sure": self.sure}
-        told |= {} if self.sure else {"why": self.why}
-        told |= {"image": self.image} if self.image > 1 else {}
-        told |= {"turns": self.turns} if self.turns else {}
-        return {**told, "digits": [digit.to_dict() for digit in self.digits]}
 
 
 class Reader:
@@ -248,7 +132,7 @@ class Reader:
         """As the picture is; or turned, if it is not sure and much clearer then."""
         reading = self._read_rows(pixels)
         doubtful = sum(not digit.sure for digit in reading.digits)
-        if reading.sure or not reading.seen or doubtful < min(2, len(reading.digits)):
+        if reading.sure or not reading.seen or doubtful < 2 <= len(reading.digits):
             return reading
         frames = reading.seen.frames[reading.seen.scores > DOUBTFUL]
         # Only the turn in which the frames look most like digits is tried.
@@ -283,11 +167,9 @@ class Reader:
             PictureError: the array is of another shape or type.
         """
         batches = _checked(frames)
-        parts = [
-            self._session.run(["probabilities"], {"frames": batches[start : start + BATCH]})[0]
-            for start in range(0, len(batches), BATCH)
-        ]
-        return np.concatenate([np.empty((0, 10), np.float32), *parts])
+        starts = range(0, max(len(batches), 1), BATCH)
+        feeds = [{"frames": batches[start : start + BATCH]} for start in starts]
+        return np.concatenate([self._session.run(["probabilities"], feed)[0] for feed in feeds])
 
     def features(self, frames: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """What the stages of the network make of frames, as `classify` takes them.
@@ -332,27 +214,6 @@ def _digit(
 ) -> Digit:
     sure = can_be_sure(confidence, box, sure_above)
     return Digit(int(probabilities.argmax()), confidence, probabilities, box, image, sure)
-
-
-def can_be_sure(confidence: float, box: Box, sure_above: float) -> bool:
-    """Whether an answer can be relied on: it is confident enough, and no wider than digits are."""
-    return confidence >= sure_above and not _too_wide(box)
-
-
-def _too_wide(box: Box) -> bool:
-    # Digits joined by a line are wider than this; of MNIST's 70,000 five are.
-    return box[2] - box[0] > 2 * (box[3] - box[1])
-
-
-def _doubt(digit: Digit) -> str:
-    """What speaks against a digit that is not sure."""
-    if _too_wide(digit.box):
-        return f"the {digit.digit} is wide for one digit"
-    *_, second, first = digit.probabilities.argsort().tolist()
-    # Whether most of the doubt comes from one other digit.
-    if digit.probabilities[second] >= (1 - digit.confidence) / 2:
-        return f"the {first} could be a{'n' if second == 8 else ''} {second}"
-    return f"the {first} may be no digit"
 
 
 def _checked(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

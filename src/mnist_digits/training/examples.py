@@ -16,7 +16,8 @@ from ..data.dataset import Digits
 from ..errors import PictureError
 from ..reading.framing import FRAME
 from ..reading.labelled import Labelled, Outcome, find_labelled
-from ..reading.reader import Digit, Reader, Reading, can_be_sure
+from ..reading.reader import Reader
+from ..reading.result import Digit, Reading, can_be_sure
 
 
 @dataclass(frozen=True)
@@ -144,11 +145,16 @@ def _as_read(
     reading: Reading, answers: Iterator[NDArray[np.float32]], sure_above: float
 ) -> Reading:
     """The reading with the next answers, (10,) each; as sure that each is a digit at all."""
-    rows = [[_answered(digit, next(answers), sure_above) for digit in row] for row in reading.rows]
+    rows = [
+        [_answered(digit, next(answers), sure_above, reading.turns) for digit in row]
+        for row in reading.rows
+    ]
     return replace(reading, rows=rows)
 
 
-def _answered(digit: Digit, probabilities: NDArray[np.float32], sure_above: float) -> Digit:
+def _answered(
+    digit: Digit, probabilities: NDArray[np.float32], sure_above: float, turns: int
+) -> Digit:
     certainty = digit.confidence / float(digit.probabilities.max())
     confidence = float(probabilities.max()) * certainty
     return replace(
@@ -156,5 +162,5 @@ def _answered(digit: Digit, probabilities: NDArray[np.float32], sure_above: floa
         digit=int(probabilities.argmax()),
         confidence=confidence,
         probabilities=probabilities,
-        sure=can_be_sure(confidence, digit.box, sure_above),
+        sure=can_be_sure(confidence, digit.box, sure_above, turns),
     )

@@ -40,7 +40,8 @@ from ..reading.detection import DETECT, LOOK, MODELS, Detections
 from ..reading.explanation import occlusion
 from ..reading.framing import FRAME
 from ..reading.picture import Picture, open_picture
-from ..reading.reader import Reader, Reading
+from ..reading.reader import Reader
+from ..reading.result import Reading
 from .limits import Connection, Upload, WorkerPool
 from .teaching import Teaching, add_routes
 
