@@ -226,9 +226,10 @@ def view_of(page: Page) -> Pixels:
         return np.asarray(image.convert("RGBA"))
 
 
-def light(view: Pixels) -> NDArray[np.float64]:
-    """Where ink and rings are in a view, rows and columns in fractions of it."""
-    places = np.argwhere((view[:, :, :3].max(axis=2) > 100) & (view[:, :, 3] > 100))
+def coloured(view: Pixels) -> NDArray[np.float64]:
+    """Where the ink of digits is in a view, rows and columns in fractions of it; not the rings."""
+    colours = view[:, :, :3].astype(int)
+    places = np.argwhere(np.ptp(colours, axis=2) > 60)
     return np.asarray(places / view.shape[:2])
 
 
@@ -238,7 +239,7 @@ def test_where_digits_are_found_is_shown(page: Page) -> None:
     expect(view).to_have_attribute("aria-label", "The reader sees nothing yet")
     for place, digit in enumerate((2, 6)):
         write(page, HANDS["school"][digit], left=0.15 + 0.4 * place, top=0.1, height=0.4)
-    ink = light(view_of(page))
+    ink = coloured(view_of(page))
     # As on the sheet, in its upper left; the margin around the sheet is seen, too.
     assert len(ink) > 100
     assert ink.min() > 0.1
@@ -248,7 +249,7 @@ def test_where_digits_are_found_is_shown(page: Page) -> None:
     expect(caption).to_have_text(re.compile(r"^\d+ places looked at: 2 digits[,.]"))
     expect(page.locator("#frame-caption")).to_contain_text("this look alone says 6, ")
     page.keyboard.press("Control+z")
-    fewer = light(view_of(page))
+    fewer = coloured(view_of(page))
     assert fewer[:, 1].max() < ink[:, 1].max()
     expect(view).to_have_attribute("aria-label", "The reader sees 1 digit")
     page.keyboard.press("Escape")
