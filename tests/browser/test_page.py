@@ -6,12 +6,13 @@ The tests are skipped where there is none.
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 Place: TypeAlias = tuple[float, float]
+Pixels: TypeAlias = NDArray[np.uint8]
 # The address of a picture in the pixels that were read.
 AS_READ = re.compile("^data:image/jpeg;")
 SAMPLES = json.loads((STATIC / "samples.json").read_text())
@@ -199,57 +201,149 @@ def test_the_keyboard_keeps_its_place_and_the_browser_its_keys(page: Page) -> No
 
 def test_a_network_that_was_not_measured(page: Page) -> None:
     """Exported before its end by a program, it has no result."""
-    facts = {"recipe": {"name": "mine"}, "result": {}, "bytes": 2_000_000, "finder_bytes": 740_000}
+    facts = {
+        "recipe": {"name": "mine"},
+        "result": {},
+        "bytes": 2_000_000,
+        "detector_bytes": 740_000,
+    }
     page.route("**/api/model", lambda route: route.fulfill(json=facts))
     page.reload()
-    expect(page.locator("#facts")).to_contain_text("recipe mine, 2.0 MB; the one that finds")
+    expect(page.locator("#facts")).to_contain_text("recipe mine, 2.0 MB; those that find")
 
 
-def shown_ink(page: Page) -> NDArray[np.float64]:
-    """The rows and columns of the finder's view that are not empty, in fractions of it."""
+def view_of(page: Page) -> Pixels:
+    """The view of what was looked at, uint8 (H, W, 4)."""
     expect(page.locator("#answer")).to_have_attribute("aria-busy", "false")
     # It is drawn after the frame that shows the answer.
-    drawn = """async () => {
-      await new Promise((done) => requestAnimationFrame(() => setTimeout(() => setTimeout(done))));
-      const { width, height } = finderView.canvas;
-      const copy = new OffscreenCanvas(width, height).getContext("2d");
-      copy.drawImage(finderView.canvas, 0, 0);
-      const { data } = copy.getImageData(0, 0, width, height);
-      return [height, width, Array.from({ length: width * height }, (_, n) => data[4 * n + 3])];
-    }"""
-    height, width, alpha = page.evaluate(drawn)
-    places = np.argwhere(np.array(alpha).reshape(height, width) > 100)
-    return np.asarray(places / [height, width])
+    address = page.evaluate(
+        """async () => {
+          await new Promise((done) => requestAnimationFrame(() => setTimeout(done, 10)));
+          return seenView.canvas.toDataURL();
+        }"""
+    )
+    with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as image:
+        return np.asarray(image.convert("RGBA"))
+
+
+def coloured(view: Pixels) -> NDArray[np.float64]:
+    """Where the ink of digits is in a view, rows and columns in fractions of it; not the rings."""
+    colours = view[:, :, :3].astype(int)
+    places = np.argwhere(np.ptp(colours, axis=2) > 60)
+    return np.asarray(places / view.shape[:2])
 
 
 def test_where_digits_are_found_is_shown(page: Page) -> None:
-    view, caption = page.locator("#finder"), page.locator("#finder-caption")
-    assert len(shown_ink(page)) == 0
-    expect(view).to_have_attribute("aria-label", "The finder sees nothing yet")
+    view, caption = page.locator("#seen"), page.locator("#seen-caption")
+    assert view_of(page).max() == 0
+    expect(view).to_have_attribute("aria-label", "The reader sees nothing yet")
     for place, digit in enumerate((2, 6)):
         write(page, HANDS["school"][digit], left=0.15 + 0.4 * place, top=0.1, height=0.4)
-    ink = shown_ink(page)
+    ink = coloured(view_of(page))
     # As on the sheet, in its upper left; the margin around the sheet is seen, too.
     assert len(ink) > 100
     assert ink.min() > 0.1
     assert ink[:, 0].max() < 0.58
     assert ink[:, 1].max() < 0.65
-    expect(view).to_have_attribute("aria-label", "The finder sees 2 digits")
-    expect(caption).to_contain_text("2 digits: each spot of ink points to the middle of its digit.")
+    expect(view).to_have_attribute("aria-label", "The reader sees 2 digits")
+    expect(caption).to_have_text(re.compile(r"^\d+ places looked at: 2 digits[,.]"))
+    expect(page.locator("#frame-caption")).to_contain_text("this look alone says 6, ")
     page.keyboard.press("Control+z")
-    fewer = shown_ink(page)
+    fewer = coloured(view_of(page))
     assert fewer[:, 1].max() < ink[:, 1].max()
-    expect(view).to_have_attribute("aria-label", "The finder sees 1 digit")
+    expect(view).to_have_attribute("aria-label", "The reader sees 1 digit")
     page.keyboard.press("Escape")
-    assert len(shown_ink(page)) == 0
-    expect(view).to_have_attribute("aria-label", "The finder sees nothing yet")
-    expect(caption).to_have_text("Each spot of ink points to the middle of its digit.")
+    assert view_of(page).max() == 0
+    expect(view).to_have_attribute("aria-label", "The reader sees nothing yet")
+    expect(caption).to_contain_text("Each place that may have a digit is looked at.")
+
+
+def told_of(scores: Sequence[float], digits: int, **more: Any) -> dict[str, Any]:
+    """An answer about 400 × 300 pixels with places beside each other, the first ones digits."""
+    probabilities = [0.0] * 7 + [0.9, 0.0, 0.1]
+    box = [0, 100, 40, 180]
+    digit = {"digit": 7, "sure": True, "box": box, "frame": base64.b64encode(bytes(784)).decode()}
+    # The ink is the middle fifth, up to the edges above and below.
+    ink = np.zeros((len(scores), 56, 56), np.uint8)
+    ink[:, :, 22:34] = 255
+    places = [
+        {"x": 50 + 100 * n, "y": 150, "size": 80, "score": score, "box": box}
+        | {"probabilities": [score * p for p in probabilities]}
+        for n, score in enumerate(scores)
+    ]
+    none = sum(score <= 0.5 for score in scores[digits:])
+    seen = {"picture": [400, 300], "looked_at": len(scores), "none": none, "places": places}
+    seen["ink"] = base64.b64encode(ink.tobytes()).decode()
+    read = [digit | {"probabilities": probabilities} for _ in range(digits)]
+    told = {"text": "7" * digits, "sure": True, "digits": read, "width": 400, "height": 300}
+    return told | {"seen": seen, **more}
+
+
+def show(page: Page, told: dict[str, Any]) -> Pixels:
+    """What the view is once the page has such an answer."""
+    page.evaluate("told => show(told)", told)
+    return view_of(page)
+
+
+def test_ink_and_rings_of_what_was_looked_at(page: Page) -> None:
+    view = show(page, told_of([1, 0.6, 0.3, 0.02], 2))
+    high, wide = view.shape[:2]
+    scale = high / 300
+
+    def at(x: float, y: float) -> list[int]:
+        column, row = (wide - 400 * scale) / 2 + x * scale, y * scale
+        return [int(value) for value in view[int(row), int(column), :3]]
+
+    sheet = [30, 28, 25]
+    # The ink of the two digits in colours of their own, none of the others; nothing beyond it.
+    grounds = [[86, 180, 233], [240, 228, 66], sheet, sheet]
+    assert [at(50 + 100 * n, 110) for n in range(4)] == grounds
+    assert (at(10, 10), view[0, 0].max()) == (sheet, 0)
+    # The surer, the larger is the ring: white of digits, grey of others.
+    rows = [[at(50 + 100 * n + x, 150) for x in np.arange(-13, 13, 0.25)] for n in range(4)]
+    widths = [
+        sum(place != plain for place in row) for row, plain in zip(rows, grounds, strict=True)
+    ]
+    assert widths == sorted(set(widths), reverse=True)
+    assert widths[-1] > 0
+    assert all(([255, 255, 255] in row) == (n < 2) for n, row in enumerate(rows))
+    # The middle of the one that is looked into is white, too.
+    assert [row[len(row) // 2][0] for row in rows] == [255, 18, 18, 18]
+
+
+TURNED = "To be read it was turned against the clock"
+
+
+@pytest.mark.parametrize(
+    ("scores", "digits", "more", "caption"),
+    [
+        ([1] * 4 + [0.1] * 2, 4, {}, "6 places looked at: 4 digits, 2 judged to be none."),
+        ([0.9], 1, {}, "1 place looked at: 1 digit."),
+        (
+            [0.9, 0.8, 0.1],
+            1,
+            {},
+            "3 places looked at: 1 digit, 1 judged to be none, 1 passed over.",
+        ),
+        ([0.4], 0, {}, "1 place looked at: 1 judged to be none."),
+        ([], 0, {"why": "it is a texture"}, "No place was looked at: it is a texture."),
+        ([0.9], 1, {"turns": 3}, f"1 place looked at: 1 digit. {TURNED} by 270 degrees."),
+    ],
+)
+def test_how_many_places_were_looked_at_is_told(
+    scores: list[float], digits: int, more: dict[str, Any], caption: str, page: Page
+) -> None:
+    show(page, told_of(scores, digits, **more))
+    expect(page.locator("#seen-caption")).to_have_text(caption)
+    alone = ": this look alone says 7, " if digits else "."
+    expect(page.locator("#frame-caption")).to_contain_text(f"of twice its size{alone}")
 
 
 def test_one_digit_alone_is_not_looked_for(page: Page) -> None:
     page.locator("#strip button").first.click()
-    expect(page.locator("#finder-caption")).to_contain_text("there is nothing to find")
-    assert len(shown_ink(page)) == 0
+    expect(page.locator("#seen-caption")).to_contain_text("there is nothing to find")
+    expect(page.locator("#frame-caption")).to_have_text("The digit in 28 × 28 pixels, as in MNIST.")
+    assert view_of(page).max() == 0
 
 
 def pixels(page: Page, name: str) -> str:

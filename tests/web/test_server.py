@@ -28,8 +28,9 @@ from real_server import serving, shipped
 from mnist_digits import Digits, Reader, ServerError
 from mnist_digits.command.cli import main
 from mnist_digits.data.dataset import WRONG_TEST_LABELS
-from mnist_digits.reading.detection import DETECT, LOOK, MODELS
+from mnist_digits.reading.detection import DETECT, LOOK, MODELS, READ, Detections
 from mnist_digits.reading.onnx_file import with_checksum
+from mnist_digits.reading.picture import open_picture
 from mnist_digits.reading.reader import SHIPPED
 from mnist_digits.reading.result import Reading
 from mnist_digits.web import limits, server
@@ -143,17 +144,41 @@ def test_the_picture_as_it_is_read_only_for_who_asks(client: httpx.Client) -> No
 
 
 @pytest.mark.parametrize("size", [(300, 400), (97, 211), (301, 40), (2500, 1700)])
-def test_what_is_seen(size: tuple[int, int], client: httpx.Client) -> None:
-    height = min(size) // 2
-    picture = png(page([(frame(7), 2, 4, height)], size))
+def test_what_was_looked_at(size: tuple[int, int], client: httpx.Client) -> None:
+    picture = png(page([(frame(7), 2, 4, min(size) // 2)], size))
     answer = client.post("/api/read?details=true", content=picture).json()
-    seen = answer["seen"]
-    proposals = np.array(seen["proposals"])
-    assert proposals.shape[1] == 4
-    assert ((proposals[:, 3] >= 0) & (proposals[:, 3] <= 1)).all()
-    assert len(proposals) >= len(answer["digits"]) == len(seen["ink"])
-    for ink in seen["ink"]:
-        assert len(base64.b64decode(ink)) == 56 * 56
+    told, expected = answer["seen"], shipped().read(picture).seen
+    assert expected is not None
+    assert told["picture"] == [size[1], size[0]]
+    assert told["looked_at"] == len(told["places"]) == len(expected)
+    assert told["none"] == (expected.scores[len(answer["digits"]) :] <= READ).sum()
+    for number, place in enumerate(told["places"]):
+        at = [place["x"], place["y"], place["size"]]
+        np.testing.assert_allclose(at, expected.places[number], atol=1e-3)
+        np.testing.assert_allclose(place["box"], expected.boxes[number], atol=1e-3)
+        assert place["score"] == pytest.approx(expected.scores[number], abs=1e-3)
+        assert np.sum(place["probabilities"]) == pytest.approx(place["score"], abs=1e-2)
+        assert np.argmax(place["probabilities"]) == expected.logits[number].argmax()
+    ink = np.frombuffer(base64.b64decode(told["ink"]), np.uint8).reshape(-1, 56, 56)
+    np.testing.assert_allclose(ink / 255, expected.ink, atol=0.003)
+
+
+def test_of_many_places_a_hundred_are_shown() -> None:
+    many = Detections(
+        places=np.ones((130, 3), np.float32),
+        scores=np.linspace(1, 0, 130, dtype=np.float32),
+        logits=np.zeros((130, 10), np.float32),
+        boxes=np.ones((130, 4), np.float32),
+        ink=np.ones((130, 56, 56), np.float32),
+        frames=np.zeros((130, 28, 28), np.uint8),
+    )
+    told = server._overview(many, 20, open_picture(SEVEN))
+    assert (told["looked_at"], told["none"], len(told["places"])) == (130, 65, 100)
+    assert len(base64.b64decode(told["ink"])) == 100 * 56 * 56
+    assert told["places"][0]["probabilities"] == [0.1] * 10
+    nothing = many.chosen(np.zeros(0, np.int64))
+    told = server._overview(nothing, 0, open_picture(SEVEN))
+    assert (told["looked_at"], told["none"], told["places"], told["ink"]) == (0, 0, [], "")
 
 
 def test_what_is_framed_already_is_not_looked_for(client: httpx.Client) -> None:
@@ -181,7 +206,7 @@ def test_the_model_and_its_health(client: httpx.Client) -> None:
     assert model["recipe"]["name"] == "robust"
     assert model["result"]["test_accuracy"] > 0.99
     assert model["bytes"] == shipped().size
-    assert model["finder_bytes"] == sum((MODELS / name).stat().st_size for name in (DETECT, LOOK))
+    assert model["detector_bytes"] == sum((MODELS / f).stat().st_size for f in (DETECT, LOOK))
     assert client.get("/healthz").json() == {"status": "ok"}
     for path in ("/api/model", "/healthz"):
         head = client.head(path)

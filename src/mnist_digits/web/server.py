@@ -36,7 +36,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import PictureError, ServerError
-from ..reading.detection import DETECT, LOOK, MODELS, Detections
+from ..reading.detection import DETECT, LOOK, MODELS, READ, Detections
 from ..reading.explanation import occlusion
 from ..reading.framing import FRAME
 from ..reading.picture import Picture, open_picture
@@ -64,6 +64,8 @@ HEADERS = {
     "cache-control": "no-store",
 }
 PORT = 8000
+# Of the places that were looked at: more would only cover each other on the page.
+SHOWN = 100
 
 
 def create_app(
@@ -99,9 +101,9 @@ def create_app(
     @app.api_route("/api/model", methods=READING)
     async def model() -> Response:
         reader = current()
-        found_with = sum((MODELS / name).stat().st_size for name in (DETECT, LOOK))
+        detector = sum((MODELS / name).stat().st_size for name in (DETECT, LOOK))
         about = {"sure_above": reader.sure_above, "bytes": reader.size}
-        about |= {"finder_bytes": found_with, "teach": teaching is not None}
+        about |= {"detector_bytes": detector, "teach": teaching is not None}
         result = dict(reader.information["result"])
         # It names the pictures, and says where they lie.
         result.pop("teaching", None)
@@ -130,9 +132,9 @@ def _read(reader: Reader, content: bytes, single: bool, details: bool, shown: bo
     result = reading.to_dict()
     if details:
         _add_details(result, reading)
-        seen = reading.seen
-        result["seen"] = None if seen is None else _overview(seen, len(reading.digits))
-        result |= {"width": picture.width, "height": picture.height}
+        result |= {"width": picture.width, "height": picture.height, "seen": None}
+        if reading.seen is not None:
+            result["seen"] = _overview(reading.seen, len(reading.digits), picture)
     if shown:
         result["pixels"] = _as_seen(picture)
     return json.dumps(result).encode()
@@ -155,13 +157,26 @@ def _add_details(result: dict[str, Any], reading: Reading) -> None:
         told["frame"] = _packed(digit.frame)
 
 
-def _overview(seen: Detections, digits: int) -> dict[str, Any]:
-    """What was looked at: x, y, size in the picture's pixels, and score; and the digits' ink.
+def _overview(seen: Detections, digits: int, picture: Picture) -> dict[str, Any]:
+    """What was looked at, in the picture's pixels: the digits first, in their order.
 
-    The digits come first, in their order; the ink of each is (56, 56), around its place.
+    `looked_at` counts all places, `none` those that were judged to be none; SHOWN are described.
+    The ink of all is one string, (N, 56, 56): each in a square of two sizes around its place.
     """
-    proposals = np.column_stack([seen.places.astype(float), seen.scores]).round(3)
-    return {"proposals": proposals.tolist(), "ink": [_packed(255 * i) for i in seen.ink[:digits]]}
+    shown = seen.chosen(np.arange(min(len(seen), SHOWN)))
+    odds = np.exp(shown.logits - shown.logits.max(axis=1, keepdims=True))
+    probabilities = shown.scores[:, None] * odds / odds.sum(axis=1, keepdims=True)
+    names = ("x", "y", "size", "score", "box", "probabilities")
+    columns = [*shown.places.T, shown.scores, shown.boxes, probabilities]
+    # In 64 bits, since JSON would have all digits of a rounded number in 32.
+    table = [column.astype(float).round(4).tolist() for column in columns]
+    return {
+        "picture": [picture.width, picture.height],
+        "looked_at": len(seen),
+        "none": int((seen.scores[digits:] <= READ).sum()),
+        "places": [dict(zip(names, row, strict=True)) for row in zip(*table, strict=True)],
+        "ink": _packed(255 * shown.ink),
+    }
 
 
 def _explain(reader: Reader, content: bytes) -> bytes:

@@ -21,7 +21,7 @@ const HAND_RESTS = 3000;
 const GAP = 4;
 
 const sheet = byId("ink").getContext("2d");
-const finderView = byId("finder").getContext("2d");
+const seenView = byId("seen").getContext("2d");
 const raster = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
 
 let strokes = []; // [{points: [{x, y, width}]}], the last one may still be growing
@@ -359,6 +359,7 @@ const bytes = (base64) => Uint8Array.from(atob(base64), (character) => character
 function show(answer) {
   const focused = byId("text").contains(document.activeElement);
   reading = answer;
+  if (answer?.seen) answer.seen.ink = bytes(answer.seen.ink);
   if (answer?.pixels) byId("picture").querySelector("img").src = answer.pixels;
   forgetSaid();
   chosen = Math.max(0, Math.min(followed(), (answer?.digits.length ?? 0) - 1));
@@ -532,136 +533,104 @@ function paint(canvas, width, height, colour) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(width, height);
   for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) image.data.set([...colour(x, y), 255], 4 * (y * width + x));
+    for (let x = 0; x < width; x++) {
+      const [red, green, blue, alpha = 255] = colour(x, y);
+      image.data.set([red, green, blue, alpha], 4 * (y * width + x));
+    }
   }
   context.putImageData(image, 0, 0);
 }
 
-// What the finder sees of the whole sheet: its ink, and the middles that the ink points to.
+// What was looked at on the whole sheet: places, and the ink of those that are digits.
 
-// Of the digits from left to right, over and over; they differ for the colour-blind, too.
+// Of the digits in their order, over and over; they differ for the colour-blind, too.
 const OWN = [[86, 180, 233], [240, 228, 66], [255, 128, 64], [60, 205, 150], [230, 140, 195], [170, 155, 255]];
 const NOBODYS = [150, 146, 138];
-const inkOnly = document.createElement("canvas").getContext("2d");
+const SHEET = [30, 28, 25];
+// The ink of a place has so many pixels along a side, which is two sizes long.
+const CROP = 56;
+const crop = document.createElement("canvas");
 let sketched = 0;
 
 // Told at once, but drawn only after the frame that shows the answer, which it must not delay.
 function sketch() {
-  tellFinder(reading?.finder);
+  tellSeen(reading?.seen);
   sketched ||= requestAnimationFrame(() => {
     setTimeout(() => {
       sketched = 0;
-      drawFinder(reading?.finder);
+      drawSeen(reading?.seen);
     });
   });
 }
 
-function tellFinder(finder) {
-  const count = finder?.middles.length;
-  const digits = `${count || "no"} digit${count === 1 ? "" : "s"}`;
-  let caption = "Each spot of ink points to the middle of its digit.";
-  if (finder) caption = `${digits[0].toUpperCase()}${digits.slice(1)}: ${caption[0].toLowerCase()}${caption.slice(1)}`;
-  if (finder?.missed >= 0.25) caption += " Grey ink belongs to none.";
-  if (reading && !finder) caption = "This is one digit already: there is nothing to find.";
-  byId("finder-caption").textContent = caption;
-  byId("finder").setAttribute("aria-label", `The finder sees ${finder ? digits : "nothing yet"}`);
+const counted = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
+
+function tellSeen(seen) {
+  const digits = counted(reading?.digits.length || "no", "digit");
+  let caption = "Each place that may have a digit is looked at. The surer one is, the larger its ring.";
+  if (reading) caption = seen ? lookedAt(seen) : "This is one digit already: there is nothing to find.";
+  if (reading?.turns) caption += ` To be read it was turned against the clock by ${90 * reading.turns} degrees.`;
+  byId("seen-caption").textContent = caption;
+  byId("seen").setAttribute("aria-label", `The reader sees ${seen ? digits : "nothing yet"}`);
 }
 
-function drawFinder(finder) {
-  const { canvas } = finderView;
+function lookedAt({ looked_at: all, none }) {
+  if (!all) return `No place was looked at: ${reading.why}.`;
+  const digits = reading.digits.length;
+  const passed = all - digits - none;
+  const told = [[digits, counted(digits, "digit")], [none, `${none} judged to be none`], [passed, `${passed} passed over`]];
+  const parts = told.filter(([count]) => count).map(([, words]) => words);
+  return `${counted(all, "place")} looked at: ${parts.join(", ")}.`;
+}
+
+function drawSeen(seen) {
+  const { canvas } = seenView;
   const ratio = window.devicePixelRatio || 1;
   canvas.width = Math.max(1, Math.round(canvas.clientWidth * ratio));
   canvas.height = Math.max(1, Math.round(canvas.clientHeight * ratio));
-  if (!finder) return;
-  const [wide, high] = finder.picture;
+  if (!seen) return;
+  const [wide, high] = seen.picture;
   const scale = Math.min(canvas.width / wide, canvas.height / high);
-  const colours = coloursOf(finder.middles);
-  const votes = votesOf(finder);
-  finderView.translate((canvas.width - scale * wide) / 2, (canvas.height - scale * high) / 2);
-  finderView.scale(scale, scale);
-  drawInk(finder, votes, colours);
-  finderView.lineWidth = (0.75 * ratio) / scale;
-  drawVotes(votes, colours);
-  drawMiddles(finder, ratio / scale);
+  seenView.translate((canvas.width - scale * wide) / 2, (canvas.height - scale * high) / 2);
+  seenView.scale(scale, scale);
+  seenView.fillStyle = rgb(SHEET);
+  seenView.fillRect(0, 0, wide, high);
+  const digits = seen.places.slice(0, reading.digits.length);
+  digits.forEach((place, n) => drawInk(place, inkOf(seen, n), OWN[n % OWN.length]));
+  seen.places.forEach((place, n) => drawRing(place, n < digits.length, n === chosen, ratio / scale));
 }
 
-function coloursOf(middles) {
-  const colours = [];
-  const places = middles.map((middle, n) => n).sort((a, b) => middles[a][0] - middles[b][0]);
-  places.forEach((n, rank) => { colours[n] = OWN[rank % OWN.length]; });
-  return colours;
+const rgb = (colour) => `rgb(${colour.join(" ")})`;
+const inkOf = (seen, n) => seen.ink.subarray(n * CROP ** 2, (n + 1) * CROP ** 2);
+
+function drawInk({ x, y, size }, ink, colour) {
+  paint(crop, CROP, CROP, (across, down) => [...colour, ink[CROP * down + across]]);
+  seenView.drawImage(crop, x - size, y - size, 2 * size, 2 * size);
 }
 
-// [x, y, x and y of the middle that it points to, the number of that middle or -1], each.
-function votesOf(finder) {
-  const values = new Float32Array(bytes(finder.votes).buffer);
-  return Array.from({ length: values.length / 5 }, (_, n) => values.subarray(5 * n, 5 * n + 5));
-}
-
-// A vote is that of four pixels; what fades out around them has the same colour.
-function drawInk({ ink, width, height, picture: [wide, high] }, votes, colours) {
-  const values = bytes(ink);
-  const image = inkOnly.createImageData(width, height);
-  for (let n = 0; n < values.length; n++) image.data.set([...NOBODYS, values[n]], 4 * n);
-  const around = [[-2, 1], [-1, 0]]; // first the rims, then the pixels themselves
-  for (const [first, last] of around) {
-    for (const [x, y, , , owner] of votes) {
-      if (owner < 0) continue;
-      const [column, row] = [Math.round((x / wide) * width), Math.round((y / high) * height)];
-      for (let down = Math.max(0, row + first); down <= Math.min(row + last, height - 1); down++) {
-        for (let across = Math.max(0, column + first); across <= Math.min(column + last, width - 1); across++) {
-          image.data.set(colours[owner], 4 * (down * width + across));
-        }
-      }
-    }
-  }
-  Object.assign(inkOnly.canvas, { width, height });
-  inkOnly.putImageData(image, 0, 0);
-  finderView.imageSmoothingEnabled = false;
-  finderView.drawImage(inkOnly.canvas, 0, 0, wide, high);
-}
-
-function drawVotes(votes, colours) {
-  const paths = colours.map(() => new Path2D());
-  for (const [x, y, toX, toY, owner] of votes) {
-    if (owner < 0) continue;
-    paths[owner].moveTo(x, y);
-    paths[owner].lineTo(toX, toY);
-  }
-  paths.forEach((path, n) => {
-    finderView.strokeStyle = `rgb(${colours[n].join(" ")} / 45%)`;
-    finderView.stroke(path);
-  });
-}
-
-function drawMiddles({ middles, picture: [wide, high] }, unit) {
-  // Many have little room.
-  const radius = Math.min(3.5 * unit, 0.12 * Math.sqrt((wide * high) / middles.length));
-  const looked = middleOf(reading.digits[chosen], middles);
-  finderView.strokeStyle = "white";
-  finderView.lineWidth = 0.5 * radius;
-  middles.forEach(([x, y], n) => {
-    finderView.beginPath();
-    finderView.arc(x, y, radius, 0, 2 * Math.PI);
-    finderView.fillStyle = n === looked ? "white" : `rgb(${GROUND.join(" ")})`;
-    finderView.fill();
-    finderView.stroke();
-  });
-}
-
-// Which of the middles is that of a digit: the nearest to its box.
-function middleOf(digit, middles) {
-  if (!digit) return -1;
-  const [x0, y0, x1, y1] = digit.box;
-  const far = middles.map(([x, y]) => Math.hypot(x - (x0 + x1) / 2, y - (y0 + y1) / 2));
-  return far.indexOf(Math.min(...far));
+// The surer, the larger; but no ring hides what is small.
+function drawRing({ x, y, size, score }, digit, looked, unit) {
+  const most = Math.min(unit, size / 28);
+  seenView.beginPath();
+  seenView.arc(x, y, (2 + 5 * score) * most, 0, 2 * Math.PI);
+  seenView.fillStyle = digit && looked ? "white" : rgb(GROUND);
+  seenView.strokeStyle = digit ? "white" : rgb(NOBODYS);
+  seenView.lineWidth = 1.75 * most;
+  seenView.fill();
+  seenView.stroke();
 }
 
 const shade = (value) => mix(GROUND, LIGHT, value / 255);
 
+// The ink as it was seen, or the frame itself, where nothing had to be found.
 function drawFrame(digit) {
-  const pixels = digit ? bytes(digit.frame) : new Uint8Array(784);
-  paint(byId("frame"), 28, 28, (x, y) => shade(pixels[28 * y + x]));
+  const place = digit && reading.seen?.places[chosen];
+  const [side, pixels] = place ? [CROP, inkOf(reading.seen, chosen)] : [28, bytes(digit?.frame ?? "")];
+  paint(byId("frame"), side, side, (x, y) => shade(pixels[side * y + x] ?? 0));
+  const most = Math.max(...(place?.probabilities ?? []));
+  const alone = place && `: this look alone says ${place.probabilities.indexOf(most)}, ${percent(most)}`;
+  byId("frame-caption").textContent =
+    digit && !place ? "The digit in 28 × 28 pixels, as in MNIST." : `Its ink in a square of twice its size${alone ?? ""}.`;
   if (digit) return;
   explained = "";
   for (const id of ["fall", "stage-0", "stage-1"]) paint(byId(id), 1, 1, () => GROUND);
@@ -743,15 +712,15 @@ function sampleButton({ index, label, pixels }) {
 const megabytes = (size) => `${(size / 1e6).toFixed(1)} MB`;
 
 async function showFacts() {
-  const { recipe, result, bytes: size, finder_bytes: finder, teach } = await (await fetch("/api/model")).json();
+  const { recipe, result, bytes: size, detector_bytes: detector, teach } = await (await fetch("/api/model")).json();
   if (!lesson) startTeaching(teach);
   // Of a network that was exported before it was measured there is none.
   const accuracy = result?.test_accuracy;
   const right = accuracy && `, ${(100 * accuracy).toFixed(2)}% of MNIST’s 10,000 test digits right`;
   byId("facts").textContent =
     `The network that names digits: recipe ${recipe.name}, ${megabytes(size)}${right ?? ""}; ` +
-    `the one that finds them: ${megabytes(finder)}. ` +
-    "Both run on the computer that serves this page; nothing leaves it.";
+    `those that find them: ${megabytes(detector)}. ` +
+    "All run on the computer that serves this page; nothing leaves it.";
 }
 
 // --- Events -------------------------------------------------------------------------------
