@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from ..errors import CheckpointError, PictureError
 from . import percentage
 from .detection import BATCH, DOUBTFUL, READ, Detections, Detector, moved_boxes, turned_back
+from .documents import Source, open_picture
 from .framing import FRAME, GROUND, as_framed
 from .layout import in_rows
 from .onnx_file import open_model
-from .picture import Source, open_picture
 
 Pixels: TypeAlias = NDArray[np.uint8]
 # x0, y0, x1, y1; the latter are just outside.
