@@ -19,8 +19,8 @@ from PIL import Image
 from rapidocr import Rapid
 
 from mnist_digits import Reader
+from mnist_digits.reading.documents import open_picture
 from mnist_digits.reading.labelled import Labelled, find_labelled, read_labelled
-from mnist_digits.reading.picture import open_picture
 
 Frames = NDArray[np.uint8]
 

@@ -13,7 +13,7 @@ from answers import Answer, Pixels, by_kind, share, table
 from PIL import Image
 
 from mnist_digits import Digits, Reader
-from mnist_digits.reading.picture import open_picture
+from mnist_digits.reading.documents import open_picture
 from mnist_digits.training.framing import framed
 
 # Pixels along a side of the digits that the United States Postal Service's data set has.

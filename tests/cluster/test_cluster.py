@@ -456,7 +456,7 @@ def packed(file: Path, members: list[tuple[bytes, str, bytes]]) -> Path:
 def test_a_picture_that_is_too_large_is_an_error_and_the_others_are_read(
     name: str, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mnist_digits.reading.picture.MAXIMUM_BYTES", 1000)
+    monkeypatch.setattr("mnist_digits.reading.documents.MAXIMUM_BYTES", 1000)
     small = (archive / "pictures" / "0000.png").read_bytes()
     contents, file = [small, bytes(100_000), small], tmp_path / name
     if file.suffix == ".parquet":

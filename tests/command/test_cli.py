@@ -255,7 +255,7 @@ def test_too_little_memory_for_a_file(
     def too_much(_: object) -> bytes:
         return bytes(2**60)
 
-    monkeypatch.setattr("mnist_digits.reading.picture.read_bounded", too_much)
+    monkeypatch.setattr("mnist_digits.reading.documents.read_bounded", too_much)
     assert "error: there is not enough memory" in failure(capsys, "predict", __file__)
 
 

@@ -275,7 +275,7 @@ def test_a_file_that_fails_is_not_taken_for_the_output(
     def fails(*_: object) -> None:
         raise OSError(5, "Input/output error", "/disk/7.png")
 
-    monkeypatch.setattr("mnist_digits.reading.documents.find_pictures", fails)
+    monkeypatch.setattr("mnist_digits.reading.folders.find_pictures", fails)
     assert main(["predict", "/disk"]) == 2
     error = "mnist-digits predict: error: cannot use /disk/7.png: Input/output error\n"
     assert capsys.readouterr().err == error
@@ -288,7 +288,7 @@ def test_what_is_no_file_is_not_taken_for_the_output_either(
     def fails(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("mnist_digits.reading.documents.find_pictures", fails)
+    monkeypatch.setattr("mnist_digits.reading.folders.find_pictures", fails)
     assert main(["predict", "7.png"]) == 2
     said = f"mnist-digits predict: error: the system refuses: {error.strerror}\n"
     assert capsys.readouterr().err == said

@@ -27,7 +27,7 @@ with atheris.instrument_imports(include=["mnist_digits", "PIL", "safetensors"]):
 
     from mnist_digits import CheckpointError, PictureError, load
     from mnist_digits.command.cli import main as command
-    from mnist_digits.reading.picture import open_picture
+    from mnist_digits.reading.documents import open_picture
     from mnist_digits.training.checkpoint import CHECKSUM, WEIGHTS, content_checksum
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="fuzz-"))

@@ -18,15 +18,9 @@ from PIL import Image
 from test_picture import PNG, bomb, drawing
 
 from mnist_digits import Digits, PictureError, Reader
-from mnist_digits.reading.documents import (
-    SUFFIXES,
-    Page,
-    find_pictures,
-    is_picture_name,
-    open_pages,
-    read_pages,
-)
-from mnist_digits.reading.picture import FORMATS, WORKING_SIZE, Picture, open_picture
+from mnist_digits.reading.documents import FORMATS, Page, open_pages, open_picture, read_pages
+from mnist_digits.reading.folders import SUFFIXES, find_pictures, is_picture_name
+from mnist_digits.reading.picture import WORKING_SIZE, Picture
 
 EXPECTED = np.asarray(drawing(), np.int64)
 KINDS = ["PDF", "TIFF"]

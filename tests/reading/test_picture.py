@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mnist_digits import Digit, PictureError, Reading
-from mnist_digits.reading.picture import WORKING_SIZE, Array, open_picture
+from mnist_digits.reading.documents import open_picture
+from mnist_digits.reading.picture import WORKING_SIZE
 
 
 def drawing() -> Image.Image:
@@ -249,7 +250,7 @@ def test_of_an_animation_only_so_much_is_looked_at(
     content = animation("GIF", *(Image.new("L", (60, 40), level) for level in (0, 1, 2, 3)))
     value = {"MAXIMUM_EMPTY": 2, "MAXIMUM_PIXELS": 60 * 40}[limit]
     assert open_picture(content).image == 1
-    monkeypatch.setattr(f"mnist_digits.reading.picture.{limit}", value)
+    monkeypatch.setattr(f"mnist_digits.reading.documents.{limit}", value)
     with pytest.raises(PictureError, match="the picture begins with 2 empty images: save one"):
         open_picture(content)
 
@@ -272,7 +273,7 @@ def test_of_an_animation_only_so_much_is_looked_at(
     ],
     ids=lambda array: f"{type(array).__name__} {array.dtype} {tuple(array.shape)}",
 )
-def test_arrays(array: Array) -> None:
+def test_arrays(array: NDArray[np.generic]) -> None:
     assert np.array_equal(grey(array), EXPECTED)
 
 
@@ -350,16 +351,17 @@ def test_what_is_no_picture(content: bytes, says: str, tmp_path: Path) -> None:
 
 def test_a_photo_of_a_phone_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     content = b"\0\0\0\x18ftypheic" + bytes(12)
-    monkeypatch.setattr("mnist_digits.reading.picture._heic", list)
+    monkeypatch.setattr("mnist_digits.reading.documents._formats", lambda: ["PNG"])
     with pytest.raises(PictureError, match=r"for HEIC photos: pip install .*\[heic\]"):
         open_picture(content)
-    monkeypatch.setattr("mnist_digits.reading.picture._heic", lambda: ["PNG"])
+    monkeypatch.setitem(Image.OPEN, "HEIF", Image.OPEN["PNG"])
+    monkeypatch.setattr("mnist_digits.reading.documents._formats", lambda: ["PNG", "HEIF"])
     with pytest.raises(PictureError, match=r"read here \(.*\)$"):
         open_picture(content)
 
 
 def test_a_file_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mnist_digits.reading.picture.MAXIMUM_BYTES", 10_000)
+    monkeypatch.setattr("mnist_digits.reading.documents.MAXIMUM_BYTES", 10_000)
     (tmp_path / "large.png").write_bytes(PNG + bytes(10_000))
     for source in (tmp_path / "large.png", PNG + bytes(10_000), "/dev/zero"):
         with pytest.raises(PictureError, match="more than 10,000 bytes"):

@@ -29,8 +29,8 @@ from mnist_digits import Digits, Reader, ServerError
 from mnist_digits.command.cli import main
 from mnist_digits.data.dataset import WRONG_TEST_LABELS
 from mnist_digits.reading.detection import DETECT, LOOK, MODELS, READ, Detections
+from mnist_digits.reading.documents import open_picture
 from mnist_digits.reading.onnx_file import with_checksum
-from mnist_digits.reading.picture import open_picture
 from mnist_digits.reading.reader import SHIPPED
 from mnist_digits.reading.result import Reading
 from mnist_digits.web import limits, server

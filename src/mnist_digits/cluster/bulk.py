@@ -31,8 +31,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, cast
 from ..errors import ClusterError, PictureError
 from ..files import write_whole
 from ..processes import last_line, usable_cores
-from ..reading.documents import SUFFIXES, files_in, is_picture_name
-from ..reading.picture import Source, read_bounded
+from ..reading.documents import Source, read_bounded
+from ..reading.folders import SUFFIXES, files_in, is_picture_name
 from .connection import begin, check_installed, connected, on_this_machine
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ def add_flags(command: Parser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    from ..reading.documents import find_pictures
+    from ..reading.folders import find_pictures
     from ..reading.reader import Reader
 
     files = find_pictures(options.pictures)
@@ -58,7 +58,8 @@ def _copies(files: list[Path], place: Path) -> Copies:
 def _pages(
     reader: Reader, file: Path, single: bool
 ) -> Iterator[tuple[Page, Reading | PictureError]]:
-    from ..reading.documents import STANDARD_INPUT, Page, read_pages
+    from ..reading.documents import Page, read_pages
+    from ..reading.folders import STANDARD_INPUT
 
     try:
         source = _standard_input() if file == STANDARD_INPUT else file
@@ -87,7 +88,7 @@ def _tell(file: Path, page: Page, reading: Reading | PictureError, as_json: bool
 
 
 def _standard_input() -> bytes:
-    from ..reading.picture import read_bounded
+    from ..reading.documents import read_bounded
 
     if sys.stdin is None:
         raise PictureError("standard input is closed: send it a picture, or name a file")

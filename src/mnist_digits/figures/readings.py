@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from ..reading import percentage
 from ..reading.annotation import annotated
+from ..reading.documents import Source, open_picture
 from ..reading.labelled import Outcome
-from ..reading.picture import Source, open_picture
 from ..reading.result import Reading
 from .style import ABOVE, BELOW, BLUE, ORANGE, WIDTH, bordered, caption, sheet, show, show_pixels
 

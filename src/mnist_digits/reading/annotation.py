@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import OutputError, PictureError
 from ..files import write_whole
-from .documents import STANDARD_INPUT, Page
-from .picture import Picture, Source, open_picture
+from .documents import Page, Source, open_picture
+from .folders import STANDARD_INPUT
+from .picture import Picture
 from .result import Reading
 
 # Blue and vermilion, as in the figures. Digits that are not sure have a question mark, too.

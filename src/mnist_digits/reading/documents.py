@@ -1,49 +1,48 @@
-"""Documents of several pages, TIFF and PDF, read page by page; and the folders they lie in."""
+"""Whatever a person brings, page by page: files, documents, images and arrays."""
 
 from __future__ import annotations
 
+import io
 import os
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from importlib import import_module
+from threading import Lock
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, TypeVar
 
-from PIL import Image
+from numpy.typing import ArrayLike
+from PIL import Image, ImageSequence, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import PictureError
-from .pdf import Pdf, is_pdf
-from .picture import (
-    WORKING_SIZE,
-    Picture,
-    Source,
-    content_of,
-    decode,
-    decode_file,
-    explained,
-    open_picture,
-    opened,
-    unwarned,
-)
+from .pdf import count_pages, draw_page, is_pdf
+from .picture import MAXIMUM_PIXELS, WORKING_SIZE, Picture, decode, from_array
 
 if TYPE_CHECKING:
     from .reader import Reader
     from .result import Reading
 
+T = TypeVar("T")
+Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | Image.Image | ArrayLike | Picture
+
+# Of a file: 50 million pixels of three bytes, not compressed, have 150,000,000.
+MAXIMUM_BYTES = 200_000_000
 # Of a document; larger scans come in several files.
 MAXIMUM_PAGES = 1000
-# Of picture files. PDF is not among them: where one picture is expected, other pages would be lost.
-# fmt: off
-SUFFIXES = frozenset({
-    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".tif", ".tiff",
-    ".webp", ".pbm", ".pgm", ".ppm", ".pnm", ".pfm", ".avif", ".avifs",
-    ".heic", ".heics", ".heif", ".heifs", ".hif",
-})
-# fmt: on
-# The command's name for standard input.
-STANDARD_INPUT = Path("-")
+# So many empty images an animation may begin with, of no more pixels than one picture may have.
+MAXIMUM_EMPTY = 100
+# The formats that Pillow may try. It knows more, but runs another program for some (EPS).
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF", "HEIF")
+# How a HEIC photo begins, after the length of that.
+HEIC = (b"ftyphe", b"ftypmif1", b"ftypmsf1")
+# What an image in a TIFF is (NewSubfileType): a small copy of another one, or a mask.
+SUBFILE, COPY_OR_MASK = 254, 1 | 4
+# All threads share Python's warning filters.
+FILTERS = Lock()
 
 
 @dataclass(frozen=True)
@@ -62,27 +61,47 @@ class Page:
     picture: Picture | PictureError
 
 
+def open_picture(source: Source) -> Picture:
+    """Decode a picture: a path, the bytes of a file, a PIL image, or an array.
+
+    An array, or a tensor in main memory, is (H, W), (H, W, C) or (C, H, W), with C one of 1, 3
+    and 4: integers from 0 to 255, uint16, booleans, or floats from 0 to 1. Of a document of
+    several pages the first one is taken, of an animation the first image that is not empty. A
+    Picture is given back as it is.
+
+    Raises:
+        PictureError: there is no picture that can be read.
+    """
+    picture = next(open_pages(source)).picture
+    if isinstance(picture, PictureError):
+        raise picture
+    return picture
+
+
 def open_pages(source: Source) -> Iterator[Page]:
     """Decode the pages of a document one by one; of anything else than TIFF and PDF just one.
 
     Nothing is raised: for a page that cannot be decoded there is a PictureError that names it,
     and the others follow. A file that cannot be opened counts as one such page, and so do all
     pages after the first MAXIMUM_PAGES.
-
-    Args:
-        source: as `open_picture` takes it.
     """
     try:
-        if not isinstance(source, str | os.PathLike | bytes | bytearray):
-            yield Page(1, 1, open_picture(source))
-            return
-        content, name = content_of(source)
-        with ExitStack() as stack:
-            with explained(name):
-                pages, decode_page = stack.enter_context(_document(content))
-            yield from _decoded(name, pages, decode_page)
+        name, content = _named(source)
+        pages, decode_page = _explained(name, lambda: _document(content))
     except PictureError as error:
         yield Page(1, 1, error)
+        return
+    picture: Picture | PictureError
+    for number in range(1, min(pages, MAXIMUM_PAGES) + 1):
+        try:
+            title = f"{name}, page {number}," if pages > 1 else name
+            picture = _explained(title, partial(decode_page, number - 1))
+        except PictureError as error:
+            picture = error
+        yield Page(number, pages, picture)
+    if pages > MAXIMUM_PAGES:
+        many = f"{name} has more than {MAXIMUM_PAGES:,} pages: the others are not read"
+        yield Page(MAXIMUM_PAGES + 1, pages, PictureError(many))
 
 
 def read_pages(
@@ -95,59 +114,140 @@ def read_pages(
         single: whether there is exactly one digit on each page.
     """
     for page in open_pages(source):
-        if isinstance(page.picture, PictureError):
-            yield page, page.picture
-        else:
-            yield page, reader.read(page.picture, single)
+        picture = page.picture
+        yield page, picture if isinstance(picture, PictureError) else reader.read(picture, single)
 
 
-# What decodes a page, counted from 0.
-Decoder: TypeAlias = Callable[[int], Picture]
+def _explained(name: str, attempt: Callable[[], T]) -> T:
+    """What `attempt` gives, even where warnings are errors: then it is tried again without them.
 
-
-def _decoded(name: str, pages: int, decode_page: Decoder) -> Iterator[Page]:
-    for index in range(min(pages, MAXIMUM_PAGES)):
-        number = index + 1
-        picture: Picture | PictureError
-        try:
-            with explained(f"{name}, page {number}," if pages > 1 else name):
-                picture = unwarned(partial(decode_page, index))
-        except PictureError as error:
-            picture = error
-        yield Page(number, pages, picture)
-    if pages > MAXIMUM_PAGES:
-        many = PictureError(
-            f"{name} has more than {MAXIMUM_PAGES:,} pages: the others are not read"
-        )
-        yield Page(MAXIMUM_PAGES + 1, pages, many)
-
-
-@contextmanager
-def _document(content: bytes) -> Iterator[tuple[int, Decoder]]:
-    """How many pages there are, and what decodes one of them."""
-    if is_pdf(content):
-        with closing(Pdf(content)) as pdf:
-            yield pdf.pages, lambda index: decode(pdf.draw(index, WORKING_SIZE))
-        return
-    places = unwarned(lambda: _page_places(content))
-    if places == [0]:
-        yield 1, lambda _: decode_file(content)
-    else:
-        yield len(places), TiffPages(content, places).decode
-
-
-# What an image in a TIFF is (NewSubfileType): a small copy of another one, or a mask.
-SUBFILE, COPY_OR_MASK = 254, 1 | 4
-
-
-def _page_places(content: bytes) -> list[int]:
-    """Which images of a file are pages, counted from 0.
-
-    Of an animation it is the first; of a TIFF all but small copies and masks.
+    Otherwise they reach the program. Whatever goes wrong becomes a PictureError with the name.
     """
+    try:
+        try:
+            return attempt()
+        except Warning:
+            with FILTERS, warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return attempt()
+    except Exception as error:
+        if isinstance(error, PictureError):
+            reason = str(error)
+        elif isinstance(error, Image.DecompressionBombError):
+            reason = f"has more than {MAXIMUM_PIXELS:,} pixels: make it smaller"
+        elif isinstance(error, MemoryError):
+            reason = "needs more memory than there is: make it smaller"
+        else:  # Pillow's decoders raise nearly anything on damaged files, by their own account
+            reason = f"is damaged and cannot be decoded: {error}"
+        raise PictureError(f"{name} {reason}") from error
+
+
+def _named(source: object) -> tuple[str, bytes | Image.Image | Picture]:
+    """What to call it, and what it is: the bytes of a file, an image, or a picture."""
+    name = "the picture"
+    if isinstance(source, Image.Image | Picture):
+        return name, source
+    if isinstance(source, bytes | bytearray):
+        content = bytes(source)
+    elif isinstance(source, str | os.PathLike):  # NumPy's own strings are arrays, too
+        name, content = str(source), _file_content(str(source))
+    elif hasattr(source, "__array__"):
+        return "the array", from_array(source)
+    else:
+        no = f"a {type(source).__name__} is no picture"
+        raise PictureError(f"{no}: bring a path, bytes, a PIL image or an array")
+    if not content:
+        raise PictureError(f"{name} is empty: 0 bytes")
+    if len(content) > MAXIMUM_BYTES:
+        raise PictureError(f"{name} has more than {MAXIMUM_BYTES:,} bytes")
+    return name, content
+
+
+def _file_content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return read_bounded(file)
+    except FileNotFoundError as error:
+        raise PictureError(f"there is no file {path}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        is_folder = f"{path} is a folder, not a picture" if os.path.isdir(path) else ""
+        raise PictureError(is_folder or f"cannot read {path}: {reason}") from error
+
+
+def read_bounded(file: BinaryIO) -> bytes:
+    """The content, or its first MAXIMUM_BYTES + 1: some files, such as devices, have no end."""
+    return file.read(MAXIMUM_BYTES + 1)
+
+
+def _document(content: bytes | Image.Image | Picture) -> tuple[int, Callable[[int], Picture]]:
+    """How many pages there are, and what decodes one of them, counted from 0."""
+    if isinstance(content, Picture):
+        return 1, lambda _: content
+    if isinstance(content, Image.Image):
+        return 1, lambda _: decode(content.copy())
+    if is_pdf(content):
+        return count_pages(content), lambda index: decode(draw_page(content, index, WORKING_SIZE))
     image = opened(content)
     if not isinstance(image, TiffImageFile):
-        return [0]
+        return 1, lambda _: _first_with_ink(opened(content))
+    places, waiting = _page_places(image), list[Image.Image]()
+
+    def decode_page(index: int) -> Picture:
+        # Each is found from the one before. What goes wrong half-way is begun anew.
+        image = waiting.pop() if waiting else opened(content)
+        image.seek(places[index])
+        picture = decode(image)
+        waiting.append(image)
+        return picture
+
+    return len(places), decode_page
+
+
+def opened(content: bytes) -> Image.Image:
+    """The bytes of a picture file as an image whose pixels are not decoded yet.
+
+    Raises:
+        PictureError: it is in none of FORMATS; or whatever Pillow raises.
+    """
+    file = io.BytesIO(content)
+    if content.startswith(b"\xff\xd8\xff"):
+        # Past Image.open, which warns of large ones, and refuses those that phones take.
+        return JpegImageFile(file)
+    try:
+        return Image.open(file, formats=_formats())
+    except UnidentifiedImageError as error:
+        reason = f"is not a picture in a format that can be read here ({', '.join(_formats())})"
+        if content[4:12].startswith(HEIC) and "HEIF" not in _formats():
+            reason += "; for HEIC photos: pip install 'mnist-digit-classification[heic]'"
+        raise PictureError(reason) from error
+
+
+@cache
+def _formats() -> list[str]:
+    """Those of FORMATS that Pillow can read here; all that it knows would take 60 ms to load."""
+    Image.preinit()
+    for module in ("PIL.WebPImagePlugin", "PIL.AvifImagePlugin", "pillow_heif.HeifImagePlugin"):
+        with suppress(ImportError):
+            import_module(module)
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _first_with_ink(image: Image.Image) -> Picture:
+    """The first image of an animation whose pixels are not all equal; else the very first."""
+    pictures: list[Picture] = []
+    for empty, _ in enumerate(ImageSequence.Iterator(image)):
+        if empty == MAXIMUM_EMPTY or empty * image.width * image.height > MAXIMUM_PIXELS:
+            begins = f"begins with {empty} empty images"
+            raise PictureError(f"{begins}: save one that is not, and name that")
+        pictures.append(replace(decode(image), image=empty + 1))
+        if (pictures[-1].pixels != pictures[-1].pixels[0, 0]).any():
+            return pictures[-1]
+    return pictures[0]
+
+
+def _page_places(image: TiffImageFile) -> list[int]:
+    """Which images of a TIFF are pages, counted from 0: all but small copies and masks."""
     places: list[int] = []
     for place in range(MAXIMUM_PAGES + 1):
         try:
@@ -160,76 +260,6 @@ def _page_places(content: bytes) -> list[int]:
             raise
         except Exception:  # whatever Pillow meets: it is told when the page is decoded
             places.append(place)
-            # Pillow finds each image by way of the one before.
-            if image.tell() != place:
+            if image.tell() != place:  # from which the next one would be found
                 break
     return places or [0]
-
-
-class TiffPages:
-    """The pages of a TIFF, decoded from one open image: each is found from the one before."""
-
-    def __init__(self, content: bytes, places: list[int]) -> None:
-        self._content, self._places = content, places
-        self._image: Image.Image | None = None
-
-    def decode(self, index: int) -> Picture:
-        """The page with this index; raises whatever Pillow does."""
-        try:
-            self._image = self._image or opened(self._content)
-            self._image.seek(self._places[index])
-            return decode(self._image)
-        except Warning:
-            # It will be tried again, but half of it may be done: begin anew.
-            self._image = None
-            raise
-
-
-def is_picture_name(path: Path, pdf: bool = False) -> bool:
-    """Whether a file is called like a picture, or a PDF if `pdf`.
-
-    Hidden ones, such as macOS's `._7.png`, are not.
-    """
-    suffix = path.suffix.lower()
-    return (suffix in SUFFIXES or (pdf and suffix == ".pdf")) and not path.name.startswith(".")
-
-
-def find_pictures(paths: list[Path]) -> list[Path]:
-    """The paths, with each folder replaced by the pictures and PDFs in it and in its folders.
-
-    Raises:
-        PictureError: a folder has none, or cannot be looked into.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if not os.path.isdir(path):
-            found.append(path)
-            continue
-        names = (file for file in files_in(path) if is_picture_name(file, pdf=True))
-        # A link to nowhere is told when it is read; what else there is, such as a pipe, is no file.
-        inside = sorted(f for f in names if os.path.isfile(f) or not os.path.exists(f))
-        if not inside:
-            raise PictureError(f"there are no pictures in the folder {path}")
-        found += inside
-    return found
-
-
-def files_in(folder: Path) -> Iterator[Path]:
-    """What is in a folder and its folders, links to folders included; in each folder once.
-
-    Raises:
-        PictureError: a folder cannot be looked into.
-    """
-
-    def fail(error: OSError) -> None:
-        raise PictureError(f"cannot look into the folder {error.filename}: {error.strerror}")
-
-    known: set[tuple[int, int]] = set()
-    for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
-        status = os.stat(place)
-        if (status.st_dev, status.st_ino) in known:  # by way of a link
-            folders.clear()
-            continue
-        known.add((status.st_dev, status.st_ino))
-        folders.sort()
-        yield from (Path(place, name) for name in names)

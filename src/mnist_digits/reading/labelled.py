@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import PictureError
-from .documents import is_picture_name
+from .folders import is_picture_name
 from .reader import Reader
 from .result import Reading
 

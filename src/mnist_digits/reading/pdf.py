@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from threading import RLock
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from threading import Lock
 from typing import Any
 
 from PIL import Image
 
 from ..errors import PictureError
 
-# pdfium is not thread-safe. The lock is reentrant, as the garbage collector may close a PDF
-# while the same thread draws another.
-PDFIUM = RLock()
+# pdfium is not thread-safe.
+PDFIUM = Lock()
 
 
 def is_pdf(content: bytes) -> bool:
@@ -19,63 +20,40 @@ def is_pdf(content: bytes) -> bool:
     return content[:1024].lstrip(b"\xef\xbb\xbf\0\t\n\f\r ").startswith(b"%PDF-")
 
 
-class Pdf:
-    """An open PDF, to be closed.
+def count_pages(content: bytes) -> int:
+    """How many pages there are, as the file says it; PictureError if it cannot be opened."""
+    with _opened(content) as document:
+        return len(document)
 
-    Attributes:
-        pages: their number, as the file says it.
+
+def draw_page(content: bytes, index: int, side: int) -> Image.Image:
+    """A page, counted from 0, in RGB on white; its longer side has `side` pixels.
+
+    Raises:
+        Exception: pdfium's, if the page is damaged; PictureError if the file cannot be opened.
     """
-
-    def __init__(self, content: bytes) -> None:
-        """Open the bytes of a file.
-
-        Raises:
-            PictureError: it cannot be opened; the message lacks the name of the file.
-        """
-        try:
-            import pypdfium2
-        except ImportError as error:
-            need = "is a PDF, which takes one more package"
-            raise PictureError(f"{need}: pip install 'mnist-digit-classification[pdf]'") from error
-        with PDFIUM:
-            try:
-                self._document: Any = pypdfium2.PdfDocument(content)
-            except pypdfium2.PdfiumError as error:
-                raise PictureError(_reason(content)) from error
-            self.pages = len(self._document)
-
-    def draw(self, index: int, side: int) -> Image.Image:
-        """A page, counted from 0, in RGB on white; its longer side has `side` pixels.
-
-        Raises:
-            Exception: pdfium's, if the page is damaged.
-        """
-        with PDFIUM:
-            page = self._document[index]
-            try:
-                # Sides are rounded up.
-                bitmap = page.render(scale=(side - 0.5) / max(page.get_size()), rev_byteorder=True)
-                try:
-                    return Image.fromarray(bitmap.to_numpy().copy())
-                finally:
-                    bitmap.close()
-            finally:
-                page.close()
-
-    def close(self) -> None:
-        with PDFIUM:
-            self._document.close()
+    with _opened(content) as document:
+        page = document[index]
+        scale = (side - 0.5) / max(page.get_size())  # sides are rounded up
+        with closing(page.render(scale=scale, rev_byteorder=True)) as bitmap:
+            return Image.fromarray(bitmap.to_numpy().copy())
 
 
-def _reason(content: bytes) -> str:
-    """What is wrong with a PDF that cannot be opened."""
-    from pypdfium2 import raw
-
-    # It is opened again: pdfium's last error may be that of another file.
-    document = raw.FPDF_LoadMemDocument64(content, len(content), None)
-    if document:
-        raw.FPDF_CloseDocument(document)
-        return "has no pages"
-    if raw.FPDF_GetLastError() in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY):
-        return "is encrypted: save it without a password"
-    return "is damaged and cannot be opened"
+@contextmanager
+def _opened(content: bytes) -> Iterator[Any]:
+    """A PDF that no other thread has meanwhile; its pages are closed with it."""
+    try:
+        from pypdfium2 import PdfDocument, raw
+    except ImportError as error:
+        need = "is a PDF, which takes one more package"
+        raise PictureError(f"{need}: pip install 'mnist-digit-classification[pdf]'") from error
+    with PDFIUM:
+        handle = raw.FPDF_LoadMemDocument64(content, len(content), None)
+        if not handle:
+            locked = raw.FPDF_GetLastError() in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY)
+            encrypted = "is encrypted: save it without a password"
+            raise PictureError(encrypted if locked else "is damaged and cannot be opened")
+        with closing(PdfDocument(handle)) as document:
+            if not len(document):
+                raise PictureError("has no pages")
+            yield document

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from ..errors import CheckpointError, PictureError
 from .detection import BATCH, DOUBTFUL, READ, Detections, Detector
+from .documents import MAXIMUM_BYTES, Source, open_picture
 from .framing import FRAME, GROUND, as_framed
 from .layout import in_rows
 from .onnx_file import open_model
-from .picture import MAXIMUM_BYTES, Source, open_picture
 from .result import Box, Digit, Reading, can_be_sure
 
 Pixels: TypeAlias = NDArray[np.uint8]

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from ..errors import PictureError, ServerError
 from ..files import remove_leftovers, write_whole
+from ..reading.documents import open_picture, opened
 from ..reading.labelled import COLUMNS, LABELS, delimiter, find_labelled, table_rows, table_text
-from ..reading.picture import open_picture, opened
 
 MAXIMUM_EXAMPLES = 10_000
 # Of all pictures, and once more of all runs: 500 photos of 4 MB, or 10,000 drawings ten times over.

@@ -37,9 +37,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import PictureError, ServerError
 from ..reading.detection import DETECT, LOOK, MODELS, READ, Detections
+from ..reading.documents import open_picture
 from ..reading.explanation import occlusion
 from ..reading.framing import FRAME
-from ..reading.picture import Picture, open_picture
+from ..reading.picture import Picture
 from ..reading.reader import Reader
 from ..reading.result import Reading
 from .limits import Connection, Upload, WorkerPool
