@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 # From the file of a picture to what was read; of these count the ones that there are.
-MODULES = ("picture", "detection", "framing", "layout", "reader")
+MODULES = ("picture", "detection", "framing", "layout", "reader", "result")
 # Not counted: numbers of things, and the range of a pixel, which decide nothing.
 PLAIN = (0, 1, 2, 3, 255)
 
