@@ -42,7 +42,7 @@ from .truth import Geometry, Lesson, collated, heat_and_geometry, labelled, less
 # The name of a run's file.
 STATE = "detector.safetensors"
 # Of the detector's peaks in a scene so many are looked at, if they are likelier than this.
-PEAKS, LEAST_SCORE = 6, 0.05
+PEAKS, LEAST_SCORE = 12, 0.05
 # Chance is seeded anew in each step, with numbers that no two seeds share.
 STEPS = 10**6
 
