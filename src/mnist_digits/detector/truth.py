@@ -103,8 +103,8 @@ def _places(
     wrong += [_displaced(place, random) for place in live]
     wrong = [wrong[k] for k in random.permutation(len(wrong))]
     missing = PLACES - len(right)
-    edges = [_at_an_edge(pixels, random) for _ in range(max(1, missing - len(wrong)))]
-    chosen = [*right, *wrong[: missing - len(edges)], *edges]
+    others = [_anywhere(pixels, random) for _ in range(max(1, missing - len(wrong)))]
+    chosen = [*right, *wrong[: missing - len(others)], *others]
     return np.array(chosen, np.float32)
 
 
@@ -129,10 +129,10 @@ def _displaced(place: NDArray[np.floating], random: np.random.Generator) -> NDAr
     return _shaken(np.array([x, y, size * random.choice([0.4, 2.4])]), random, 0.1, 0.15)
 
 
-def _at_an_edge(pixels: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.floating]:
-    """The best of eight random places: where the picture changes most."""
+def _anywhere(pixels: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.floating]:
+    """A random place, or the best of eight: where the picture changes most."""
     green = np.pad(pixels[:, :, 1], 2, "edge").astype(np.float32)
-    spots = random.integers(2, np.array(green.shape[::-1]) - 2, (8, 2))
+    spots = random.integers(2, np.array(green.shape[::-1]) - 2, (random.choice([1, 8]), 2))
     x, y = spots.T
     change = np.abs(green[y, x + 2] - green[y, x - 2]) + np.abs(green[y + 2, x] - green[y - 2, x])
     best = spots[change.argmax()] - 2

@@ -52,8 +52,7 @@ class Page:
     Attributes:
         number: from 1.
         pages: of how many it is one; of a TIFF no more than MAXIMUM_PAGES + 1 are counted.
-        picture: what was decoded, or why it could not be. Of a PDF, it is the page as drawn with
-            WORKING_SIZE pixels along its longer side.
+        picture: what was decoded (a PDF is drawn at WORKING_SIZE), or why it could not be.
     """
 
     number: int
@@ -109,9 +108,7 @@ def read_pages(
 ) -> Iterator[tuple[Page, Reading | PictureError]]:
     """Read a document page by page: each page, and what was read on it or why it could not be.
 
-    Args:
-        source: as `open_picture` takes it.
-        single: whether there is exactly one digit on each page.
+    Both `source` and `single` are as `Reader.read` takes them, the latter for each page.
     """
     for page in open_pages(source):
         picture = page.picture
@@ -147,32 +144,30 @@ def _named(source: object) -> tuple[str, bytes | Image.Image | Picture]:
     name = "the picture"
     if isinstance(source, Image.Image | Picture):
         return name, source
-    if isinstance(source, bytes | bytearray):
-        content = bytes(source)
-    elif isinstance(source, str | os.PathLike):  # NumPy's own strings are arrays, too
-        name, content = str(source), _file_content(str(source))
-    elif hasattr(source, "__array__"):
+    # NumPy's own strings are arrays, too, but mean a path.
+    if hasattr(source, "__array__") and not isinstance(source, str | bytes):
         return "the array", from_array(source)
-    else:
+    try:
+        if isinstance(source, bytes | bytearray):
+            content = bytes(source)
+        else:
+            name = os.fspath(source)  # type: ignore[call-overload]  # or it raises a TypeError
+            with open(name, "rb") as file:
+                content = read_bounded(file)
+    except TypeError as error:
         no = f"a {type(source).__name__} is no picture"
-        raise PictureError(f"{no}: bring a path, bytes, a PIL image or an array")
+        raise PictureError(f"{no}: bring a path, bytes, a PIL image or an array") from error
+    except FileNotFoundError as error:
+        raise PictureError(f"there is no file {name}") from error
+    except (OSError, ValueError) as error:
+        reason = f"cannot read {name}: {getattr(error, 'strerror', None) or error}"
+        folder = f"{name} is a folder, not a picture" if os.path.isdir(name) else ""
+        raise PictureError(folder or reason) from error
     if not content:
         raise PictureError(f"{name} is empty: 0 bytes")
     if len(content) > MAXIMUM_BYTES:
         raise PictureError(f"{name} has more than {MAXIMUM_BYTES:,} bytes")
     return name, content
-
-
-def _file_content(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return read_bounded(file)
-    except FileNotFoundError as error:
-        raise PictureError(f"there is no file {path}") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        is_folder = f"{path} is a folder, not a picture" if os.path.isdir(path) else ""
-        raise PictureError(is_folder or f"cannot read {path}: {reason}") from error
 
 
 def read_bounded(file: BinaryIO) -> bytes:
@@ -205,11 +200,7 @@ def _document(content: bytes | Image.Image | Picture) -> tuple[int, Callable[[in
 
 
 def opened(content: bytes) -> Image.Image:
-    """The bytes of a picture file as an image whose pixels are not decoded yet.
-
-    Raises:
-        PictureError: it is in none of FORMATS; or whatever Pillow raises.
-    """
+    """A picture file, not decoded yet; PictureError if its format is none of FORMATS."""
     file = io.BytesIO(content)
     if content.startswith(b"\xff\xd8\xff"):
         # Past Image.open, which warns of large ones, and refuses those that phones take.

@@ -27,11 +27,7 @@ def count_pages(content: bytes) -> int:
 
 
 def draw_page(content: bytes, index: int, side: int) -> Image.Image:
-    """A page, counted from 0, in RGB on white; its longer side has `side` pixels.
-
-    Raises:
-        Exception: pdfium's, if the page is damaged; PictureError if the file cannot be opened.
-    """
+    """A page, counted from 0, on white, `side` pixels long; pdfium's error if it is damaged."""
     with _opened(content) as document:
         page = document[index]
         scale = (side - 0.5) / max(page.get_size())  # sides are rounded up

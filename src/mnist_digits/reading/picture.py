@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import ExifTags, Image, ImageChops, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -87,12 +87,12 @@ def _load(image: Image.Image) -> tuple[int, int]:
     # JPEG decodes at an eighth, a quarter or a half of the size for a fraction of the time.
     drafted = image.draft("RGB", (WORKING_SIZE, WORKING_SIZE))
     pixels = width * height if kept_whole else image.width * image.height
-    most, remedy = MAXIMUM_REDUCED, ""
-    if pixels > MAXIMUM_PIXELS and width * height <= MAXIMUM_REDUCED:
-        most, remedy = MAXIMUM_PIXELS, f", or save it as a baseline JPEG, which may have {most:,}"
-    if width * height > most:
-        many = f"{width} × {height} pixels, more than {most:,}"
-        raise PictureError(f"has {many}: make it smaller{remedy}")
+    many = f"has {width} × {height} pixels, more than"
+    if width * height > MAXIMUM_REDUCED:
+        raise PictureError(f"{many} {MAXIMUM_REDUCED:,}: make it smaller")
+    if pixels > MAXIMUM_PIXELS:
+        jpeg = f"save it as a baseline JPEG, which may have {MAXIMUM_REDUCED:,}"
+        raise PictureError(f"{many} {MAXIMUM_PIXELS:,}: make it smaller, or {jpeg}")
     image.load()
     # Pillow turns a TIFF upright when it loads it, and some versions tell its sides only then.
     return (width, height) if drafted else image.size
@@ -100,8 +100,8 @@ def _load(image: Image.Image) -> tuple[int, int]:
 
 def _is_kept_whole(image: JpegImageFile) -> bool:
     """Whether libjpeg keeps all of a JPEG in memory: it is progressive, or in several scans."""
-    colours = len(image.getbands())
     # The header of the first scan was read last: it has its own length and the number of colours.
+    colours = len(image.getbands())
     size = 2 * (colours + 3)
     assert image.fp  # open, as nothing is decoded yet
     image.fp.seek(-size, os.SEEK_CUR)
@@ -115,7 +115,7 @@ def _converted(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         return image.convert("RGBA")
     converted = image.convert("L" if image.mode in ("1", "L") else "RGB")
-    if image.mode == "CMYK" and max(high for _, high in converted.getextrema()) < CONTRAST:
+    if image.mode == "CMYK" and np.asarray(converted).max() < CONTRAST:
         # White paper, stored the other way round, has all inks at once: nothing can be seen.
         return ImageChops.invert(image).convert("RGB")
     return converted
@@ -130,10 +130,12 @@ def _opaque(image: Image.Image) -> NDArray[np.uint8]:
     """
     if image.mode == "F":
         image = Image.fromarray(_stretched(np.asarray(image, np.float64)))
-    if image.mode != "RGBA" or image.getextrema()[3][0] == 255:
+    if image.mode != "RGBA":
         return np.asarray(image.convert("RGB"))
     pixels = np.asarray(image)
     colours, alpha = pixels[:, :, :3], pixels[:, :, 3]
+    if alpha.min() == 255:
+        return np.ascontiguousarray(colours)
     solid = colours[alpha > (255 / 2 if alpha.max() > 255 / 2 else 0)]
     ground: Any = 255
     if len(solid):
@@ -157,12 +159,8 @@ def _stretched(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     return ((values - low) * (255 / ((high - low) or 1))).clip(0, 255).astype(np.uint8)
 
 
-def from_array(array: object) -> Image.Image:
-    """What NumPy takes for an array, such as a tensor, as an image.
-
-    Raises:
-        PictureError: it has no picture's shape or values.
-    """
+def from_array(array: ArrayLike) -> Image.Image:
+    """What NumPy takes for an array as an image; PictureError if it has no picture's values."""
     try:
         values = np.asarray(array)
     except Exception as error:  # tensors on a GPU, or with a gradient, have reasons of their own
@@ -171,26 +169,25 @@ def from_array(array: object) -> Image.Image:
     shape = values.shape
     if values.ndim == 3 and shape[0] in CHANNELS and shape[2] not in CHANNELS:
         values = np.moveaxis(values, 0, 2)  # as tensors are
-    if not values.size or values.ndim not in (2, 3) or (*values.shape, 1)[2] not in CHANNELS:
+    if values.shape[2:] == (1,):
+        values = values[:, :, 0]
+    if not values.size or not (values.ndim == 2 or values.shape[2:] in [(n,) for n in CHANNELS]):
         bring = "bring (H, W), (H, W, 3 or 4) or (C, H, W)"
         raise PictureError(f"an array of shape {shape} is no picture: {bring}")
-    values = values[:, :, 0] if values.shape[2:] == (1,) else values
-    if values.dtype != np.uint8:
-        values = _levels(values)
-    return Image.fromarray(values)
+    return Image.fromarray(values if values.dtype == np.uint8 else _levels(values))
 
 
 def _levels(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Numbers from 0 to 255, or to 1, or of 16 bits, as uint8."""
+    """Numbers up to 255, or to 1, or in 16 bits, as 8 bits."""
     kind = values.dtype.kind
     if kind not in "buif":
         raise PictureError(f"an array of {values.dtype} is no picture: bring numbers from 0 to 255")
     numbers = values.astype(np.float64)
     if not np.isfinite(numbers).all():
         raise PictureError("the array has values that are infinite or not a number")
-    low, high = numbers.min(), numbers.max()
-    if kind == "u" and values.itemsize == 2 and high > 255:
+    if kind == "u" and values.itemsize == 2 and numbers.max() > 255:
         return _stretched(numbers)
-    if low < 0 or high > 255:
+    if numbers.min() < 0 or numbers.max() > 255:
         raise PictureError("the array's values are not from 0 to 255 (floats: to 1; uint16: any)")
-    return (numbers * (255 if kind in "bf" and high <= 1 else 1)).round().astype(np.uint8)
+    to_one = kind in "bf" and numbers.max() <= 1
+    return (numbers * (255 if to_one else 1)).round().astype(np.uint8)
