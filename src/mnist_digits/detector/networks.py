@@ -142,8 +142,11 @@ def crops(pixels: Tensor, proposals: Tensor, inside: Tensor | None = None) -> Te
     half = size * (AROUND / 2)
     boxes = torch.stack([number, x - half, y - half, x + half, y + half], dim=1)
     colours = pixels.float() / 255
-    inside = torch.ones_like(colours[:, :1]) if inside is None else inside
-    seen = roi_align(torch.cat([colours * inside, inside], dim=1), boxes, CROP, aligned=True)
+    if inside is None:
+        inside = torch.ones_like(colours[:, :1])
+    else:
+        colours = colours * inside
+    seen = roi_align(torch.cat([colours, inside], dim=1), boxes, CROP, aligned=True)
     colours, inside = seen[:, :3], seen[:, 3:]
     share = inside.mean(dim=2).mean(dim=2)[:, :, None, None].clamp_min(1e-3)
     mean = colours.mean(dim=2).mean(dim=2).mean(dim=1)[:, None, None, None] / share
