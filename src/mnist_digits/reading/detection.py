@@ -41,8 +41,9 @@ PROPOSED = 0.1
 # is not passed over in silence.
 READ, DOUBTFUL = 0.5, 0.2
 # In units of the size: a proposal nearer than SAME to a digit is that digit again; a box that
-# differs from its proposal by more than MOVED is looked at itself.
-SAME, MOVED = 0.3, 0.1
+# differs from its proposal by more than MOVED is looked at itself; what is smaller than DUST of
+# the median digit is none.
+SAME, MOVED, DUST = 0.3, 0.1, 0.3
 # Pixels along a side of a crop, and of its ink; two of which so much is in common are one digit.
 CROP, COMMON = 56, 0.5
 # Places that are looked at together: more are not faster, and take more memory.
@@ -140,7 +141,7 @@ class Detector:
                 return found, True
             new = proposals[proposals[:, 3] > PROPOSED, :3]
             # Together no more than the detector gives at once: the time stays bounded.
-            new = new[_is_new(move(new[:, :2]), found)][: len(proposals) - len(found)]
+            new = new[_is_new(new * (longest / side), found)][: len(proposals) - len(found)]
             small = new[:, 2] < LEGIBLE
             found = found.joined(self._looked(reduced, new[~small]).moved(move))
             most = max(longest, min(2 * longest, WORKING_SIZE)) if small.any() else longest
@@ -216,11 +217,14 @@ def _same(found: Detections, one: int, others: NDArray[np.int64]) -> NDArray[np.
     return same
 
 
-def _is_new(middles: NDArray[Any], found: Detections) -> NDArray[np.bool_]:
-    """Whether each of middles (N, 2) is that of no digit that was found."""
+def _is_new(places: Floats, found: Detections) -> NDArray[np.bool_]:
+    """Whether places (N, 3) are of digits that were not found yet, and not dust beside them."""
     digits = found.places[found.scores > READ]
-    away = np.hypot(*np.moveaxis(middles[:, None] - digits[:, :2], 2, 0))
-    return np.asarray((away > SAME * digits[:, 2]).all(axis=1))
+    if not len(digits):
+        return np.ones(len(places), bool)
+    away = np.hypot(*np.moveaxis(places[:, None, :2] - digits[:, :2], 2, 0))
+    large = places[:, 2] > DUST * np.median(digits[:, 2])
+    return np.asarray((away > SAME * digits[:, 2]).all(axis=1) & large)
 
 
 def moved_boxes(boxes: NDArray[Any], move: Move) -> NDArray[Any]:
