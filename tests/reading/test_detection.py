@@ -145,14 +145,22 @@ def test_where_nothing_is_found_all_pixels_are_searched(monkeypatch: pytest.Monk
 def test_a_digit_is_looked_at_once_though_it_is_proposed_at_each_level(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told = Told([(400, 600, 500), (1200, 300, 100), (1300, 900, 20)], seen_at=0.5)
+    told = Told([(400, 600, 180), (1200, 300, 100), (1300, 900, 38)], seen_at=0.5)
     found = found_by(told, (1200, 1600), monkeypatch)
     assert told.sides == [256, 512, 1024, 1600]
     assert sum(map(len, told.looks)) == 3
-    assert sorted(found.places[:, 2].round().tolist()) == [20, 100, 500]
+    assert sorted(found.places[:, 2].round().tolist()) == [38, 100, 180]
     np.testing.assert_allclose(
-        found.boxes[found.places[:, 2] > 400], [[275, 350, 525, 850]], atol=2
+        found.boxes[found.places[:, 2] > 150], [[355, 510, 445, 690]], atol=2
     )
+
+
+def test_what_is_much_smaller_than_the_digits_is_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = Told([(400, 600, 500), (1200, 300, 400), (1300, 900, 40)], seen_at=0.5)
+    found = found_by(told, (1200, 1600), monkeypatch)
+    assert sorted(found.places[:, 2].round().tolist()) == [400, 500]
 
 
 @pytest.mark.parametrize(("moved", "looks"), [(0.0, 1), (0.05, 1), (0.2, 2)])

@@ -43,7 +43,7 @@ READ, DOUBTFUL = 0.5, 0.2
 # In units of the size: a proposal nearer than SAME to a digit is that digit again; a box that
 # differs from its proposal by more than MOVED is looked at itself; what is smaller than DUST of
 # the median digit is none.
-SAME, MOVED, DUST = 0.3, 0.1, 0.3
+SAME, MOVED, DUST = 0.3, 0.1, 0.2
 # Pixels along a side of a crop, and of its ink; two of which so much is in common are one digit.
 CROP, COMMON = 56, 0.5
 # Places that are looked at together: more are not faster, and take more memory.

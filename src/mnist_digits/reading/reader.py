@@ -29,6 +29,8 @@ FORMAT = "mnist-digits model 1"
 CROWDED = "more than 1,000 places look like digits"
 # In a picture of one digit the highest is chosen from those nearly as sure as the surest.
 NEARLY = 0.1
+# Its score may be low, but not that of blank paper.
+NOTHING = 0.01
 
 
 class Reader:
@@ -117,7 +119,7 @@ class Reader:
     def _read_one(self, pixels: Pixels) -> Reading:
         """The surest of what was found; of those nearly as sure the highest."""
         found, crowded = self.detector.find(pixels)
-        found = found.chosen(found.frames.max(axis=(1, 2)) > 0)
+        found = found.chosen((found.scores > NOTHING) & (found.frames.max(axis=(1, 2)) > 0))
         if not len(found):
             return Reading([], CROWDED if crowded else "", found)
         near = found.scores > found.scores.max() - NEARLY
