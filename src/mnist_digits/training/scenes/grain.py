@@ -1,4 +1,4 @@
-"""Grain: random values about 0 for each pixel, of single pixels and of larger cells."""
+"""Grain and textures: random values about 0 for each pixel, of all sizes or mostly of one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from .canvas import SIDE
+from .canvas import SIDE, log_uniform
 from .glyphs import Floats
 
 
@@ -34,3 +34,17 @@ def noise(random: np.random.Generator, strength: float) -> Floats:
             coarse = random.standard_normal((SIDE // cell + 1,) * 2, np.float32)
             result += amount * cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
     return result
+
+
+def texture(random: np.random.Generator) -> Floats:
+    """Cloth, wood, leather, rough walls: mostly of one size and direction, (256, 256), about 0."""
+    angle, stretch = random.uniform(0, np.pi), np.sqrt(log_uniform(random, 1, 12))
+    down, across = np.fft.fftfreq(SIDE)[:, None], np.fft.rfftfreq(SIDE)[None]
+    along = (across * np.cos(angle) + down * np.sin(angle)) * stretch
+    beside = (down * np.cos(angle) - across * np.sin(angle)) / stretch
+    size, spread = log_uniform(random, 0.01, 0.3), random.uniform(0.15, 0.8)
+    weight = np.exp(-(((np.hypot(along, beside) / size - 1) / spread) ** 2) / 2)
+    values = np.fft.irfft2(np.fft.rfft2(static(random)) * weight, (SIDE, SIDE))
+    values = values / max(float(values.std()), 1e-6)
+    forms = (values, np.tanh(3 * values), 1 - np.abs(values), (values > 1.2) - 0.1)
+    return np.asarray(forms[random.integers(len(forms))], np.float32)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .camera import taken
 from .canvas import SIDE, Canvas, bounds, chance, log_uniform
 from .glyphs import Floats
-from .grain import noise
+from .grain import noise, texture
 from .legibility import forget_illegible
 from .security import security_print
 
@@ -27,6 +27,9 @@ def photographed(canvas: Canvas) -> NDArray[np.uint8]:
         if canvas.has("grain") and chance(random, 0.5):  # colour, too
             speckle = noise(random, 0.06)[:, :, None]
             page *= 1 + speckle * random.normal(0, 0.6, 3).astype(np.float32)
+    if canvas.has("textured"):
+        strongest = 0.1 if canvas.digits else 0.5
+        page *= 1 + log_uniform(random, 0.01, strongest) * texture(random)[:, :, None]
     _stain(canvas, page)
     _rule(canvas, page, paper)
     _secure(canvas, page, paper)
@@ -252,6 +255,8 @@ def _on_table(canvas: Canvas, page: Floats) -> Floats:
     cv2.fillConvexPoly(mask, np.round(corners).astype(np.int32), 1.0, cv2.LINE_AA)
     table = random.uniform(0, 1, 3) * random.uniform(0.1, 1)
     ground = table.astype(np.float32) * (1 + noise(random, random.uniform(0, 0.15)))[:, :, None]
+    if chance(random, 0.4):
+        ground *= 1 + random.uniform(0, 0.3) * texture(random)[:, :, None]
     if chance(random, 0.4):  # its own shadow on the table
         ground *= 1 - 0.4 * cv2.GaussianBlur(mask, (0, 0), log_uniform(random, 1, 10))[:, :, None]
     soft = cv2.GaussianBlur(mask, (0, 0), 0.6)[:, :, None]

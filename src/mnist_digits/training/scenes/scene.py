@@ -28,7 +28,7 @@ from .writing import forget_hidden, write
 
 # What is in a scene, and in which share of all scenes of digits.
 LAYOUTS = {
-    "one": 0.21,
+    "one": 0.18,
     "rows": 0.21,
     "long": 0.12,  # one row that fills the width
     "table": 0.05,
@@ -36,7 +36,7 @@ LAYOUTS = {
     "scattered": 0.08,
     "window": 0.09,
     "filled": 0.05,  # one digit that touches the picture's edges
-    "none": 0.12,
+    "none": 0.15,
 }
 FEATURES = {
     "whole": 0.05,  # as high as the picture
@@ -78,10 +78,11 @@ FEATURES = {
     "inverted": 0.3,
     "plain": 0.2,  # paper of one colour, as in drawings
     "cut": 0.12,  # close around the digits
+    "textured": 0.08,  # the paper, or whatever it is, like cloth or wood
 }
 
 # What most scenes without digits have.
-EMPTY = ("things", "letters", "scribbles", "marks", "print", "cursive", "form")
+EMPTY = ("things", "letters", "scribbles", "marks", "print", "cursive", "form", *3 * ["textured"])
 # Layouts whose digits are no numbers, and which share of the others' rows gets signs.
 WITHOUT_SIGNS, ROWS_WITH_SIGNS = {"table", "scattered", "filled"}, 0.8
 # What does not go together with fields for the digits.
