@@ -217,7 +217,7 @@ def test_every_feature_changes_the_picture(feature: str, glyphs: Glyphs) -> None
     """Not in each scene: a scribble that would lie on a digit is left out."""
     changed = 0
     for seed in range(12):
-        layout = "one" if feature in {"enlarged", "pixels"} else "rows"
+        layout = {"enlarged": "one", "pixels": "filled"}.get(feature, "rows")
         plain, other = (made(glyphs, seed, layout, *f) for f in ((), (feature,)))
         changed += (plain.pixels != other.pixels).any()
     assert changed >= 6
