@@ -62,5 +62,5 @@ def test_it_is_fitted_on_what_is_found_in_scenes(mnist: tuple[Digits, Digits]) -
     assert is_digit.float().mean() > 0.3
     assert answers.odds[is_digit].mean() > answers.odds[~is_digit].mean()
     fitted = fit_answer(reader, mnist[0][:500], 40)
-    assert len(fitted["answer"]) == 4
+    assert len(fitted["answer"]) == 5
     assert 0.5 < fitted["sure_above"] < 1

@@ -253,7 +253,7 @@ class Cutter:
 
     def __init__(self, *scores: float, says: int = -1) -> None:
         self.scores, self.says, self.finds = scores, says, 0
-        self.answer = [0.0, 1.0, 1.0, 0.0] if says < 0 else [0.5, 0.5, 1.0, 0.0]
+        self.answer = [0.0, 1.0, 1.0, 0.0, 0.0] if says < 0 else [0.5, 0.5, 1.0, 0.0, 0.0]
 
     def find(self, pixels: Pixels) -> tuple[Detections, bool]:
         self.finds += 1

@@ -1,9 +1,9 @@
 """How two answers become one, and how sure it is: fitted on scenes that no network has seen.
 
 An answer's logits are those of the look and the logarithms of the classifier's probabilities, each
-with a weight; its confidence is its probability times that of there being a digit, which is a
-sigmoid of the logit of the look's score (Platt, "Probabilistic Outputs for Support Vector
-Machines", 1999).
+with a weight. Its confidence is its probability times that of there being a digit: a sigmoid of the
+logit of the look's score and of how far the classifier agrees (Platt, "Probabilistic Outputs for
+Support Vector Machines", 1999).
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def found_in_scenes(reader: Reader, digits: Digits, count: int) -> Answers:
 
 
 def _fit(answers: Answers) -> Tensor:
-    """The four numbers (4,): the weights by which true digits are likeliest; slope and offset."""
+    """The five numbers of `confidence_of`, by which what is true is likeliest."""
     digit = answers.labels >= 0
     weights = torch.tensor([0.5, 0.5], dtype=torch.float64, requires_grad=True)
     mixed = (answers.look[digit], answers.classifier[digit])
@@ -104,7 +104,7 @@ def _fit(answers: Answers) -> Tensor:
         return functional.cross_entropy(logits, answers.labels[digit])
 
     _minimize(unlikely, weights)
-    line = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
+    line = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64, requires_grad=True)
 
     def wrong() -> Tensor:
         confidence, right = confidence_of(torch.cat([weights.detach(), line]), answers)
@@ -127,10 +127,16 @@ def _minimize(loss: Any, values: Tensor) -> None:
 
 
 def confidence_of(weights: Tensor, answers: Answers) -> tuple[Tensor, Tensor]:
-    """How sure each answer is, and whether it is right, both (N,)."""
+    """How sure each answer is, and whether it is right, both (N,).
+
+    Args:
+        weights: of the look's logits and the classifier's; of the score's logit, of the
+            classifier's logarithm for the answer; and what is added to these.
+    """
     logits = weights[0] * answers.look + weights[1] * answers.classifier
     probability, digit = logits.softmax(dim=1).max(dim=1)
-    certain = torch.sigmoid(weights[2] * answers.odds + weights[3])
+    agreement = answers.classifier.gather(1, digit[:, None])[:, 0]
+    certain = torch.sigmoid(weights[2] * answers.odds + weights[3] * agreement + weights[4])
     return probability * certain, digit == answers.labels
 
 

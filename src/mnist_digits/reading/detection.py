@@ -102,15 +102,15 @@ class Detector:
     """Finds digits with the two networks that the package ships.
 
     Attributes:
-        answer: how much the look's logits and those of the classifier weigh in an answer; slope
-            and offset of the logit that what was found is a digit.
+        answer: the five numbers by which the look and the classifier become one answer
+            (`detector.confidence`).
         sure_above: the least confidence of an answer that is called sure.
     """
 
     def __init__(self, threads: int | None = None) -> None:
         self._detect, _ = open_model((MODELS / DETECT).read_bytes(), DETECT_FORMAT, threads)
         self._look, values = open_model((MODELS / LOOK).read_bytes(), LOOK_FORMAT, threads)
-        self.answer: list[float] = json.loads(values.get("answer", "[0.5, 0.5, 1, 0]"))
+        self.answer: list[float] = json.loads(values.get("answer", "[0.5, 0.5, 1, 0, 0]"))
         self.sure_above = float(values.get("sure_above", "0.9"))
 
     @classmethod

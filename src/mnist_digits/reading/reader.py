@@ -188,17 +188,19 @@ class Reader:
 
     def answers(self, found: Detections) -> list[Digit]:
         """What each is if it is a digit; boxes are in pixels of what was searched."""
-        by_look, by_classifier, slope, offset = self.detector.answer
+        by_look, by_classifier, by_score, by_agreement, offset = self.detector.answer
         sure_above = self.detector.sure_above
         if not self._shipped:  # a network of the user's own: it alone says which digit it is
             by_look, by_classifier, sure_above = 0, 1, self.sure_above
         smallest = np.finfo(np.float32).eps
-        probabilities = self.classify(found.frames)
-        logits = by_look * found.logits + by_classifier * np.log(probabilities + smallest)
+        logarithms = np.log(self.classify(found.frames) + smallest)
+        logits = by_look * found.logits + by_classifier * logarithms
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities = (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
+        agreement = logarithms[np.arange(len(found)), probabilities.argmax(axis=1)]
         scores = found.scores.clip(smallest, 1 - smallest)
-        certainties = 1 / (1 + np.exp(-slope * np.log(scores / (1 - scores)) - offset))
+        evidence = by_score * np.log(scores / (1 - scores)) + by_agreement * agreement + offset
+        certainties = 1 / (1 + np.exp(-evidence))
         confidences = (probabilities.max(axis=1) * certainties).tolist()
         table = zip(probabilities, confidences, found.boxes.tolist(), found.frames, strict=True)
         return [
