@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from mnist_digits.detector.fit import (
     save_detector,
 )
 from mnist_digits.detector.networks import DetectNet
+from mnist_digits.reading.detection import LOOK, LOOK_FORMAT, MODELS
+from mnist_digits.reading.onnx_file import open_model
 from mnist_digits.training.recipe import DetectorRecipe
 
 SMALL = DetectorRecipe(scenes=18, batch_size=3, synthetic=10, ema_decay=0.5, warmup=0.5)
@@ -74,6 +77,16 @@ def test_it_begins_with_the_weights_of_another(few: Digits) -> None:
     run = fit(still, few, start=start, workers=0)
     one, other = run.model.look.names.weight, start.look.names.weight
     assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_the_shipped_weights_are_there_to_start_from() -> None:
+    """They are those of the exported networks."""
+    run = load_detector(MODELS / STATE)
+    assert not run.state
+    _, values = open_model((MODELS / LOOK).read_bytes(), LOOK_FORMAT, 1)
+    exported = json.loads(values["information"])
+    assert exported["recipe"] == dataclasses.asdict(run.recipe)
+    assert exported["result"] == run.history[-1]
 
 
 def infinite_loss(output: Tensor, *_: object) -> Tensor:

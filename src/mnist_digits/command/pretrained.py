@@ -26,7 +26,7 @@ import torch
 from ..data.dataset import load_mnist, split_validation
 from ..detector.confidence import fit_answer
 from ..detector.export import export_networks
-from ..detector.fit import STATE, DetectorRun, load_detector
+from ..detector.fit import STATE, DetectorRun, load_detector, save_detector, weights_alone
 from ..reading.detection import DETECT, LOOK, MODELS
 from ..reading.reader import MODEL, SHIPPED, Reader
 from ..training import checkpoint
@@ -66,6 +66,7 @@ def main() -> None:
     values = fit_answer(Reader.load(threads=1), validation)
     print(f"\n{values}")
     export_networks(detector, values=values)
+    save_detector(weights_alone(detector), MODELS / STATE)
     export_run(run, SHIPPED / MODEL, calibration, facts)
     checkpoint.save(run, SHIPPED)
     for file in (MODELS / DETECT, MODELS / LOOK, SHIPPED / MODEL):

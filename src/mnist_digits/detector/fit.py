@@ -9,6 +9,7 @@ A scene is seeded by its number, so a resumed training sees the scenes that it w
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import time
@@ -281,6 +282,12 @@ def save_detector(run: DetectorRun, file: Path) -> None:
     about = {"recipe": dataclasses.asdict(run.recipe), "steps": run.steps, "history": run.history}
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in (weights | run.state).items()}
     write_whole(file, save(tensors, {"detector": json.dumps(about)}))
+
+
+def weights_alone(run: DetectorRun) -> DetectorRun:
+    """A run to start others from: its averaged weights, as float16, and how it ended."""
+    model = copy.deepcopy(run.model).half()
+    return DetectorRun(run.recipe, model, run.steps, run.history[-1:], {})
 
 
 def load_detector(file: Path) -> DetectorRun:

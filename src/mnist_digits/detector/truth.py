@@ -118,14 +118,17 @@ def _shaken(
 
 
 def _displaced(place: NDArray[np.floating], random: np.random.Generator) -> NDArray[np.floating]:
-    """Beside a digit, or only a part of it, or far too much."""
+    """Beside a digit; or a part of it, such as the loop of a 9; or far too much."""
     x, y, size = place
-    side = random.choice([-1, 1]) * random.uniform(0.3, 0.65) * size
-    kind = random.integers(4)
-    if kind <= 1:
-        return _shaken(np.array([x + side, y, size]), random, 0.05, 0.15)
-    if kind == 2:
-        return _shaken(np.array([x, y + side, size * random.choice([0.5, 1])]), random, 0.05, 0.15)
+    side, kind = random.choice([-1, 1]), random.integers(4)
+    if kind == 0:
+        return _shaken(
+            np.array([x + side * random.uniform(0.3, 0.65) * size, y, size]), random, 0.05, 0.15
+        )
+    if kind <= 2:
+        part = random.uniform(0.35, 0.65)
+        away = side * (1 - part) / 2 * size
+        return _shaken(np.array([x, y + away, part * size]), random, 0.1, 0.1)
     return _shaken(np.array([x, y, size * random.choice([0.4, 2.4])]), random, 0.1, 0.15)
 
 
