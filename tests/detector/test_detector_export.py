@@ -17,7 +17,7 @@ from torch.nn import functional
 from mnist_digits.detector.export import Looks, Proposals, export_networks
 from mnist_digits.detector.fit import DetectorRun, Networks
 from mnist_digits.detector.networks import MULTIPLE, DetectNet, LookNet
-from mnist_digits.reading.detection import DETECT, DETECT_FORMAT, LOOK, LOOK_FORMAT
+from mnist_digits.reading.detection import DETECT, DETECT_FORMAT, LOOK, LOOK_FORMAT, NAMES
 from mnist_digits.reading.onnx_file import open_model
 from mnist_digits.training.export import halve
 from mnist_digits.training.recipe import DetectorRecipe
@@ -111,7 +111,7 @@ def test_a_look_sees_what_it_does_in_torch(
     pixels, random = picture(*shape), np.random.default_rng(1)
     # Some of them reach beyond the picture.
     places = random.uniform((0, 0, 8), (shape[1], shape[0], 150), (count, 3)).astype(np.float32)
-    answers = session.run([*Looks.outputs], {"pixels": pixels, "proposals": places})
+    answers = session.run([*NAMES], {"pixels": pixels, "proposals": places})
     with torch.inference_mode():
         expected = Looks(networks[1])(torch.from_numpy(pixels), torch.from_numpy(places))
     for answer, other in zip(answers, expected, strict=True):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mnist_digits import Digits
-from mnist_digits.detector.networks import AROUND, CROP, NONE, SIZE_UNIT, STRIDE, crops
+from mnist_digits.detector.networks import AROUND, NONE, SIZE_UNIT, STRIDE, crops
 from mnist_digits.detector.truth import (
     Lesson,
     collated,
@@ -15,6 +15,7 @@ from mnist_digits.detector.truth import (
     labelled,
     lesson,
 )
+from mnist_digits.reading.detection import CROP
 from mnist_digits.training.scenes.glyphs import Glyphs, load_glyphs
 from mnist_digits.training.scenes.scene import Scene, scene
 

@@ -8,7 +8,6 @@ Support Vector Machines", 1999).
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch.nn import functional
 from ..data.dataset import Digits
 from ..reading.detection import READ
 from ..reading.reader import Reader
+from ..training.calibration import least_sure, rounded_up
 from ..training.found import matched
 from ..training.scenes.glyphs import load_glyphs
 from ..training.scenes.scene import scene
@@ -63,13 +63,13 @@ def fit_answer(reader: Reader, held_out: Digits, scenes: int = 4000) -> dict[str
 
 
 def answer_of(answers: Answers) -> dict[str, Any]:
-    """Weights, slope and offset fitted on one half of the answers, the threshold on the other."""
+    """The weights fitted on one half of the answers, the threshold on the other."""
     half = len(answers.labels) // 2
     weights = _fit(Answers(*(part[:half] for part in answers)))
     confidence, right = confidence_of(weights, Answers(*(part[half:] for part in answers)))
     return {
         "answer": [round(float(weight), 4) for weight in weights],
-        "sure_above": _threshold(confidence, ~right),
+        "sure_above": rounded_up(least_sure(confidence, ~right, SURE_ERRORS)),
     }
 
 
@@ -89,13 +89,12 @@ def found_in_scenes(reader: Reader, digits: Digits, count: int) -> Answers:
         classes.append(reader.classify(kept.frames))
         scores.append(kept.scores)
         labels += [match.label if match.common > SAME_DIGIT else -1 for match in matches]
-    smallest = np.finfo(np.float32).eps
-    score = np.concatenate(scores).clip(smallest, 1 - smallest).astype(np.float64)
+    smallest = float(np.finfo(np.float32).eps)
     logarithms = np.log(np.concatenate(classes) + smallest)
     return Answers(
         torch.from_numpy(np.concatenate(looks)).double(),
         torch.from_numpy(logarithms).double(),
-        torch.from_numpy(np.log(score / (1 - score))),
+        torch.from_numpy(np.concatenate(scores)).double().logit(smallest),
         torch.tensor(labels),
     )
 
@@ -145,12 +144,3 @@ def confidence_of(weights: Tensor, answers: Answers) -> tuple[Tensor, Tensor]:
     agreement = answers.classifier.gather(1, digit[:, None])[:, 0]
     certain = torch.sigmoid(weights[2] * answers.odds + weights[3] * agreement + weights[4])
     return probability * certain, digit == answers.labels
-
-
-def _threshold(confidence: Tensor, wrong: Tensor) -> float:
-    """The lowest confidence from which on at most SURE_ERRORS are wrong; below 1, rounded up."""
-    order = confidence.argsort(descending=True)
-    errors = wrong[order].cumsum(0)
-    allowed = errors <= SURE_ERRORS * torch.arange(1, len(order) + 1)
-    least = float(confidence[order][allowed.nonzero()[-1, 0]]) if allowed.any() else 1.0
-    return min(math.ceil(10_000 * least) / 10_000, 0.9999)

@@ -18,22 +18,18 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from ..reading.detection import DETECT, DETECT_FORMAT, LOOK, LOOK_FORMAT, MODELS
+from ..reading.detection import DETECT, DETECT_FORMAT, LOOK, LOOK_FORMAT, MODELS, NAMES
 from ..training.export import graph_of, halve, write_graph
 from ..training.framing import framed
+from ..training.scenes.canvas import NARROW
 from .fit import DetectorRun
-from .networks import MULTIPLE, SEPARATOR, SIZE_UNIT, STRIDE, DetectNet, LookNet, crops
+from .networks import MULTIPLE, SEPARATOR, SMALLEST, STRIDE, DetectNet, LookNet, crops, places_of
 
 Network = TypeVar("Network", bound=nn.Module)
 
 # So many proposals at most: more are no digits on a page, but a texture.
 PROPOSALS = 1200
-# A digit that is wider than high counts as higher: its size is NARROW of its width, at least.
-NARROW = 0.7
-# The digits of all scenes lie well within 3 and 700 pixels.
-SMALLEST, LARGEST = 3.0, 700.0
 
 # What each file says of itself, where ONNX Runtime shows it (`get_modelmeta().description`).
 DETECTS = (
@@ -82,29 +78,17 @@ class Proposals(nn.Module):
         self.model = model
 
     def forward(self, pixels: Tensor, size: Tensor) -> Tensor:
-        heat, x, y, scale = self.model(pixels.permute(2, 0, 1)[None])[0].unbind(0)
-        rows = (torch.arange(heat.shape[0], device=heat.device) * STRIDE)[:, None]
-        columns = (torch.arange(heat.shape[1], device=heat.device) * STRIDE)[None]
-        highest = functional.max_pool2d(heat[None, None], 3, stride=1, padding=1)[0, 0]
-        peaks = (heat == highest) & (rows < size[0]) & (columns < size[1])
-        table = torch.stack(
-            [
-                columns + STRIDE / 2 + x,
-                rows + STRIDE / 2 + y,
-                (SIZE_UNIT * scale.exp()).clamp(SMALLEST, LARGEST),
-                torch.where(peaks, heat.sigmoid(), 0.0),
-            ],
-            dim=2,
-        ).flatten(0, 1)
-        table = torch.cat([table, table.new_zeros(PROPOSALS, 4)])
+        places = places_of(self.model(pixels.permute(2, 0, 1)[None]))[0]
+        rows = (torch.arange(places.shape[1], device=pixels.device) * STRIDE)[:, None]
+        columns = (torch.arange(places.shape[2], device=pixels.device) * STRIDE)[None]
+        places = places * ((rows < size[0]) & (columns < size[1]))
+        table = torch.cat([places.flatten(1).T, places.new_zeros(PROPOSALS, 4)])
         best = table[:, 3].topk(PROPOSALS).indices
         return table[best]
 
 
 class Looks(nn.Module):
     """Pixels uint8 (H, W, 3) and proposals (P, 3) to what LOOKS says."""
-
-    outputs = ("classes", "scores", "boxes", "places", "ink", "frames")
 
     def __init__(self, model: LookNet) -> None:
         super().__init__()
@@ -183,7 +167,7 @@ def look_graph(model: LookNet) -> Any:
         "proposals": torch.tensor([[40.0, 40.0, 30.0], [60.0, 50.0, 20.0], [60.0, 50.0, 20.0]]),
     }
     dynamic = {"pixels": {0: size("h"), 1: size("w")}, "proposals": {0: size("P")}}
-    graph = graph_of(Looks(copied(model)), example, [*Looks.outputs], dynamic)
+    graph = graph_of(Looks(copied(model)), example, NAMES, dynamic)
     halve(graph)
     return graph
 

@@ -22,7 +22,6 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
@@ -37,8 +36,8 @@ from ..training.scenes.glyphs import LETTERS, OF_WORDS, Glyphs, letters, load_gl
 from ..training.scenes.scene import scene
 from ..training.state import group, prefixed
 from . import loss as losses
-from .networks import SIZE_UNIT, STRIDE, DetectNet, LookNet, crops
-from .truth import Geometry, Lesson, collated, heat_and_geometry, labelled, lesson
+from .networks import SEPARATOR, DetectNet, LookNet, crops, places_of
+from .truth import Geometry, Labels, Lesson, collated, heat_and_geometry, labelled, lesson
 
 # The name of a run's file.
 STATE = "detector.safetensors"
@@ -159,11 +158,11 @@ def _losses(model: Networks, lessons: Lesson, step: int) -> Tensor:
     with torch.no_grad():
         labels = labelled(places, lessons)
         known = labels.classes >= 0
-        labels = type(labels)(*(part[known] for part in labels))
+        labels = Labels(*(part[known] for part in labels))
         seen = crops(lessons.pixels, places[known], lessons.inside())
     answers = model.look(seen.contiguous(memory_format=torch.channels_last))
     right = (answers[0].argmax(dim=1) == labels.classes).float()
-    digit = (labels.classes < 10).float()
+    digit = (labels.classes < SEPARATOR).float()
     shares = [(right * part).sum() / part.sum().clamp_min(1) for part in (digit, 1 - digit)]
     return torch.cat([detected, losses.look_loss(answers, labels), torch.stack(shares)])
 
@@ -183,17 +182,13 @@ def _numbered(places: Tensor) -> Tensor:
 
 def _peaks(output: Tensor) -> Tensor:
     """Proposals (P, 4) of the detector: the best peaks of each scene's heat."""
-    heat = output[:, :1].sigmoid()
-    heat = heat * (functional.max_pool2d(heat, 3, 1, 1) == heat)
+    places = places_of(output).flatten(2)
+    score = places[:, 3]
     # Chance decides among them, too: in a scene of many digits the best are seldom wrong.
-    luck = heat.clamp(max=0.6) * torch.rand_like(heat) * (heat > LEAST_SCORE)
-    score, index = luck.flatten(1).topk(PEAKS)
-    side = output.shape[3]
-    x, y = (index % side + 0.5) * STRIDE, (index.div(side, rounding_mode="floor") + 0.5) * STRIDE
-    values = output[:, 1:].flatten(2).gather(2, index[:, None].expand(-1, 3, -1))
-    size = SIZE_UNIT * values[:, 2].clamp(-2.5, 2.5).exp()
-    places = torch.stack([x + values[:, 0], y + values[:, 1], size], dim=2)
-    return _numbered(places)[score.flatten() > 0]
+    luck = score.clamp(max=0.6) * torch.rand_like(score) * (score > LEAST_SCORE)
+    best, index = luck.topk(PEAKS)
+    chosen = places[:, :3].gather(2, index[:, None].expand(-1, 3, -1)).transpose(1, 2)
+    return _numbered(chosen)[best.flatten() > 0]
 
 
 def _begin(

@@ -22,11 +22,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import roi_align
 
+from ..reading.detection import CROP
+
 # The detector gives one place for so many pixels along a side, and halves its input five times.
 STRIDE, MULTIPLE = 4, 32
 SIZE_UNIT = 32.0
-# Pixels along a side of a crop, and that side in sizes of the digit.
-CROP, AROUND = 56, 2.0
+# The digits of all scenes lie well within 3 and 700 pixels.
+SMALLEST, LARGEST = 3.0, 700.0
+# The side of a crop in sizes of the digit.
+AROUND = 2.0
 # What the middle of a crop is: a digit, or one of these.
 SEPARATOR, MINUS, NONE = 10, 11, 12
 CLASSES = 13
@@ -126,6 +130,32 @@ class LookNet(nn.Module):
         return self.names(hidden), functional.pixel_shuffle(self.ink(up), 2)[:, 0], self.box(hidden)
 
 
+def cut_out(maps: Tensor, proposals: Tensor, sizes: float, side: int) -> Tensor:
+    """The squares around proposals (P, 4), so many sizes wide: float (P, C, side, side).
+
+    Args:
+        maps: float (N, C, H, W); 0 is what lies beyond.
+    """
+    number, x, y, size = proposals.unbind(1)
+    half = size * (sizes / 2)
+    boxes = torch.stack([number, x - half, y - half, x + half, y + half], dim=1)
+    return roi_align(maps, boxes, side, aligned=True)
+
+
+def places_of(output: Tensor) -> Tensor:
+    """What DetectNet gives, (N, 4, h, w), as x, y and size in pixels, and the score of peaks.
+
+    The score is 0 where there is no peak: where the heat is not the highest of nine places.
+    """
+    heat, x, y, scale = output.unbind(1)
+    rows = (torch.arange(heat.shape[1], device=heat.device) + 0.5)[:, None] * STRIDE
+    columns = (torch.arange(heat.shape[2], device=heat.device) + 0.5)[None] * STRIDE
+    highest = functional.max_pool2d(heat[:, None], 3, stride=1, padding=1)[:, 0]
+    size = (SIZE_UNIT * scale.exp()).clamp(SMALLEST, LARGEST)
+    score = torch.where(heat == highest, heat.sigmoid(), 0.0)
+    return torch.stack([columns + x, rows + y, size, score], dim=1)
+
+
 def crops(pixels: Tensor, proposals: Tensor, inside: Tensor | None = None) -> Tensor:
     """What is around proposals: contrast in three colours, and where the picture is.
 
@@ -138,15 +168,12 @@ def crops(pixels: Tensor, proposals: Tensor, inside: Tensor | None = None) -> Te
         float (P, 4, 56, 56). Beyond the picture all is 0; the colours have mean 0, and deviation 1
         or, of even ground, less.
     """
-    number, x, y, size = proposals.unbind(1)
-    half = size * (AROUND / 2)
-    boxes = torch.stack([number, x - half, y - half, x + half, y + half], dim=1)
     colours = pixels.float() / 255
     if inside is None:
         inside = torch.ones_like(colours[:, :1])
     else:
         colours = colours * inside
-    seen = roi_align(torch.cat([colours, inside], dim=1), boxes, CROP, aligned=True)
+    seen = cut_out(torch.cat([colours, inside], dim=1), proposals, AROUND, CROP)
     colours, inside = seen[:, :3], seen[:, 3:]
     share = inside.mean(dim=2).mean(dim=2)[:, :, None, None].clamp_min(1e-3)
     mean = colours.mean(dim=2).mean(dim=2).mean(dim=1)[:, None, None, None] / share

@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-from torchvision.ops import roi_align
 
-from ..training.scenes.canvas import SIDE
+from ..reading.detection import CROP
+from ..training.scenes.canvas import HIDDEN, SIDE
 from ..training.scenes.scene import Scene
-from .networks import AROUND, CROP, MINUS, NONE, SEPARATOR, SIZE_UNIT, STRIDE
+from .networks import AROUND, MINUS, NONE, SEPARATOR, SIZE_UNIT, STRIDE, cut_out
 
 # The classes of marks, by their kinds.
 MARKS = {"separator": SEPARATOR, "minus": MINUS, "other": NONE}
@@ -27,8 +27,6 @@ MARKS = {"separator": SEPARATOR, "minus": MINUS, "other": NONE}
 PLACES = 9
 # A digit of which fewer pixels are seen is not asked for.
 MINIMUM_INK = 6
-# What has been cut off or is illegible: neither asked for nor forbidden.
-HIDDEN = -2
 
 
 @dataclass
@@ -251,10 +249,7 @@ def labelled(proposals: Tensor, lessons: Lesson) -> Labels:
 
 def _hidden_in(proposals: Tensor, owner: Tensor) -> Tensor:
     """Whether digits that do not count reach into proposals."""
-    number, x, y, size = proposals.unbind(1)
-    half = size / 2
-    boxes = torch.stack([number, x - half, y - half, x + half, y + half], dim=1)
-    share = roi_align((owner == HIDDEN).float()[:, None], boxes, 8, aligned=True)
+    share = cut_out((owner == HIDDEN).float()[:, None], proposals, 1, 8)
     return share.amax(dim=(1, 2, 3)) > 0.02
 
 
@@ -263,11 +258,9 @@ def _ink_of(proposals: Tensor, masks: Tensor) -> Tensor:
 
     Thinner than MNIST's they would fade away where the classifier sees them.
     """
-    _, x, y, size = proposals.unbind(1)
-    half = size * (AROUND / 2)
-    number = torch.arange(len(proposals), device=x.device, dtype=x.dtype)
-    boxes = torch.stack([number, x - half, y - half, x + half, y + half], dim=1)
-    seen = roi_align(masks.float()[:, None], boxes, CROP, aligned=True)
+    number = torch.arange(len(proposals), device=proposals.device).to(proposals)
+    numbered = torch.cat([number[:, None], proposals[:, 1:]], dim=1)
+    seen = cut_out(masks.float()[:, None], numbered, AROUND, CROP)
     ink = (seen > 0.35 * seen.amax(dim=(2, 3), keepdim=True).clamp_min(1e-6)).float()
     area = ink.sum(dim=(2, 3), keepdim=True)
     rim = (ink.diff(dim=2).abs().sum(dim=(2, 3)) + ink.diff(dim=3).abs().sum(dim=(2, 3))) / 2

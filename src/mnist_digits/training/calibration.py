@@ -58,12 +58,12 @@ def calibrate(model: DigitNet | Ensemble, recipe: Recipe, held_out: Digits) -> C
         torch.manual_seed(0)
         other = augment(negatives(held_out.images, held_out.labels), moved)
     doubtful = (logits_of(model, other) / missing).softmax(dim=1).amax(dim=1)
-    at_digits = _threshold(confidence, wrong)
+    at_digits = least_sure(confidence, wrong)
     at_negatives = float(doubtful.quantile(DOUBTED_NEGATIVES))
-    return Calibration(own * missing, _rounded_up(max(at_digits, at_negatives)))
+    return Calibration(own * missing, rounded_up(max(at_digits, at_negatives)))
 
 
-def _threshold(confidence: Tensor, wrong: Tensor, most: float = SURE_ERRORS) -> float:
+def least_sure(confidence: Tensor, wrong: Tensor, most: float = SURE_ERRORS) -> float:
     """The lowest confidence from which on at most the fraction `most` of the answers is wrong."""
     order = confidence.argsort(descending=True)
     errors = wrong[order].cumsum(0)
@@ -81,8 +81,8 @@ def raised(calibration: Calibration, evaluation: Evaluation) -> Calibration:
     sure = evaluation.confidence >= calibration.sure_above
     if int((wrong & sure).sum()) <= SURE_SCENE_ERRORS * int(sure.sum()):
         return calibration
-    at_pictures = _threshold(evaluation.confidence, wrong, SURE_SCENE_ERRORS)
-    return replace(calibration, sure_above=max(calibration.sure_above, _rounded_up(at_pictures)))
+    at_pictures = least_sure(evaluation.confidence, wrong, SURE_SCENE_ERRORS)
+    return replace(calibration, sure_above=max(calibration.sure_above, rounded_up(at_pictures)))
 
 
 # Of the sure answers in scenes. More may be wrong than of SURE_ERRORS: many scenes are worse than
@@ -90,6 +90,6 @@ def raised(calibration: Calibration, evaluation: Evaluation) -> Calibration:
 SURE_SCENE_ERRORS = 0.01
 
 
-def _rounded_up(threshold: float) -> float:
+def rounded_up(threshold: float) -> float:
     """Rounded up to four decimals, but at most 0.9999: no confidence reaches 1."""
     return min(math.ceil(10_000 * threshold) / 10_000, 0.9999)

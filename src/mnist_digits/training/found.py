@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ..data.dataset import Digits
 from ..reading.detection import READ, Detections, Detector
 from ..reading.framing import FRAME
-from .scenes.canvas import SIDE
+from .scenes.canvas import HIDDEN, SIDE
 from .scenes.glyphs import Glyphs, load_glyphs
 from .scenes.scene import Scene, scene
 
@@ -107,7 +107,7 @@ def matched(found: Detections, made: Scene) -> list[Match]:
     for number, box in enumerate(found.boxes.tolist()):
         x0, y0, x1, y1 = (round(side) for side in box)
         owners = made.owner[y0:y1, x0:x1]
-        if (owners == -2).sum() > (owners >= 0).sum():
+        if (owners == HIDDEN).sum() > (owners >= 0).sum():
             continue
         shares = [_in_common(_filled(box), other) for other in boxes]
         best = int(np.argmax(shares)) if shares else -1

@@ -18,6 +18,10 @@ SIDE = 256
 # Images of MNIST whose numbers differ by no more are mostly of one hand: the writers' images follow
 # one another.
 OF_ONE_HAND = 60
+# Whose ink a pixel is where a digit is illegible, or too little of it is seen, to count.
+HIDDEN = -2
+# Of what is wider than high, the size is so much of the width, at least.
+NARROW = 0.7
 # The least size of a mark in pixels.
 LEAST_MARK = 4.0
 # Ink fainter than this, of 255, does not count for the bounds of a mark.
@@ -190,7 +194,7 @@ class Canvas:
     def mark(self, kind: str, box: tuple[int, int, int, int]) -> None:
         """Record a mark whose ink fills a box."""
         x0, y0, x1, y1 = box
-        size = max(LEAST_MARK, y1 - y0, 0.7 * (x1 - x0))
+        size = max(LEAST_MARK, y1 - y0, NARROW * (x1 - x0))
         self.marks.append(Mark(kind, (x0 + x1) / 2, (y0 + y1) / 2, size, box))
 
     def beside_digits(self, draw: Callable[[Canvas], None], alone: bool = False) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .canvas import SEEN, Canvas, Mark
+from .canvas import HIDDEN, SEEN, Canvas, Mark
 from .glyphs import Floats
 
 # Of 255: ink that differs less from its paper is not made out by people either.
@@ -24,7 +24,7 @@ def forget_illegible(canvas: Canvas, picture: NDArray[np.uint8]) -> None:
     """Digits that are not legible in the picture become -2 in `owner`; marks are dropped."""
     for number in range(len(canvas.digits)):
         if not _legible(canvas, picture, number):
-            canvas.owner[canvas.owner == number] = -2
+            canvas.owner[canvas.owner == number] = HIDDEN
     canvas.marks = [mark for mark in canvas.marks if _shows(canvas, picture, mark)]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .camera import taken
-from .canvas import SIDE, Canvas, bounds, chance, log_uniform
+from .canvas import HIDDEN, SIDE, Canvas, bounds, chance, log_uniform
 from .glyphs import Floats
 from .grain import noise, texture
 from .legibility import forget_illegible
@@ -261,7 +261,7 @@ def _on_table(canvas: Canvas, page: Floats) -> Floats:
         ground *= 1 - 0.4 * cv2.GaussianBlur(mask, (0, 0), log_uniform(random, 1, 10))[:, :, None]
     soft = cv2.GaussianBlur(mask, (0, 0), 0.6)[:, :, None]
     if not chance(random, 0.5):  # ink outside of the sheet lies on the table
-        canvas.owner[(mask < 0.5) & (canvas.owner >= 0)] = -2
+        canvas.owner[(mask < 0.5) & (canvas.owner >= 0)] = HIDDEN
     else:
         soft = np.maximum(soft, cv2.dilate(written.astype(np.float32), np.ones((5, 5)))[:, :, None])
     return page * soft + ground * (1 - soft)

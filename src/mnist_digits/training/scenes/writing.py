@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .canvas import SIDE, Canvas, Placed, Rows, Spot, bounds, chance, rotation
+from .canvas import HIDDEN, NARROW, SIDE, Canvas, Placed, Rows, Spot, bounds, chance, rotation
 from .glyphs import Floats, draw_glyph
 from .signs import draw_sign, room_for
 
@@ -190,7 +190,7 @@ def _lay(
         return None
     owner[mask & (ink >= under)] = len(canvas.digits)
     np.maximum(under, ink, out=under)
-    digit.x, digit.y, digit.size = left + wide / 2, top + high / 2, max(high, 0.7 * wide)
+    digit.x, digit.y, digit.size = left + wide / 2, top + high / 2, max(high, NARROW * wide)
     digit.box = (left, top, left + wide, top + high)
     canvas.digits.append(digit)
     return digit
@@ -282,4 +282,4 @@ def forget_hidden(canvas: Canvas, number: int, right: int, bottom: int) -> None:
     x0, y0, x1, y1 = canvas.digits[number].box
     seen = max(0, min(x1, right) - max(x0, 0)) * max(0, min(y1, bottom) - max(y0, 0))
     if seen < 0.55 * (x1 - x0) * (y1 - y0):
-        canvas.owner[canvas.owner == number] = -2
+        canvas.owner[canvas.owner == number] = HIDDEN
