@@ -9,6 +9,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from wanted import wanted
 
 pytestmark = pytest.mark.slow
 
@@ -66,6 +67,7 @@ def check_story(text: str, least_accuracy: float) -> None:
     off, on = (percentage(f"augmentation {switch}:", text) for switch in ("off", "on"))
     assert off < on
     assert "72104/14959  (" in text
+    wanted("72104/14959  (sure" in text)
 
 
 def test_it_has_the_sections(committed: Any) -> None:

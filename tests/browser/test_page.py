@@ -23,6 +23,7 @@ from pages import page as paper
 from PIL import Image
 from playwright.sync_api import Browser, Page, Request, ViewportSize, expect
 from real_server import serving
+from wanted import wanted
 
 from mnist_digits.web.server import STATIC
 
@@ -120,6 +121,7 @@ def test_several_digits_undone_and_cleared(page: Page) -> None:
     page.keyboard.press("Control+z")
     assert answer(page) == "Nothing yet"
     expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+    wanted(verdict == "Sure.")
 
 
 def test_what_is_written_over_the_edge_is_read(page: Page) -> None:

@@ -13,6 +13,7 @@ import pytest
 from pages import page
 from PIL import Image
 from test_picture import odd
+from wanted import wanted
 
 from mnist_digits import Digits
 from mnist_digits.command.cli import main
@@ -40,6 +41,7 @@ def test_a_line_a_picture(pictures: Path, capsys: pytest.CaptureFixture[str]) ->
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith(f"{pictures / '7.png'}: 7  (sure, ")
     assert second.startswith(f"{pictures / '21.png'}: 21  (")
+    wanted(second.startswith(f"{pictures / '21.png'}: 21  (sure, "))
 
 
 def test_json_and_a_picture_that_cannot_be_read(
@@ -82,6 +84,7 @@ def test_a_line_a_page(pictures: Path, scan: Path, capsys: pytest.CaptureFixture
     assert other.startswith(f"{pictures / '7.png'}: 7  (sure, ")
     error = f"mnist-digits predict: error: {scan}, page 2, has 8000 × 8000 pixels, more than "
     assert captured.err.startswith(f"{error}50,000,000: make it smaller, or save it as a baseline")
+    wanted(third.startswith(f"{scan}, page 3: 1  (sure, "))
 
 
 def test_an_object_a_page(scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
