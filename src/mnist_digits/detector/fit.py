@@ -52,9 +52,8 @@ class Networks(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # First the one that is trained in every step: its count of steps is the schedule's.
-        self.look = LookNet()
         self.detect = DetectNet()
+        self.look = LookNet()
 
 
 class LessonSet(Dataset[Lesson]):
@@ -94,7 +93,7 @@ def fit(
     device: torch.device | None = None,
     workers: int = 1,
     on_part: Callable[[DetectorRun], None] | None = None,
-    steps_per_part: int = 100,
+    steps_per_part: int = 50,
 ) -> DetectorRun:
     """Train both networks on scenes with these digits.
 
@@ -118,7 +117,7 @@ def fit(
             torch.autocast(device.type, torch.bfloat16, enabled=bfloat16),
         ):
             torch.manual_seed(STEPS * recipe.seed + run.steps)
-            values = _losses(model, lessons, run.steps)
+            values = _losses(model, lessons)
         optimizer.zero_grad()
         values[:5].sum().backward()
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -137,25 +136,21 @@ def fit(
     return run
 
 
-def _losses(model: Networks, lessons: Lesson, step: int) -> Tensor:
+def _losses(model: Networks, lessons: Lesson) -> Tensor:
     """The losses of both networks, and the look's shares of digits and of others right, (7,).
 
-    The detector, which has less to learn, is trained in every second step, in turns on whole
-    scenes and on quarters of them: it also sees small pictures, and parts of pictures.
+    The detector learns from whole scenes and from their quarters: from small pictures, and from
+    parts of pictures, too. The look learns from the scenes' places, and from what the detector
+    proposes.
     """
-    places = _numbered(lessons.places)
-    detected = lessons.pixels.new_zeros(2, dtype=torch.float32)
-    if step % 2 == 0:
-        truth = heat_and_geometry(lessons)
-        pixels = lessons.pixels.contiguous(memory_format=torch.channels_last)
-        if step % 4 == 2:
-            pixels, truth = _cut(pixels), Geometry(*map(_cut, truth))
-        output = model.detect(pixels).float()
-        # Twice, for the steps without.
-        detected = 2 * losses.detect_loss(output, truth)
-        if step % 4 == 0:
-            places = torch.cat([places, _peaks(output.detach())])
+    truth = heat_and_geometry(lessons)
+    pixels = lessons.pixels.contiguous(memory_format=torch.channels_last)
+    output = model.detect(pixels).float()
+    of_quarters = model.detect(_cut(pixels)).float()
+    detected = losses.detect_loss(output, truth)
+    detected = (detected + losses.detect_loss(of_quarters, Geometry(*map(_cut, truth)))) / 2
     with torch.no_grad():
+        places = torch.cat([_numbered(lessons.places), _peaks(output)])
         labels = labelled(places, lessons)
         known = labels.classes >= 0
         labels = Labels(*(part[known] for part in labels))
@@ -225,7 +220,7 @@ def _batches(
         return  # before digits are drawn for it
     # OpenCV's threads do not live on in the processes that make scenes, which would wait for them.
     cv2.setNumThreads(1)
-    glyphs = load_glyphs(digits, recipe.synthetic, recipe.seed)
+    glyphs = load_glyphs(digits.to(device), recipe.synthetic, recipe.seed)
     for alphabet in (LETTERS, OF_WORDS):
         letters(alphabet)  # made once, before the processes part
     loader = DataLoader(
@@ -233,7 +228,7 @@ def _batches(
         recipe.batch_size,
         sampler=range(begin * recipe.batch_size, recipe.steps * recipe.batch_size),
         num_workers=workers,
-        prefetch_factor=8 if workers else None,
+        prefetch_factor=2 if workers else None,
         collate_fn=collated,
     )
     for lessons in loader:

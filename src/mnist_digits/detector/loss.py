@@ -40,7 +40,7 @@ def look_loss(output: tuple[Tensor, Tensor, Tensor], truth: Labels) -> Tensor:
     names, ink, boxes = (part.float() for part in output)
     digit = (truth.classes < SEPARATOR).float()
     count = digit.sum().clamp_min(1)
-    entropy = functional.cross_entropy(names, truth.classes, label_smoothing=0.01)
+    entropy = functional.cross_entropy(names, truth.classes)
     pixels = functional.binary_cross_entropy_with_logits(ink, truth.ink, reduction="none")
     share = ink.sigmoid()
     both = 2 * (share * truth.ink).sum(dim=(1, 2)) + 1

@@ -48,7 +48,7 @@ class DetectNet(nn.Module):
     The widths are the channels of the five scales.
     """
 
-    def __init__(self, widths: tuple[int, ...] = (16, 32, 48, 64, 80)) -> None:
+    def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 112, 160)) -> None:
         super().__init__()
         pairs = list(pairwise(widths))
         self.stem = layer(3, widths[0], stride=2)

@@ -23,8 +23,9 @@ from .networks import AROUND, MINUS, NONE, SEPARATOR, SIZE_UNIT, STRIDE, cut_out
 
 # The classes of marks, by their kinds.
 MARKS = {"separator": SEPARATOR, "minus": MINUS, "other": NONE}
-# Places of a scene that are looked at, beside those that the detector proposes.
-PLACES = 9
+# Places of a scene that are looked at, beside those that the detector proposes; and how many of
+# them are digits, if there are any.
+PLACES, DIGITS = 16, 8
 # A digit of which fewer pixels are seen is not asked for.
 MINIMUM_INK = 6
 
@@ -39,7 +40,7 @@ class Lesson:
         digits: float32 (D, 8): label, x, y, size, and the box x0, y0, x1, y1; label -1 for one
             that is not to be found, and where a batch is filled up.
         marks: float32 (M, 4): class, x, y, size; class -1 where a batch is filled up.
-        places: float32 (9, 3): x, y and size of proposals, right and wrong ones.
+        places: float32 (16, 3): x, y and size of proposals, right and wrong ones.
         extent: float32 (2,), width and height of the picture; beyond it is filled up.
     """
 
@@ -87,10 +88,10 @@ def _places(
     marks: NDArray[np.float32],
     random: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """Five digits about their middles, and four places where there may be none, (9, 3)."""
+    """Digits about their middles, and as many places where there may be none, (16, 3)."""
     live, gone = digits[digits[:, 0] >= 0, 1:4], digits[digits[:, 0] < 0, 1:4]
-    # A digit that is alone is looked at five times.
-    taken = np.resize(random.permutation(len(live)), 5 if len(live) else 0)
+    # Few digits are looked at several times.
+    taken = np.resize(random.permutation(len(live)), DIGITS if len(live) else 0)
     right = [_shaken(live[k], random, 0.06, 0.13) for k in taken]
     usual = float(np.median(live[:, 2])) if len(live) else 0.0
     wrong = [_shaken(place, random, 0.05, 0.2) for place in gone]

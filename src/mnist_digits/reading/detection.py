@@ -32,7 +32,7 @@ MODELS = Path(__file__).parent / "models"
 DETECT, LOOK = "detect.onnx", "look.onnx"
 DETECT_FORMAT, LOOK_FORMAT = "mnist-digits detect 1", "mnist-digits look 1"
 # The longer side at which a picture is searched first.
-LEVEL = 256
+LEVEL = 128
 # Smaller digits are looked at where the picture has more pixels: a crop shows a digit at 28.
 LEGIBLE = 28
 # Places that the detector proposes with less are not looked at.

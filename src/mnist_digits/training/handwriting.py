@@ -41,7 +41,8 @@ FORMS = {
     2: {
         "foot": "12 50 82 55! 09! 99, 03 20 70 82 19! 79, 12 50 82 55 19! 97",
         "loop at the foot": "12 50 82 46 19 08 17 49 99, 12 40 71 64 28 09 07 27 59 98",
-        "loop at the head": "32 23 12 40 80 83 55 09! 99",
+        "loop at the head": "32 23 12 40 80 83 55 09! 99, 43 33 22 31 60 82 75 47 08! 38 69 98",
+        "closed head": "52 43 31 50 72 64 37 09! 39 68 97, 53 33 21 40 71 73 55 27 09! 28 59 98",
         "loops": "33 12 40 81 64 28 09 07 38 69 98",
         "swan": "23 21 50 71 65 18 09! 99, 13 21 50 82 56 18! 37 69 98",
         "like a z": "02 20 80! 19! 99, 00! 90! 09! 99, 02 30 80! 09! 99 | 25 75",
@@ -211,9 +212,19 @@ def strokes(labels: Tensor, forms: Tensor | None = None) -> tuple[Tensor, Tensor
     points, starts, ends, counts = (table.to(labels.device) for table in _forms())
     draws = torch.rand(5, len(labels), device=labels.device)
     if forms is None:
-        # The power makes the last of twelve forms a third as frequent as the first.
-        forms = (draws[0] ** 1.5 * counts[labels]).long()
+        forms = _chosen(draws[0], counts[labels])
     return _written(points[labels, forms], starts[labels, forms], ends[labels, forms], draws)
+
+
+def habit(device: torch.device | str = "cpu") -> Tensor:
+    """In which form a hand writes each digit, int64 (10,)."""
+    return _chosen(torch.rand(10), _forms()[3]).to(device)
+
+
+def _chosen(draws: Tensor, counts: Tensor) -> Tensor:
+    """One of so many forms each, for draws from 0 to 1."""
+    # The power makes the last of twelve forms a third as frequent as the first.
+    return (draws**1.5 * counts).long()
 
 
 def _written(

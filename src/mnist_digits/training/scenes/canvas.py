@@ -15,8 +15,8 @@ from .glyphs import Floats, Glyphs, Pen
 
 # Pixels along a side. The detector looks at pictures, and at parts of them, of about this size.
 SIDE = 256
-# Images of MNIST whose numbers differ by no more are mostly of one hand: the writers' images follow
-# one another.
+# Glyphs whose numbers differ by no more are mostly of one hand: in MNIST, too, the writers' images
+# follow one another.
 OF_ONE_HAND = 60
 # Whose ink a pixel is where a digit is illegible, or too little of it is seen, to count.
 HIDDEN = -2
@@ -115,7 +115,7 @@ class Canvas:
         self.digits: list[Placed] = []
         self.marks: list[Mark] = []
         self.pen = self.some_pen()
-        self.hand = int(random.integers(glyphs.written)) if self.has("hand") else None
+        self.hand = int(random.integers(len(glyphs))) if self.has("hand") else None
         self.turn = 0.0
         self.extent = (SIDE, SIDE)
         self.light = np.ones((1, 1, 1), np.float32)
@@ -132,7 +132,7 @@ class Canvas:
     def some_pen(self) -> Pen:
         random = self.random
         turn, slant = np.deg2rad(random.normal(0, 5)), random.normal(0, 0.12)
-        if chance(random, 0.12):
+        if chance(random, 0.2):
             slant = random.uniform(-0.6, 0.6)
         matrix = rotation(turn) @ np.array([[log_uniform(random, 0.65, 1.5), slant], [0, 1]])
         fineness = random.random()
@@ -174,7 +174,7 @@ class Canvas:
         first, last = 0, len(self.glyphs)
         if self.hand is not None:
             first = max(0, self.hand - OF_ONE_HAND)
-            last = min(self.glyphs.written, self.hand + OF_ONE_HAND + 1)
+            last = min(last, self.hand + OF_ONE_HAND + 1)
         if zero:
             zeros = np.flatnonzero(self.glyphs.labels[first:last] == 0)
             if len(zeros):

@@ -26,6 +26,8 @@ LETTERS = "ACEFHKMNPQRUVWXacdefkmnptuvwx"
 # The others are drawn only in words, which tell them from digits.
 OF_WORDS = "BDGIJLOSTYZbghijloqrsyz"
 
+# So many synthetic digits are drawn by a hand.
+OF_A_HAND = 100
 # The radius of a fine pen, as a fraction of the height: it closes no loop.
 FINE = 0.03
 
@@ -33,12 +35,11 @@ Floats = NDArray[np.float32]
 
 
 class Glyphs:
-    """What can be drawn.
+    """What can be drawn; glyphs of one hand follow one another.
 
     Attributes:
         images: uint8 (N, 28, 28), light on dark.
         labels: int64 (N,); -1 for what is no digit.
-        written: how many of them, from the first, are images of MNIST; the others are drawn.
     """
 
     def __init__(
@@ -50,7 +51,6 @@ class Glyphs:
         """`distances` are those of the last images, where they are known."""
         self.images, self.labels = images, labels
         known = list(distances)
-        self.written = len(images) - len(known)
         self._distances = dict(enumerate(known, len(images) - len(known)))
 
     def __len__(self) -> int:
@@ -88,19 +88,19 @@ def load_glyphs(digits: Digits, drawn: int, seed: int = 0) -> Glyphs:
     """The images as glyphs, followed by `drawn` synthetic ones (`handwriting`)."""
     import torch
 
-    from ..handwriting import distances, rasterize, strokes
+    from ..handwriting import distances, habit, rasterize, strokes
 
     images, labels = [digits.images[:, 0].cpu().numpy()], [digits.labels.cpu().numpy()]
     known: list[NDArray[np.uint8]] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         # The strokes' own distances: a skeleton of pixels would make straight ones uneven.
-        for part in torch.randint(0, 10, (drawn,)).split(50):
-            start, end, pen = strokes(part)
+        for part in torch.randint(0, 10, (drawn,), device=digits.device).split(OF_A_HAND):
+            start, end, pen = strokes(part, habit(digits.device)[part])
             exact = distances(start, end, ZOOM)[:, 0] * ZOOM * UNIT
-            known.extend(exact.clamp(0, 255).to(torch.uint8).numpy())
-            images.append((rasterize(start, end, pen)[:, 0] * 255).to(torch.uint8).numpy())
-            labels.append(part.numpy())
+            known.extend(exact.clamp(0, 255).to(torch.uint8).cpu().numpy())
+            images.append((rasterize(start, end, pen)[:, 0] * 255).to(torch.uint8).cpu().numpy())
+            labels.append(part.cpu().numpy())
     return Glyphs(np.concatenate(images), np.concatenate(labels), known)
 
 

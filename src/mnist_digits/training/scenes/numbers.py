@@ -104,7 +104,7 @@ def _amount(random: Random, digits: int) -> str:
         text, cents = text[:-2], str(random.choice([",", "."])) + text[-2:]
     sign = str(random.choice([".", ".", ",", "'", " ", ""]))
     groups = [text[max(0, end - 3) : end] for end in range(len(text), 0, -3)]
-    ending = str(random.choice(["", "", "", ".-", ",-", "≈", "-", "."]))
+    ending = str(random.choice(["", "", ".-", ",-", "≈", "-", ".", "="]))
     return sign.join(reversed(groups)) + (cents or ending)
 
 
@@ -126,7 +126,7 @@ def _cents(random: Random, digits: int) -> str:
 # The forms of numbers: for how many digits at least, and how often.
 FORMS: dict[Callable[[Random, int], str], tuple[int, float]] = {
     _decimal: (2, 0.2),
-    _amount: (4, 0.25),
+    _amount: (4, 0.3),
     _date: (3, 0.1),
     _fraction: (2, 0.06),
     _bracketed: (1, 0.04),
@@ -134,7 +134,7 @@ FORMS: dict[Callable[[Random, int], str], tuple[int, float]] = {
     _percentage: (1, 0.04),
     _negative: (1, 0.05),
     _money: (1, 0.06),
-    _ended: (1, 0.07),
+    _ended: (1, 0.12),
     _fenced: (1, 0.03),
     _cents: (3, 0.05),
 }

@@ -74,7 +74,7 @@ FEATURES = {
     "blurred": 0.3,
     "enlarged": 0.2,  # from few pixels
     "pixels": 0.04,  # a large digit from 16 to 32 of them
-    "binary": 0.07,  # scanned in black and white
+    "binary": 0.1,  # scanned in black and white
     "inverted": 0.3,
     "plain": 0.2,  # paper of one colour, as in drawings
     "cut": 0.12,  # close around the digits

@@ -14,6 +14,8 @@ from .signs import draw_sign, room_for
 
 # Of a digit's ink, what may lie on other digits.
 MOST_OVERLAP = 0.15
+# Which share of the digits stands out of its row.
+TALL = 0.07
 # How often the next digit is moved on by a little, when it would cover too much of its neighbour.
 TRIES = 3
 # Of the zeros that follow one another in a number, which share is put against the one before.
@@ -91,7 +93,8 @@ def _write_digit(canvas: Canvas, spot: Spot, row: int, close: bool) -> Placed | 
     random = canvas.random
     number = canvas.glyph_number(zero=spot.what == "0")
     label = int(canvas.glyphs.labels[number])
-    ink, mask = _drawn(canvas, number, spot.height)
+    tall = random.uniform(1.1, 1.6) if chance(random, TALL) else 1.0
+    ink, mask = _drawn(canvas, number, tall * spot.height)
     if not mask.any():
         return None
     x, y, gap = spot.x, spot.y, random.triangular(-0.16, -0.07, 0.03) * spot.height
