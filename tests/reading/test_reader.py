@@ -197,7 +197,7 @@ def test_json_is_that_of_the_design(reader: Reader, images: Pixels) -> None:
 @pytest.mark.parametrize(
     ("first", "second", "certainty", "width", "missing", "says"),
     [
-        (0.9, 0.09, 1, 10, "", "the 0 could be a 6"),
+        (0.9, 0.09, 1, 10, "", "the 0 could be 6"),
         (0.9, 0.01, 1, 10, "", "the 0 may be no digit"),
         (0.999, 0.001, 0.9, 10, "", "the 0 may be no digit"),
         (0.999, 0.001, 1, 30, "ink is left over", "the 0 is wide for one digit"),

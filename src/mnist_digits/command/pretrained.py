@@ -49,7 +49,7 @@ def main() -> None:
     print(f"\n{calibration}\n\n{report.accuracy_table(on_train, on_test)}")
     SHIPPED.mkdir(parents=True, exist_ok=True)
     facts = {"data_sha256": {"train": digits.checksum(), "test": test.checksum()}}
-    export_run(run, SHIPPED / MODEL, calibration, facts)
+    export_run(run, SHIPPED / MODEL, calibration, facts, half=True)
     checkpoint.save(run, SHIPPED)
     values = fit_answer(Reader.load(threads=1), validation)
     print(f"\n{values}")

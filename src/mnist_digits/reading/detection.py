@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CheckpointError
+from .framing import FRAME
 from .onnx_file import open_model
 from .picture import WORKING_SIZE
 
@@ -33,19 +34,16 @@ DETECT, LOOK = "detect.onnx", "look.onnx"
 DETECT_FORMAT, LOOK_FORMAT = "mnist-digits detect 1", "mnist-digits look 1"
 # The longer side at which a picture is searched first.
 LEVEL = 128
-# Smaller digits are looked at where the picture has more pixels: a crop shows a digit at 28.
-LEGIBLE = 28
-# Places that the detector proposes with less are not looked at.
-PROPOSED = 0.1
-# What is more probably a digit than not is read; what is probably none, but at least DOUBTFUL,
-# is not passed over in silence.
-READ, DOUBTFUL = 0.5, 0.2
-# In units of the size: a proposal nearer than SAME to a digit is that digit again; a box that
-# differs from its proposal by more than MOVED is looked at itself; what is smaller than DUST of
-# the median digit is none.
-SAME, MOVED, DUST = 0.3, 0.1, 0.2
-# Pixels along a side of a crop, and of its ink; two of which so much is in common are one digit.
-CROP, COMMON = 56, 0.5
+# What is more probably a digit than not is read. Less than POSSIBLE is not worth a look for the
+# detector, and no doubt for the look; what lies between is not passed over in silence.
+READ, POSSIBLE = 0.5, 0.1
+# In units of the size: a proposal nearer than SAME to a digit is that digit again, and what is
+# smaller than that of the median digit is dust; a box that differs from its proposal by more than
+# MOVED is looked at itself.
+SAME, MOVED = 0.3, 0.1
+# Pixels along a side of a crop, and of its ink: a digit is as large in it as in a frame. Smaller
+# ones are looked at where the picture has more pixels.
+CROP = 2 * FRAME
 # Places that are looked at together: more are not faster, and take more memory.
 BATCH = 128
 NAMES = ["classes", "scores", "boxes", "places", "ink", "frames"]
@@ -139,10 +137,10 @@ class Detector:
             reduced, proposals, move = self._propose(pixels, side)
             if proposals[-1, 3] > READ:
                 return found, True
-            new = proposals[proposals[:, 3] > PROPOSED, :3]
+            new = proposals[proposals[:, 3] > POSSIBLE, :3]
             # Together no more than the detector gives at once: the time stays bounded.
             new = new[_is_new(new * (longest / side), found)][: len(proposals) - len(found)]
-            small = new[:, 2] < LEGIBLE
+            small = new[:, 2] < FRAME
             found = found.joined(self._looked(reduced, new[~small]).moved(move))
             most = max(longest, min(2 * longest, WORKING_SIZE)) if small.any() else longest
             if side >= most or ((found.scores > READ).any() and not small.any()):
@@ -166,7 +164,7 @@ class Detector:
         """What is at places (N, 3); where the box is elsewhere, after a second look if better."""
         first, boxes = self._look_at(pixels, places)
         moved = np.abs(boxes - places).max(axis=1) > MOVED * places[:, 2]
-        again = np.flatnonzero(moved & (first.scores > DOUBTFUL))
+        again = np.flatnonzero(moved & (first.scores > POSSIBLE))
         second, _ = self._look_at(pixels, boxes[again])
         better = second.scores > first.scores[again]
         kept = np.delete(np.arange(len(first)), again[better])
@@ -213,7 +211,7 @@ def _same(found: Detections, one: int, others: NDArray[np.int64]) -> NDArray[np.
     seen[outside[0][:, None, :] | outside[1][:, :, None]] = 0
     common = np.minimum(seen, found.ink[one]).sum(axis=(1, 2)) * found.places[one, 2] ** 2
     own = found.ink[one].sum() * found.places[one, 2] ** 2
-    same[near] = common > COMMON * np.minimum(own, inks.sum(axis=(1, 2)) * places[:, 2] ** 2)
+    same[near] = 2 * common > np.minimum(own, inks.sum(axis=(1, 2)) * places[:, 2] ** 2)
     return same
 
 
@@ -223,7 +221,7 @@ def _is_new(places: Floats, found: Detections) -> NDArray[np.bool_]:
     if not len(digits):
         return np.ones(len(places), bool)
     away = np.hypot(*np.moveaxis(places[:, None, :2] - digits[:, :2], 2, 0))
-    large = places[:, 2] > DUST * np.median(digits[:, 2])
+    large = places[:, 2] > SAME * np.median(digits[:, 2])
     return np.asarray((away > SAME * digits[:, 2]).all(axis=1) & large)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CheckpointError, PictureError
-from .detection import BATCH, DOUBTFUL, READ, Detections, Detector
+from .detection import BATCH, POSSIBLE, READ, Detections, Detector
 from .documents import MAXIMUM_BYTES, Source, open_picture
 from .framing import FRAME, GROUND, as_framed
 from .layout import in_rows
@@ -27,9 +27,7 @@ MODEL = "model.onnx"
 SHIPPED = Path(__file__).parent / "models" / "digits"
 FORMAT = "mnist-digits model 1"
 CROWDED = "more than 1,000 places look like digits"
-# In a picture of one digit the highest is chosen from those nearly as sure as the surest.
-NEARLY = 0.1
-# Its score may be low, but not that of blank paper.
+# In a picture of one digit its score may be low, but not that of blank paper.
 NOTHING = 0.01
 
 
@@ -117,15 +115,12 @@ class Reader:
         return Reading([[_digit(probabilities, confidence, box, image, self.sure_above)]])
 
     def _read_one(self, pixels: Pixels) -> Reading:
-        """The surest of what was found; of those nearly as sure the highest."""
+        """The surest of what was found."""
         found, crowded = self.detector.find(pixels)
         found = found.chosen((found.scores > NOTHING) & (found.frames.max(axis=(1, 2)) > 0))
         if not len(found):
             return Reading([], CROWDED if crowded else "", found)
-        near = found.scores > found.scores.max() - NEARLY
-        best = int(np.where(near, found.heights, 0).argmax())
-        found = found.chosen(np.r_[best, np.delete(np.arange(len(found)), best)])
-        others = found.heights[1:][found.scores[1:] > DOUBTFUL]
+        others = found.heights[1:][found.scores[1:] > POSSIBLE]
         several = (others > found.heights[0] / 2).any()
         missing = "there may be another digit" if several else ""
         return Reading([self.answers(found.chosen(np.arange(1)))], missing, found)
@@ -136,7 +131,7 @@ class Reader:
         doubtful = sum(not digit.sure for digit in reading.digits)
         if reading.sure or not reading.seen or doubtful < 2 <= len(reading.digits):
             return reading
-        frames = reading.seen.frames[reading.seen.scores > DOUBTFUL]
+        frames = reading.seen.frames[reading.seen.scores > POSSIBLE]
         # Only the turn in which the frames look most like digits is tried.
         ways = [self.classify(np.rot90(frames, turns, axes=(1, 2))) for turns in range(4)]
         turns = int(np.argmax([answers.max(axis=1).sum() for answers in ways]))
@@ -157,7 +152,7 @@ class Reader:
         rows = in_rows(found.boxes[:count])
         order = [number for row in rows for number in row]
         size = float(np.median(found.heights[:count])) if count else 0.0
-        doubtful = (found.scores[count:] > DOUBTFUL) & (found.heights[count:] > size / 2)
+        doubtful = (found.scores[count:] > POSSIBLE) & (found.heights[count:] > size / 2)
         missing = "what may be a digit is passed over" if doubtful.any() else ""
         seen = found.chosen(np.array([*order, *range(count, len(found))], np.int64))
         return Reading([[digits[number] for number in row] for row in rows], missing, seen)

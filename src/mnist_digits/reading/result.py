@@ -145,7 +145,7 @@ def _doubt(digit: Digit, turns: int) -> str:
     *_, second, first = digit.probabilities.argsort().tolist()
     # Whether most of the doubt comes from one other digit.
     if digit.probabilities[second] >= (1 - digit.confidence) / 2:
-        return f"the {first} could be a{'n' if second == 8 else ''} {second}"
+        return f"the {first} could be {second}"
     return f"the {first} may be no digit"
 
 

@@ -91,7 +91,7 @@ def _ended(random: Random, digits: int) -> str:
 
 def _fenced(random: Random, digits: int) -> str:
     """As on cheques, so that nothing can be put before or after."""
-    fence = str(random.choice(["#", "**", "XXX", "X", "≈", "-", "/"]))
+    fence = str(random.choice(["#", "**", "XXX", "X", "≈", "-"]))
     return fence + "d" * digits + (fence if chance(random, 0.6) else "")
 
 
