@@ -52,7 +52,7 @@ bench-serving: $(VENV)/installed-dev  ## Measure the page and the HTTP interface
 bench-cluster: $(VENV)/installed-dev  ## Measure many runs and pictures at once on this machine (a quarter of an hour)
 	$(BIN)/python benchmarks/cluster.py
 
-pretrained: $(VENV)/installed-dev  ## Train and export the model that the package ships, choose the page's samples (two hours)
+pretrained: $(VENV)/installed-dev  ## Train and export the model that the package ships, choose the samples of the page (half an hour with a GPU and 16 cores, else a day)
 	$(BIN)/python -m mnist_digits.command.pretrained
 	$(BIN)/python -m mnist_digits.web.samples
 

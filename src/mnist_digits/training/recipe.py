@@ -183,8 +183,8 @@ class DetectorRecipe:
     name: ClassVar[str] = "detector"
     old_names: ClassVar[dict[str, str]] = {}
     seed: int = setting(0, "of the weights and the scenes", 0, 2**32 - 1)
-    scenes: int = setting(400_000, "pictures to train on; each is made and seen once", 16, 10**9)
-    batch_size: int = setting(64, "pictures a step", 1, 4096)
+    scenes: int = setting(380_000, "pictures to train on; each is made and seen once", 16, 10**9)
+    batch_size: int = setting(32, "pictures a step", 1, 4096)
     learning_rate: float = setting(0.003, "its peak: one cycle up and down (Adam)", 1e-9, 1e3)
     warmup: float = setting(0.05, "fraction of the steps in which it rises", 0, 1)
     weight_decay: float = setting(0.01, "decoupled from the gradient (AdamW)", 0, 10)
