@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import itertools
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
-from mnist_digits import Digits, evaluate, load_mnist
-from mnist_digits.data.dataset import cache_folder
+from mnist_digits import Digits, evaluate, load_mnist, unpack_mnist
 from mnist_digits.training.augmentation import augment
 from mnist_digits.training.recipe import Recipe
 
@@ -49,7 +50,8 @@ class Peer:
 
     `published` is where it is from, and what it reached there, `accuracy` on the test set.
     `batches(digits, batch_size)` are the scaled images and labels of one epoch; the schedule
-    moves on after each step (`each_step`) or after each epoch.
+    moves on after each step (`each_step`) or after each epoch. `prepare` is done before the
+    time counts.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Peer:
     schedule: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
     each_step: bool = False
     average_decay: float = 0.0
+    prepare: Callable[[], object] = lambda: None
 
 
 def train_peer(
@@ -77,6 +80,7 @@ def train_peer(
     `on_epoch` gets the network (raw pixels in) and the seconds so far; what it does itself
     is not counted. Returns the seconds and the number of steps that were made.
     """
+    peer.prepare()
     started, seconds, steps = time.perf_counter(), 0.0, 0
     torch.manual_seed(seed)
     network = peer.network()
@@ -129,13 +133,20 @@ def example_network() -> nn.Module:
     )
 
 
-def example_batches(_: Digits, batch_size: int) -> Batches:
-    """Through torchvision's data set and transforms and a DataLoader, in the file's order."""
+@cache
+def example_data() -> datasets.MNIST:
+    """torchvision's data set, which keeps the images in memory, with transforms."""
     transform = transforms.Compose(
         [transforms.ToTensor(), transforms.Normalize((MEAN,), (DEVIATION,))]
     )
-    files = datasets.MNIST(str(cache_folder()), train=True, transform=transform)
-    yield from DataLoader(files, batch_size=batch_size)
+    with tempfile.TemporaryDirectory() as folder:
+        unpack_mnist(folder)
+        return datasets.MNIST(folder, train=True, transform=transform)
+
+
+def example_batches(_: Digits, batch_size: int) -> Batches:
+    """Through a DataLoader, in the file's order."""
+    yield from DataLoader(example_data(), batch_size=batch_size)
 
 
 PYTORCH_EXAMPLE = Peer(
@@ -148,6 +159,7 @@ PYTORCH_EXAMPLE = Peer(
     batches=example_batches,
     optimizer=lambda network: torch.optim.Adadelta(network.parameters(), lr=1.0),
     schedule=lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.7),
+    prepare=example_data,
 )
 
 

@@ -195,8 +195,8 @@ def damaged(amount: Amount) -> list[Row]:
 
 
 def data_sets(amount: Amount) -> list[Row]:
-    """Files of the data set, damaged or replaced by something else."""
-    return [_damaged_row(amount, damaged_files.data_set, 48, "damaged files of the data set")]
+    """Files of data sets, damaged or replaced by something else."""
+    return [_damaged_row(amount, damaged_files.data_set, 10_000, "damaged files of data sets")]
 
 
 def pictures(amount: Amount) -> list[Row]:
@@ -206,7 +206,7 @@ def pictures(amount: Amount) -> list[Row]:
     return [_damaged_row(amount, damaged_pictures.picture, 20_000, what, 500_000_000, 2.0)]
 
 
-FINE = {"refused", "as it was", "a recipe", "repaired", "read"}
+FINE = {"refused", "as it was", "a recipe", "read"}
 
 
 def _damaged_row(

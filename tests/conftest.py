@@ -14,7 +14,6 @@ from hypothesis import settings
 import mnist_digits
 from mnist_digits import FAST, Digits, Run
 from mnist_digits.command.cli import main
-from mnist_digits.data.dataset import CACHE_VARIABLE
 from mnist_digits.processes import usable_cores
 
 if TYPE_CHECKING:
@@ -61,17 +60,8 @@ def operations_as_they_were() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An empty cache folder at first, then the one that every test uses."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(CACHE_VARIABLE, str(folder))
-        yield folder
-
-
-@pytest.fixture(scope="session")
-def mnist(cache: Path) -> tuple[Digits, Digits]:
-    return mnist_digits.load_mnist(cache)
+def mnist() -> tuple[Digits, Digits]:
+    return mnist_digits.load_mnist()
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +71,7 @@ def fast_run(mnist: tuple[Digits, Digits]) -> Run:
 
 
 @pytest.fixture(scope="session")
-def run_directory(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
+def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the recipe `fast`, as the command writes it."""
     folder = tmp_path_factory.mktemp("runs") / "fast"
     example = folder.with_name("example.png")

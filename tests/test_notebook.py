@@ -118,7 +118,6 @@ def test_its_training_loop_is_short(committed: Any) -> None:
     assert len(loop.splitlines()) < 25
 
 
-@pytest.mark.usefixtures("cache")
 def test_it_runs_from_top_to_bottom(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MNIST_DIGITS_FAST_RUN", "1")
     notebook = nbformat.read(NOTEBOOK, as_version=4)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .data.dataset import Digits as Digits
     from .data.dataset import load_mnist as load_mnist
     from .data.dataset import split_validation as split_validation
+    from .data.idx import unpack_mnist as unpack_mnist
     from .errors import CheckpointError as CheckpointError
     from .errors import ClusterError as ClusterError
     from .errors import DatasetError as DatasetError
@@ -91,6 +92,7 @@ _HOMES = {
     "split_validation": "data.dataset",
     "teach": "training.teaching",
     "train": "training.loop",
+    "unpack_mnist": "data.idx",
 }
 # Modules that are used by name.
 _MODULES = {

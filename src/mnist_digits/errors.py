@@ -21,7 +21,7 @@ class MnistDigitsError(Exception):
 
 
 class DatasetError(MnistDigitsError):
-    """The MNIST files cannot be had, read or stored."""
+    """A file of MNIST, or of a data set like it, is missing, damaged or cannot be written."""
 
 
 class RecipeError(MnistDigitsError, ValueError):

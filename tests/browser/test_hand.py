@@ -180,7 +180,6 @@ def test_on_a_phone(browser: Browser, folder: Path) -> None:
 def test_taught_and_back(
     browser: Browser,
     folder: Path,
-    cache: Path,  # noqa: ARG001
     tmp_path: Path,
 ) -> None:
     run, complaints = tmp_path / "tiny", list[str]()

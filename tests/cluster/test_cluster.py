@@ -680,7 +680,7 @@ def test_what_ended_before_a_sweep_was_resumed_is_counted() -> None:
 
 
 @pytest.fixture(scope="module")
-def running(cache: Path) -> Iterator[str]:  # noqa: ARG001
+def running() -> Iterator[str]:
     """The address of a cluster on this machine, of a head and a node with a core each."""
     with cluster(nodes=1) as (address, _):
         yield address
@@ -765,7 +765,7 @@ def test_a_sweep_finds_a_recipe_to_train_by(running: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_sweep_is_stopped_by_ctrl_c_and_goes_on(cache: Path, tmp_path: Path) -> None:  # noqa: ARG001
+def test_a_sweep_is_stopped_by_ctrl_c_and_goes_on(tmp_path: Path) -> None:
     (tmp_path / "tiny.json").write_text(TINY.to_json())
     (tmp_path / "space.json").write_text('{"hidden": {"low": 8, "high": 16}}')
     command = [*COMMAND, "sweep", "tiny.json", "--trials", "3", "--name", "x"]

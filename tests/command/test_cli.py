@@ -199,8 +199,8 @@ def test_validation_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["--device", "tpu"], "there is no device 'tpu' here: choose"),
         (["--threads", "0"], "--threads: must be a whole number from 1"),
         (["--epoch-count", "3"], "unrecognized arguments"),
-        (["--data", __file__], "choose a folder that you can write to"),
-        (["--data", "~nobody-has-this-name/x"], "choose a folder that you can write to"),
+        (["--data", __file__], "name a folder with four files, named as MNIST's"),
+        (["--data", "~nobody-has-this-name/x"], "there is no ~nobody-has-this-name/x/train-images"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(
@@ -282,7 +282,6 @@ def test_a_loss_that_is_no_number_leaves_nothing_behind(
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_the_last_whole_epoch(
-    cache: Path,  # noqa: ARG001
     tmp_path: Path,
 ) -> None:
     flags = ["--epochs", "1000", "--widths", "4", "8", "--output", str(tmp_path / "run")]
@@ -321,7 +320,6 @@ def read(terminal: int) -> bytes:
 
 @pytest.mark.slow
 def test_a_terminal_gets_a_bar_and_a_pipe_does_not(
-    cache: Path,  # noqa: ARG001
     tmp_path: Path,
 ) -> None:
     flags = ["--widths", "4", "8", "--no-figures", "--output"]
@@ -345,13 +343,13 @@ def test_a_terminal_gets_a_bar_and_a_pipe_does_not(
 
 
 @pytest.mark.slow
-def test_scenes_are_shown(tmp_path: Path, cache: Path) -> None:  # noqa: ARG001
+def test_scenes_are_shown(tmp_path: Path) -> None:
     output = tmp_path / "scenes.png"
     assert main(["scenes", "--output", str(output), "--layout", "one", "--features", "boxed"]) == 0
     assert output.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
-def test_scenes_that_there_are_not(capsys: pytest.CaptureFixture[str], cache: Path) -> None:  # noqa: ARG001
+def test_scenes_that_there_are_not(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["scenes", "--features", "foxed"]) == 2
     assert "scenes have no 'foxed': choose among whole, tiny" in capsys.readouterr().err

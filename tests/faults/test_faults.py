@@ -36,7 +36,6 @@ def whole(data: Data, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, in
     return failing_disk.operations(data, tmp_path_factory.mktemp("whole") / "run")
 
 
-@pytest.mark.usefixtures("mnist")  # unpacked before calls are counted
 @pytest.mark.parametrize("name", ["augmented"])
 def test_a_killed_run_ends_with_the_very_weights(name: str, tmp_path: Path) -> None:
     expected, calls = kills.undisturbed(tmp_path / "whole", name)
@@ -74,11 +73,11 @@ def test_a_run_that_is_killed_while_it_is_saved(
         (damaged_files.checkpoint, 300, {"refused", "as it was"}),
         (damaged_files.model, 100, {"refused", "as it was"}),
         (damaged_files.recipe, 500, {"refused", "a recipe"}),
+        (damaged_files.data_set, 300, {"refused", "as it was"}),
         (damaged_pictures.picture, 300, {"refused", "read"}),
     ],
-    ids=["checkpoints", "models", "recipes", "pictures"],
+    ids=["checkpoints", "models", "recipes", "data", "pictures"],
 )
-@pytest.mark.usefixtures("cache")
 def test_damaged_files(task: Task, count: int, allowed: set[str]) -> None:
     cases = list(each(task, count))
     outcomes = Counter(case.outcome for case in cases)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from mnist_digits import Digits, Evaluation, Run, evaluate
+from mnist_digits.command.report import accuracy_table
 from mnist_digits.data.dataset import WRONG_TEST_LABELS
-from mnist_digits.training.evaluation import details, wilson_interval
+from mnist_digits.training.evaluation import details, summary, wilson_interval
 
 
 def of(predictions: list[int], labels: list[int], confidence: float = 0.9) -> Evaluation:
@@ -122,3 +123,15 @@ def test_the_wrong_labels_are_wrong(fast_run: Run, mnist: tuple[Digits, Digits])
     """The network disagrees with most of the labels that people say are wrong."""
     odd = evaluate(fast_run.model, mnist[1][list(WRONG_TEST_LABELS)])
     assert odd.errors >= 10
+
+
+def test_only_of_mnist_are_they_left_out(mnist: tuple[Digits, Digits]) -> None:
+    on_mnist, on_others = (evaluate(BrightestRow(), part) for part in (mnist[1], mnist[0][:10_000]))
+    assert on_mnist.labels_right
+    assert on_mnist.labels_right.count == 9_985
+    assert "9,985" in accuracy_table(on_others, on_mnist)
+    clean = summary(on_others, on_mnist)["test_accuracy_without_wrong_labels"]
+    assert clean == on_mnist.labels_right.accuracy
+    assert on_others.labels_right is None
+    assert "labels right" not in accuracy_table(on_mnist, on_others)
+    assert summary(on_mnist, on_others)["test_accuracy_without_wrong_labels"] is None

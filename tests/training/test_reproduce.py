@@ -15,7 +15,7 @@ SMALL = ["--widths", "4", "8", "--hidden", "16", "--batch-size", "2000", "--no-f
 
 
 @pytest.fixture(scope="module")
-def run(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run without the validation slice."""
     folder = tmp_path_factory.mktemp("reproduce") / "run"
     assert main(["train", *SMALL, "--validation", "--output", str(folder)]) == 0

@@ -401,7 +401,7 @@ def finished(client: httpx.Client) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def base(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a network that is small, and quickly taught."""
     run = tmp_path_factory.mktemp("runs") / "tiny"
     small = ["--widths", "4", "8", "--hidden", "16", "--no-figures"]

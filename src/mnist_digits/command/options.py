@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 RUN_HELP = "folder of a run, or its model.safetensors"
 MODEL_HELP = "an exported run (the model that we ship)"
-DATA_HELP = "folder of the MNIST files (the user's cache)"
+DATA_HELP = "folder of another data set in MNIST's format, gzipped or not (MNIST)"
 ADDRESS_HELP = "host:port of a Ray cluster, or auto (this machine)"
 
 

@@ -1,49 +1,17 @@
-"""The MNIST data set as tensors: `load_mnist()` needs no network and no preparation.
-
-The four files ship inside the package (`data/mnist.tar.xz`, 9 MB). The first call unpacks
-them into the user's cache folder. Every call checks their SHA-256 sums (40 ms for the 55 MB),
-so that no result comes from damaged data. They lie where `torchvision.datasets.MNIST` looks for
-them, and it reads the same from them.
-"""
+"""The MNIST data set as tensors: `load_mnist()` reads the four files that the package ships."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import tarfile
-import warnings
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
-import numpy as np
-import platformdirs
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import DatasetError
-from ..files import write_whole
-
-CACHE_VARIABLE = "MNIST_DIGITS_DATA"
-
-# A file's bytes, (size,).
-Content = NDArray[np.uint8]
-
-# Bytes and SHA-256 of the files as published.
-# fmt: off
-MNIST_FILES = {
-    "train-images-idx3-ubyte":
-        (47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
-    "train-labels-idx1-ubyte":
-        (60_008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
-    "t10k-images-idx3-ubyte":
-        (7_840_016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
-    "t10k-labels-idx1-ubyte":
-        (10_008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
-}
-# fmt: on
+from .idx import genuine_files, read_part
 
 # Test images whose label people agree is wrong: the 15 of 100 candidates that annotators
 # confirmed (Northcutt, Athalye and Mueller, "Pervasive Label Errors in Test Sets
@@ -112,35 +80,17 @@ class Digits:
         return content.hexdigest()
 
 
-def load_mnist(root: str | os.PathLike[str] | None = None) -> tuple[Digits, Digits]:
-    """The 60,000 training and the 10,000 test digits.
+def load_mnist(folder: str | os.PathLike[str] | None = None) -> tuple[Digits, Digits]:
+    """The 60,000 training and the 10,000 test digits of MNIST, or those of another data set.
 
     Args:
-        root: folder of the files, laid out as torchvision lays it out
-            (`root/MNIST/raw/...`). Without one: `$MNIST_DIGITS_DATA`, or else the user's
-            cache folder.
-
-    A file that is damaged, truncated or something else is put aside under the name
-    `....replaced` and written anew, with a warning.
+        folder: of another data set's four files: IDX, named as MNIST's, gzipped (`.gz`) or not.
 
     Raises:
-        DatasetError: the folder cannot be made, read or written.
+        DatasetError: a file is missing, damaged, truncated, or has something else.
     """
-    folder = Path(root) if root is not None else cache_folder()
-    try:
-        contents = _provide_files(folder.expanduser() / "MNIST" / "raw")
-    except (OSError, RuntimeError) as error:
-        raise DatasetError(
-            f"cannot keep the MNIST files in {folder}: {error}; "
-            f"choose a folder that you can write to, with 100 MB free, by ${CACHE_VARIABLE}"
-        ) from error
-    return _digits(contents, "train"), _digits(contents, "t10k")
-
-
-def cache_folder() -> Path:
-    """`$MNIST_DIGITS_DATA`, or the user's cache folder by the platform's convention."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen) if chosen else platformdirs.user_cache_path("mnist-digits")
+    files = genuine_files() if folder is None else Path(os.path.expanduser(folder))
+    return Digits(*read_part(files, "train")), Digits(*read_part(files, "t10k"))
 
 
 def split_validation(train: Digits) -> tuple[Digits, Digits]:
@@ -155,72 +105,3 @@ def split_validation(train: Digits) -> tuple[Digits, Digits]:
         indices = (train.labels == digit).nonzero()[:, 0]
         held_out[indices[5::6]] = True
     return train[~held_out], train[held_out]
-
-
-def _provide_files(raw: Path) -> dict[str, Content]:
-    """The four files by name; those that are missing or damaged are first put into `raw`."""
-    contents = _genuine(raw, MNIST_FILES)
-    missing = [name for name in MNIST_FILES if name not in contents]
-    if not missing:
-        return contents
-    raw.mkdir(parents=True, exist_ok=True)
-    for name in missing:
-        # Before anything is written: later, another process that started at the same time
-        # may have put the genuine file there.
-        if (raw / name).exists():
-            _put_aside(raw / name)
-    _unpack(raw, missing)
-    contents |= _genuine(raw, missing)
-    wrong = [name for name in missing if name not in contents]
-    if wrong:
-        raise DatasetError(
-            f"{raw / wrong[0]} is wrong right after it was written: "
-            f"the disk, or the package's own copy, is damaged"
-        )
-    return contents
-
-
-def _genuine(raw: Path, names: Iterable[str]) -> dict[str, Content]:
-    """Those of the files that are there and as published, by name."""
-    contents = {}
-    for name in names:
-        path, (size, sha256) = raw / name, MNIST_FILES[name]
-        # The size first: another file may be larger than memory.
-        if path.is_file() and path.stat().st_size == size:
-            content = np.fromfile(path, np.uint8)
-            if hashlib.sha256(content.data).hexdigest() == sha256:
-                contents[name] = content
-    return contents
-
-
-def _put_aside(path: Path) -> None:
-    aside = path.with_name(path.name + ".replaced")
-    path.replace(aside)
-    warnings.warn(
-        f"{path} was not the genuine MNIST file (damaged, truncated or another): "
-        f"it is written anew, the old one is kept as {aside.name}",
-        stacklevel=4,
-    )
-
-
-def _unpack(raw: Path, names: list[str]) -> None:
-    archive = resources.files(__package__) / "mnist.tar.xz"
-    try:
-        with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:xz") as members:
-            contents = {name: members.extractfile(name).read() for name in names}  # type: ignore[union-attr]
-    except (OSError, EOFError, tarfile.TarError, KeyError) as error:
-        raise DatasetError(
-            f"the package's own copy of MNIST is damaged ({error}): install the package again"
-        ) from error
-    for name, content in contents.items():
-        write_whole(raw / name, content)
-
-
-def _digits(contents: Mapping[str, Content], part: str) -> Digits:
-    """The digits of the files `<part>-...`: a header of 16 or 8 bytes, then a byte a value."""
-    images = torch.from_numpy(contents[f"{part}-images-idx3-ubyte"])[16:]
-    labels = torch.from_numpy(contents[f"{part}-labels-idx1-ubyte"])[8:]
-    # Copied, so that the 8 MB of the test images' file are freed: glibc then keeps blocks up to
-    # that size, and a training step need not ask the system for each of its tensors
-    # (176,000 page faults in `train fast` instead of 382,000).
-    return Digits(images.view(-1, 1, 28, 28).clone(), labels.long())
