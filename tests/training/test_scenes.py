@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_digits import Digits, RecipeError
-from mnist_digits.training.scenes.canvas import SIDE, Canvas
+from mnist_digits.training.scenes.canvas import SIDE
 from mnist_digits.training.scenes.glyphs import Glyphs, load_glyphs
 from mnist_digits.training.scenes.scene import FEATURES, LAYOUTS, Scene, contact_sheet, scene
 

@@ -11,6 +11,7 @@ import argparse
 import atexit
 import gc
 import io
+import logging
 import os
 import sys
 import warnings
@@ -61,6 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
         # Figures are files: the backend of the user's environment, which may be missing or
         # misspelt, is not needed. Also for the processes that this one starts.
         os.environ["MPLBACKEND"] = "agg"
+    # It warns of a folder for its settings that cannot be written, and takes another.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     # What Pillow warns of either does not matter or ends in a PictureError.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     output = sys.stdout and _Output(sys.stdout)
