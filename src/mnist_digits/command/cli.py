@@ -8,8 +8,6 @@ arguments, `execute` does the work. Modules import torch and matplotlib inside f
 from __future__ import annotations
 
 import argparse
-import atexit
-import gc
 import io
 import logging
 import os
@@ -48,8 +46,6 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0; 1 if a picture could not be read or `reproduce` found other weights;
         2 for bad input; 130 after Ctrl-C.
     """
-    # Otherwise Python looks for garbage in all of torch before it ends: 0.5 s.
-    atexit.register(gc.freeze)
     warnings.formatwarning = lambda text, *_, **__: f"mnist-digits: warning: {on_one_line(text)}\n"
     words = sys.argv[1:] if arguments is None else arguments
     asked = words[0] if words else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from .options import Parser, add_common_flags, place
-from .steps import folder_of, import_torch, load_data, prepare, trained_on
+from .steps import folder_of, load_data, prepare, trained_on
 
 if TYPE_CHECKING:
     from ..data.dataset import Digits
@@ -50,8 +50,6 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _evaluate_run(options: argparse.Namespace) -> None:
-    import_torch()
-
     from ..training import checkpoint, evaluation
     from . import report
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 from ..errors import RecipeError, UsageError
 from ..training.recipe import RECIPES, Recipe
 from .options import Parser, add_common_flags, add_recipe_flags, place, recipe_changes, whole
-from .steps import import_torch, load_data, prepare, recipe_of, saved_before, tidied
+from .steps import load_data, prepare, recipe_of, saved_before, tidied
 
 if TYPE_CHECKING:
     from ..data.dataset import Digits
@@ -65,7 +65,6 @@ def execute(options: argparse.Namespace) -> None:
     if options.example and not options.example.parent.is_dir():
         raise UsageError(f"there is no folder {options.example.parent} for the example")
     recipe = _recipe(options)
-    import_torch()
     begun = _begun(options)
     recipe = begun.recipe if begun else recipe
 
