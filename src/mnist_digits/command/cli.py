@@ -13,7 +13,6 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterable
 from contextlib import redirect_stdout
 from importlib import import_module
 from typing import Any, NoReturn, TextIO
@@ -47,10 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         2 for bad input; 130 after Ctrl-C.
     """
     warnings.formatwarning = lambda text, *_, **__: f"mnist-digits: warning: {on_one_line(text)}\n"
-    words = sys.argv[1:] if arguments is None else arguments
-    asked = words[0] if words else ""
-    # The flags of one subcommand are there 15 ms sooner than those of all.
-    options = build_parser([asked] if asked in COMMANDS else COMMANDS).parse_args(words)
+    options = build_parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # File names may not be valid text; lines should appear at once in a pipe, too.
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
@@ -110,8 +106,8 @@ class _Output:
             raise
 
 
-def build_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
-    """The whole command line, or that of some of the subcommands."""
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
     parser = Parser(prog="mnist-digits", description="Read handwritten digits.")
     parser.add_argument(
         "--version",
@@ -121,7 +117,7 @@ def build_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
         help="show program's version number and exit",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in names:
+    for name in COMMANDS:
         module = import_module(f".{name}", __package__)
         summary = str(module.__doc__).splitlines()[0]
         command = commands.add_parser(name, help=summary, description=summary)
