@@ -3,10 +3,9 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-import torch
 
 from mnist_digits import FAST, DigitNet, Recipe
-from mnist_digits.training.optimization import AdamW, adamw_one_cycle
+from mnist_digits.training.optimization import adamw_one_cycle
 
 SHORT = dataclasses.replace(FAST, widths=(4, 8), hidden=8)
 
@@ -38,18 +37,3 @@ def test_the_learning_rate_may_only_fall_or_only_rise() -> None:
 def test_there_may_be_few_steps(warmup: float, steps: int) -> None:
     for rate in learning_rates(dataclasses.replace(SHORT, warmup=warmup), steps):
         assert 0 < rate <= SHORT.learning_rate
-
-
-def weights_after_steps(optimizer: type[torch.optim.AdamW]) -> torch.Tensor:
-    torch.manual_seed(0)
-    network = DigitNet(SHORT)
-    steps = optimizer(network.parameters(), lr=0.1, betas=(0.7, 0.9), weight_decay=0.1)
-    for _ in range(3):
-        steps.zero_grad()
-        network(torch.rand(8, 1, 28, 28) * 255).logsumexp(dim=1).sum().backward()
-        steps.step()
-    return torch.nn.utils.parameters_to_vector(network.parameters())
-
-
-def test_it_is_the_adamw_of_torch() -> None:
-    assert torch.equal(weights_after_steps(AdamW), weights_after_steps(torch.optim.AdamW))

@@ -18,7 +18,6 @@ from mnist_digits import (
 from mnist_digits.training import loop as training
 from mnist_digits.training.device import use_deterministic_operations
 from mnist_digits.training.model import Ensemble
-from mnist_digits.training.optimization import AdamW
 
 SHORT = dataclasses.replace(FAST, widths=(8, 16), hidden=16, batch_size=100)
 
@@ -161,13 +160,13 @@ def test_a_loss_that_is_no_number_ends_the_run(few: Digits) -> None:
 def test_weights_that_overflow_in_the_last_step_stop_the_run(
     mnist: tuple[Digits, Digits], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = AdamW.step
+    step = torch.optim.AdamW.step
 
-    def overflows(optimizer: AdamW) -> None:
+    def overflows(optimizer: torch.optim.AdamW) -> None:
         step(optimizer)
         optimizer.param_groups[0]["params"][0].data.fill_(torch.inf)
 
-    monkeypatch.setattr(AdamW, "step", overflows)
+    monkeypatch.setattr(torch.optim.AdamW, "step", overflows)
     few = mnist[0][:250]  # one step, whose loss is of the weights before it
     with pytest.raises(TrainingError, match=r"the weights became infinite.*step 1.*choose a lower"):
         train(FAST, few)

@@ -8,13 +8,11 @@ arguments, `execute` does the work. Modules import torch and matplotlib inside f
 from __future__ import annotations
 
 import argparse
-import atexit
-import gc
 import io
+import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterable
 from contextlib import redirect_stdout
 from importlib import import_module
 from typing import Any, NoReturn, TextIO
@@ -47,13 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0; 1 if a picture could not be read or `reproduce` found other weights;
         2 for bad input; 130 after Ctrl-C.
     """
-    # Otherwise Python looks for garbage in all of torch before it ends: 0.5 s.
-    atexit.register(gc.freeze)
     warnings.formatwarning = lambda text, *_, **__: f"mnist-digits: warning: {on_one_line(text)}\n"
-    words = sys.argv[1:] if arguments is None else arguments
-    asked = words[0] if words else ""
-    # The flags of one subcommand are there 15 ms sooner than those of all.
-    options = build_parser([asked] if asked in COMMANDS else COMMANDS).parse_args(words)
+    options = build_parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # File names may not be valid text; lines should appear at once in a pipe, too.
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
@@ -61,6 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
         # Figures are files: the backend of the user's environment, which may be missing or
         # misspelt, is not needed. Also for the processes that this one starts.
         os.environ["MPLBACKEND"] = "agg"
+    # It warns of a folder for its settings that cannot be written, and takes another.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     # What Pillow warns of either does not matter or ends in a PictureError.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     output = sys.stdout and _Output(sys.stdout)
@@ -111,8 +106,8 @@ class _Output:
             raise
 
 
-def build_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
-    """The whole command line, or that of some of the subcommands."""
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
     parser = Parser(prog="mnist-digits", description="Read handwritten digits.")
     parser.add_argument(
         "--version",
@@ -122,7 +117,7 @@ def build_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
         help="show program's version number and exit",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in names:
+    for name in COMMANDS:
         module = import_module(f".{name}", __package__)
         summary = str(module.__doc__).splitlines()[0]
         command = commands.add_parser(name, help=summary, description=summary)

@@ -9,19 +9,12 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from .options import Parser, add_common_flags, place
-from .steps import (
-    drawing,
-    drawn,
-    folder_of,
-    import_torch,
-    load_data,
-    prepare,
-    trained_on,
-    write_figures,
-)
+from .steps import folder_of, load_data, prepare, trained_on
 
 if TYPE_CHECKING:
-    from ..figures.process import Drawing
+    from ..data.dataset import Digits
+    from ..training.evaluation import Evaluation
+    from ..training.loop import Run
 
 
 def add_flags(command: Parser) -> None:
@@ -52,14 +45,11 @@ def execute(options: argparse.Namespace) -> int:
         return _evaluate_pictures(options)
     if not options.run:
         raise UsageError("name the folder of a run, or give --pictures FOLDER")
-    with drawing(options.figures) as figures:
-        _evaluate_run(options, figures)
+    _evaluate_run(options)
     return 0
 
 
-def _evaluate_run(options: argparse.Namespace, figures: Drawing | None) -> None:
-    import_torch()
-
+def _evaluate_run(options: argparse.Namespace) -> None:
     from ..training import checkpoint, evaluation
     from . import report
 
@@ -68,9 +58,8 @@ def _evaluate_run(options: argparse.Namespace, figures: Drawing | None) -> None:
     digits, test = load_data(options, device)
     digits = trained_on(run, digits)
     run.model.to(device)
+    on_train = evaluation.evaluate(run.model, digits)
     on_test = evaluation.evaluate(run.model, test)
-    with drawn(figures, test, run, on_test):
-        on_train = evaluation.evaluate(run.model, digits)
     if options.json:
         print(json.dumps(evaluation.summary(on_train, on_test) | evaluation.details(on_test)))
     else:
@@ -81,11 +70,24 @@ def _evaluate_run(options: argparse.Namespace, figures: Drawing | None) -> None:
             report.calibration_table(on_test),
         ]
         print("\n\n".join(tables))
-    if figures:
+    if options.figures:
         directory = options.output or folder_of(options.run)
-        write_figures(figures.finished(), directory)
+        _write_figures(run, test, on_test, directory)
         if not options.json:
             print(f"\nFigures are in {directory}")
+
+
+def _write_figures(run: Run, test: Digits, on_test: Evaluation, directory: Path) -> None:
+    from ..figures import plots
+
+    for name, figure in {
+        "predictions": plots.sample_predictions(test, on_test),
+        "mistakes": plots.worst_mistakes(test, on_test),
+        "confusion": plots.confusion_matrix(on_test),
+        "calibration": plots.calibration(on_test),
+        "curves": plots.training_curves(run.history),
+    }.items():
+        plots.save_figure(figure, directory / f"{name}.png")
 
 
 def _evaluate_pictures(options: argparse.Namespace) -> int:

@@ -7,7 +7,6 @@ import dataclasses
 import json
 
 from .options import RUN_HELP, Parser, place
-from .steps import import_torch
 
 
 def add_flags(command: Parser) -> None:
@@ -16,8 +15,6 @@ def add_flags(command: Parser) -> None:
 
 
 def execute(options: argparse.Namespace) -> None:
-    import_torch()
-
     from ..training import checkpoint
     from . import report
 

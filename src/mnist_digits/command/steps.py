@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,18 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..data.dataset import Digits
-    from ..figures.process import Drawing
-    from ..training.evaluation import Evaluation
     from ..training.loop import Run
-
-# The files of a run's figures, by the names of the figures.
-FIGURES = {
-    "sample_predictions": "predictions.png",
-    "worst_mistakes": "mistakes.png",
-    "confusion_matrix": "confusion.png",
-    "calibration": "calibration.png",
-    "training_curves": "curves.png",
-}
 
 
 def recipe_of(recipe: str) -> Recipe:
@@ -43,17 +31,6 @@ def recipe_of(recipe: str) -> Recipe:
         return Recipe.from_json(Path(recipe).read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"cannot read the recipe {recipe}: {error}") from error
-
-
-def import_torch() -> None:
-    """Import torch without a search for garbage, of which an import makes none: 0.1 s less."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        import torch  # noqa: F401
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def prepare(options: argparse.Namespace) -> torch.device:
@@ -99,52 +76,6 @@ def trained_on(run: Run, digits: Digits) -> Digits:
     from ..training.procedure import split
 
     return split(digits, run.held_out)[0]
-
-
-def drawing(wanted: bool) -> AbstractContextManager[Drawing | None]:
-    """A process that draws figures, if any are wanted.
-
-    To be entered before torch is imported: meanwhile the process imports matplotlib.
-    """
-    if not wanted:
-        return nullcontext()
-    from ..figures.process import Drawing
-
-    return Drawing()
-
-
-@contextmanager
-def drawn(figures: Drawing | None, test: Digits, run: Run, on_test: Evaluation) -> Iterator[None]:
-    """Meanwhile the figures of a run are drawn, if any are wanted.
-
-    For them one of several threads is left out: three on two cores wait for each other.
-    """
-    if not figures:
-        yield
-        return
-    import torch
-
-    from ..figures import shown
-
-    figures.draw("sample_predictions", shown.samples(test, on_test))
-    figures.draw("worst_mistakes", shown.mistakes(test, on_test))
-    figures.draw("confusion_matrix", shown.confusion(on_test))
-    figures.draw("calibration", shown.calibration(on_test))
-    figures.draw("training_curves", shown.curves(run.history))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads - 1))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def write_figures(figures: dict[str, bytes], directory: Path) -> None:
-    """Write the figures of a run, PNG by the names of FIGURES, to a folder."""
-    from ..figures.png import write_png
-
-    for name, file in FIGURES.items():
-        write_png(figures[name], directory / file)
 
 
 @contextmanager

@@ -7,28 +7,17 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ..errors import RecipeError, UsageError
 from ..training.recipe import RECIPES, Recipe
 from .options import Parser, add_common_flags, add_recipe_flags, place, recipe_changes, whole
-from .steps import (
-    drawing,
-    drawn,
-    import_torch,
-    load_data,
-    prepare,
-    recipe_of,
-    saved_before,
-    tidied,
-    write_figures,
-)
+from .steps import load_data, prepare, recipe_of, saved_before, tidied
 
 if TYPE_CHECKING:
     from ..data.dataset import Digits
-    from ..figures.process import Drawing
+    from ..training.evaluation import Evaluation
     from ..training.loop import Run
 
 
@@ -76,12 +65,6 @@ def execute(options: argparse.Namespace) -> None:
     if options.example and not options.example.parent.is_dir():
         raise UsageError(f"there is no folder {options.example.parent} for the example")
     recipe = _recipe(options)
-    with drawing(options.figures or options.example) as figures:
-        _train(options, recipe, figures)
-
-
-def _train(options: argparse.Namespace, recipe: Recipe, figures: Drawing | None) -> None:
-    import_torch()
     begun = _begun(options)
     recipe = begun.recipe if begun else recipe
 
@@ -106,29 +89,30 @@ def _train(options: argparse.Namespace, recipe: Recipe, figures: Drawing | None)
     )
     on_epoch = _saver(directory, options.checkpoint_every, table)
     with tidied(directory):
-        run, on_train, on_test = train_and_measure(
-            recipe, kept, validation, test, begun, on_epoch, partial(drawn, figures, test)
-        )
+        run, on_train, on_test = train_and_measure(recipe, kept, validation, test, begun, on_epoch)
     if options.pictures:
         run.result["pictures"] = str(options.pictures)
     checkpoint.save(run, directory)
     print(f"\n{report.accuracy_table(on_train, on_test)}", file=table)
-    if figures:
-        with saved_before(directory):
-            _write_figures(options, figures.finished(), directory)
+    with saved_before(directory):
+        _write_predictions(options, test, on_test, directory)
     print(f"\nTrained in {run.training_seconds:.1f} s; written to {directory}", file=table)
     if options.json:
         print(json.dumps(run.result))
 
 
-def _write_figures(options: argparse.Namespace, drawn: dict[str, bytes], directory: Path) -> None:
-    """Write the figures to the folder of the run, the example to its own place, if wanted."""
-    from ..figures.png import write_png
+def _write_predictions(
+    options: argparse.Namespace, test: Digits, on_test: Evaluation, directory: Path
+) -> None:
+    """Draw the sample predictions in the folder of the run, and as an example, if wanted."""
+    files = [directory / "predictions.png"] if options.figures else []
+    files += [options.example] if options.example else []
+    if files:
+        from ..figures import plots
 
-    if options.figures:
-        write_figures(drawn, directory)
-    if options.example:
-        write_png(drawn["sample_predictions"], options.example)
+        figure = plots.sample_predictions(test, on_test)
+        for file in files:
+            plots.save_figure(figure, file)
 
 
 def _with_pictures(folder: Path, digits: Digits, recipe: Recipe, table: TextIO) -> Digits:

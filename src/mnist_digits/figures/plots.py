@@ -7,6 +7,7 @@ global state and no window.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,18 +15,20 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from torch import Tensor
 
 from ..data.dataset import Digits
+from ..reading import percentage
 from ..training.augmentation import augment
-from ..training.evaluation import Evaluation
+from ..training.evaluation import Evaluation, wilson_interval
 from ..training.loop import Epoch, Run
 from ..training.recipe import Recipe
-from . import results, shown
-from .png import as_png, write_png
+from .png import write_png
 from .style import (
+    ABOVE,
     ALARMING,
+    BELOW,
     BLUE,
     GRID,
     INK,
@@ -33,8 +36,10 @@ from .style import (
     ORANGE,
     THIN,
     WIDTH,
+    Place,
     caption,
     card,
+    chart_card,
     percent,
     plain,
     plain_number,
@@ -51,7 +56,10 @@ def save_figure(figure: Figure, path: Path) -> None:
     Raises:
         OutputError: the folder cannot be written.
     """
-    write_png(as_png(figure), path)
+    png = io.BytesIO()
+    # Without a version in the file the same figure is the same bytes on every machine.
+    figure.savefig(png, format="png", dpi=120, metadata={"Software": None})
+    write_png(png.getvalue(), path)
 
 
 def sample_digits(digits: Digits, rows: int = 3, columns: int = 10) -> Figure:
@@ -135,27 +143,143 @@ def augmentation_preview(
 
 def sample_predictions(digits: Digits, evaluation: Evaluation, columns: int = 10) -> Figure:
     """The first digits as they come, three rows of them, then the first that went wrong."""
-    return results.sample_predictions(shown.samples(digits, evaluation, columns), columns)
+    rows = 3
+    first = range(min(rows * columns, len(digits)))
+    wrong = evaluation.mistakes.sort().values[:columns].tolist()
+    figure, whole = sheet(WIDTH, (rows + 1) * 1.2 + 1.0)
+    upper, lower = whole.stacked(rows, 1.12)
+    text = f"The first {len(first)} test digits: what it reads, and how sure it is"
+    above = upper.titled(text).grid(rows, columns, ABOVE, BELOW)
+    _show_answers(above, digits, evaluation, first)
+    text = f"The first {len(wrong)} that it reads otherwise than the label, of {evaluation.errors}"
+    _show_answers(lower.titled(text).grid(1, columns, ABOVE, BELOW), digits, evaluation, wrong)
+    return figure
 
 
 def worst_mistakes(digits: Digits, evaluation: Evaluation, columns: int = 10) -> Figure:
     """The wrong predictions in which the network had the most confidence."""
-    return results.worst_mistakes(shown.mistakes(digits, evaluation, columns), columns)
+    worst = evaluation.mistakes[: 3 * columns].tolist()
+    text = f"The {len(worst)} mistakes made with most confidence, of {evaluation.errors}"
+    figure, places = _titled_grid(text, len(worst), columns)
+    _show_answers(places, digits, evaluation, worst)
+    return figure
+
+
+def _titled_grid(text: str, count: int, columns: int) -> tuple[Figure, list[Place]]:
+    """A figure with a title, and places for at least so many digits."""
+    rows = max(1, -(-count // columns))
+    figure, whole = sheet(WIDTH, rows * 1.2 + 0.6)
+    return figure, whole.titled(text).grid(rows, columns, ABOVE, BELOW)
+
+
+def _show_answers(
+    places: Sequence[Place], digits: Digits, evaluation: Evaluation, indices: Sequence[int]
+) -> None:
+    """Digits with prediction and confidence; a mistake with a border, its label beside."""
+    for place, index in zip(places, indices, strict=False):
+        label, predicted = int(evaluation.labels[index]), int(evaluation.predictions[index])
+        right = label == predicted
+        pixels = digits.images[index, 0].cpu().numpy()
+        filled = show_pixels(place, pixels, THIN if right else ALARMING)
+        text = f"{predicted}" if right else f"{predicted}, not {label}"
+        confidence = percentage(float(evaluation.confidence[index]))
+        caption(filled, text, confidence, BLUE if right else ORANGE)
 
 
 def training_curves(history: Sequence[Epoch]) -> Figure:
     """Loss and error rate while training, in twentieths of an epoch."""
-    return results.training_curves(shown.curves(history))
+    parts = [np.arange(len(epoch.loss_curve)) + 1 for epoch in history]
+    epochs = np.concatenate(
+        [e.epoch - 1 + part / len(part) for e, part in zip(history, parts, strict=True)]
+    )
+    figure = chart_card(WIDTH, 3.6)
+    loss, error = figure.subplots(1, 2)
+    loss.plot(epochs, np.concatenate([epoch.loss_curve for epoch in history]), color=BLUE)
+    loss.set(title="Training loss", xlabel="epoch", ylim=(0, None))
+    accuracies = np.concatenate([epoch.accuracy_curve for epoch in history])
+    # No mistake at all has no place on a log scale: such points are left out.
+    errors = np.where(accuracies < 1, 1 - accuracies, np.nan)
+    error.plot(epochs, errors, color=BLUE, label="training")
+    validated = [(e.epoch, 1 - e.validation_accuracy) for e in history if e.validation_accuracy]
+    if validated:
+        style = {"color": ORANGE, "marker": "s", "markersize": 4, "linestyle": "--"}
+        error.plot(*zip(*validated, strict=True), label="validation", **style)
+    error.set(title="Wrong answers while training", xlabel="epoch", yscale="log")
+    error.yaxis.set_major_formatter(percent)
+    error.legend(frameon=False)
+    for axes in (loss, error):
+        axes.set_xlim(0, len(history))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        plain(axes)
+    return figure
 
 
 def confusion_matrix(evaluation: Evaluation) -> Figure:
     """Which digit is read as which; the right ones muted, so that the errors show."""
-    return results.confusion_matrix(shown.confusion(evaluation))
+    counts = evaluation.confusion.numpy()
+    errors = np.where(np.eye(10, dtype=bool), 0, counts)
+    figure = chart_card(6.4, 6.2)
+    axes = figure.subplots()
+    strongest = max(errors.max(), 1)
+    shade = np.ma.masked_equal(errors, 0)
+    axes.imshow(shade, cmap="Oranges", vmin=-0.1 * strongest, vmax=strongest * 1.25)
+    for row, column in np.ndindex(10, 10):
+        count = counts[row, column]
+        if row == column:
+            axes.text(column, row, f"{count:,}", ha="center", va="center", color=MUTED, fontsize=8)
+        elif count:
+            colour = "white" if count > 0.75 * strongest else INK
+            axes.text(column, row, count, ha="center", va="center", color=colour, fontsize=11)
+    axes.set(
+        title=f"{errors.sum():,} mistakes in {counts.sum():,} digits",
+        xlabel="read as",
+        ylabel="label",
+        xticks=range(10),
+        yticks=range(10),
+    )
+    axes.set_xticks(np.arange(-0.5, 10), minor=True)
+    axes.set_yticks(np.arange(-0.5, 10), minor=True)
+    axes.grid(which="minor", color=GRID, linewidth=0.8)
+    axes.tick_params(which="both", length=0, colors=INK)
+    axes.spines[:].set_visible(False)
+    return figure
 
 
 def calibration(evaluation: Evaluation) -> Figure:
-    """Confidence against how often it is right, with 95% intervals."""
-    return results.calibration(shown.calibration(evaluation))
+    """Confidence against how often it is right, with 95% intervals.
+
+    Over the odds of being wrong, on a log scale: on a plain one everything that a good
+    network says lies in the last percent.
+    """
+    floor = 1e-4
+    bins = evaluation.calibration()
+    doubt = np.array([max(1 - part.confidence, floor) for part in bins])
+    wrong = np.array([1 - part.right / part.count for part in bins])
+    low, high = np.array([wilson_interval(p.count - p.right, p.count) for p in bins]).T
+    figure = chart_card(5.6, 5.2)
+    axes = figure.subplots()
+    axes.plot([floor, 1], [floor, 1], color=MUTED, linewidth=1, linestyle=":", label="ideal")
+    axes.vlines(doubt, np.maximum(low, floor), high, color=BLUE, linewidth=1.2)
+    some = wrong > 0
+    size = f"{bins[0].count:,} digits"
+    axes.plot(doubt[some], wrong[some], "o", color=BLUE, markersize=5, label=size)
+    none = np.full(sum(~some), floor)
+    axes.plot(doubt[~some], none, "v", color=BLUE, markersize=5, label=f"{size}, none wrong")
+    axes.set(
+        title=f"Calibration error {evaluation.calibration_error:.2%}",
+        xlabel="doubt: 1 − confidence",
+        ylabel="how often it is wrong",
+        xscale="log",
+        yscale="log",
+        xlim=(floor, 1),
+        ylim=(floor * 0.8, 1),
+        aspect="equal",
+    )
+    axes.xaxis.set_major_formatter(percent)
+    axes.yaxis.set_major_formatter(percent)
+    axes.legend(frameon=False, loc="upper left")
+    plain(axes)
+    return figure
 
 
 def suspected_labels(
@@ -169,7 +293,7 @@ def suspected_labels(
     indices = evaluation.suspected_labels[: 2 * columns].tolist()
     agreed = sum(index in known for index in indices)
     text = f"The {len(indices)} labels it believes least: people agree that {agreed} are wrong"
-    figure, places = results.titled_grid(text, len(indices), columns)
+    figure, places = _titled_grid(text, len(indices), columns)
     for place, index in zip(places, indices, strict=False):
         label, predicted = int(evaluation.labels[index]), int(evaluation.predictions[index])
         wrong = index in known

@@ -1,24 +1,11 @@
-"""A figure as a PNG file."""
+"""A picture as a PNG file."""
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import OutputError
 from ..files import write_whole
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-def as_png(figure: Figure) -> bytes:
-    """The content of a PNG file of the figure."""
-    png = io.BytesIO()
-    # Without a version in the file the same figure is the same bytes on every machine.
-    figure.savefig(png, format="png", dpi=120, metadata={"Software": None})
-    return png.getvalue()
 
 
 def write_png(content: bytes, path: Path) -> None:

@@ -20,7 +20,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -51,8 +51,6 @@ PACKAGES = (
     *("mnist-digit-classification", "torch", "torchvision", "numpy"),
     *("matplotlib", "opencv-python-headless", "pillow"),
 )
-
-Meanwhile = Callable[[Run, Evaluation], AbstractContextManager[object]]
 
 
 def new_directory(recipe: Recipe | DetectorRecipe, chosen: Path | None = None) -> Path:
@@ -201,17 +199,9 @@ def _with_weights(run: Run, weights: dict[str, Tensor]) -> Run:
     return run
 
 
-def measure(
-    run: Run, digits: Digits, test: Digits, meanwhile: Meanwhile | None = None
-) -> tuple[Evaluation, Evaluation]:
-    """Evaluate a run on the digits that it was trained on and the test set; set its `result`.
-
-    Args:
-        meanwhile: given the evaluation on the test set, a context for the other, longer one.
-    """
-    on_test = evaluate(run.model, test)
-    with meanwhile(run, on_test) if meanwhile else nullcontext():
-        on_train = evaluate(run.model, digits)
+def measure(run: Run, digits: Digits, test: Digits) -> tuple[Evaluation, Evaluation]:
+    """Evaluate a run on the digits that it was trained on and the test set; set its `result`."""
+    on_train, on_test = evaluate(run.model, digits), evaluate(run.model, test)
     run.result = result(run, on_train, on_test, digits)
     return on_train, on_test
 

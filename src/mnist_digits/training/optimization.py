@@ -6,8 +6,6 @@ Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019. Smith and 
 
 from __future__ import annotations
 
-import inspect
-
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
@@ -16,18 +14,6 @@ from .recipe import DetectorRecipe, Recipe
 
 # What AdamW keeps of each parameter; the last two have its shape.
 KEPT = ("step", "exp_avg", "exp_avg_sq")
-
-
-class AdamW(torch.optim.AdamW):
-    """torch's AdamW, bit for bit, without the import of torch's compiler: 1.2 s.
-
-    torch wraps these methods in code that tells the compiler how to treat them, and imports it
-    at the first call. Nothing here is compiled. The wrapper of `step` also turns gradients off.
-    """
-
-    add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
-    zero_grad = inspect.unwrap(torch.optim.AdamW.zero_grad)
-    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
 
 
 def adamw_one_cycle(
@@ -41,7 +27,7 @@ def adamw_one_cycle(
     on_gpu = device.type == "cuda"
     # There the rate and the count of steps are tensors, or a step could not be recorded.
     rate = torch.tensor(recipe.learning_rate, device=device) if on_gpu else recipe.learning_rate
-    optimizer = AdamW(
+    optimizer = torch.optim.AdamW(
         model.parameters(),
         rate,
         betas=betas,

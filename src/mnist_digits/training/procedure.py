@@ -34,15 +34,11 @@ def train_and_measure(
     test: Digits,
     resume: Run | None = None,
     on_epoch: Callable[[Run], None] | None = None,
-    meanwhile: checkpoint.Meanwhile | None = None,
 ) -> tuple[Run, Evaluation, Evaluation]:
     """Train, then evaluate once: the run with its result, on the `kept` and the test digits.
-
-    Args:
-        meanwhile: given the evaluation on the test digits, a context for the other, longer one.
 
     Raises:
         TrainingError: the loss or the weights became infinite.
     """
     run = train(recipe, kept, validation, resume=resume, on_epoch=on_epoch)
-    return run, *checkpoint.measure(run, kept, test, meanwhile)
+    return run, *checkpoint.measure(run, kept, test)
