@@ -467,7 +467,7 @@ def test_taught_in_full(base: Path, tmp_path: Path) -> None:
         assert state["networks"] == [state["network"]]
         report = state["report"]
         assert report.startswith("The taught network is in use.")
-        for told in ("10 of 10 pictures", "before  ", "after*", "MNIST's test set: "):
+        for told in ("To learn from: 10 digits", "before  ", "after*", "test set: "):
             assert told in report
         assert str(tmp_path) not in report
         assert client.get("/api/model").json()["recipe"]["name"] == "fast-taught"
