@@ -15,6 +15,7 @@ from test_page import answer, watch, write
 from mnist_digits import Reader
 from mnist_digits.command.cli import main
 from mnist_digits.reading.labelled import find_labelled
+from mnist_digits.web.examples import Examples
 from mnist_digits.web.teaching import Teaching
 
 pytestmark = pytest.mark.slow
@@ -46,7 +47,7 @@ def page(browser: Browser, folder: Path) -> Iterator[Page]:
 
 
 def labels(folder: Path) -> list[str]:
-    return [picture.label for picture in find_labelled(folder)]
+    return list(Examples(folder).labels().values())
 
 
 def test_without_a_folder_there_is_nothing_to_confirm(browser: Browser) -> None:
@@ -61,7 +62,7 @@ def test_without_a_folder_there_is_nothing_to_confirm(browser: Browser) -> None:
         page.keyboard.press("5")
         page.keyboard.press("Enter")
         assert answer(page) == "3"
-        for name in ("Right", "Teach", "9"):
+        for name in ("Keep", "Take back", "Teach", "9"):
             assert page.get_by_role("button", name=name, exact=True).count() == 0
         page.context.close()
     assert complaints == []
@@ -69,14 +70,14 @@ def test_without_a_folder_there_is_nothing_to_confirm(browser: Browser) -> None:
 
 def test_confirmed_and_corrected(page: Page, folder: Path) -> None:
     kept, told = page.locator("#kept"), page.locator("#folder")
-    right = page.get_by_role("button", name="Right", exact=True)
+    said, keep = page.locator("#said"), page.get_by_role("button", name="Keep", exact=True)
     expect(told).to_have_text(
         "What you confirm or correct is kept in the folder my-hand: 0 pictures."
     )
-    expect(right).to_be_disabled()
+    expect(keep).to_be_disabled()
     write(page, HANDS["school"][4], left=0.2, top=0.2, height=0.5)
     assert answer(page) == "4"
-    right.click()
+    keep.click()
     expect(kept).to_have_text("Kept as 4.")
     expect(told).to_contain_text("my-hand: 1 picture.")
     write(page, HANDS["school"][8], left=0.8, top=0.2, height=0.5)
@@ -87,9 +88,7 @@ def test_confirmed_and_corrected(page: Page, folder: Path) -> None:
     page.get_by_role("button", name="9", exact=True).click()
     expect(kept).to_have_text("Kept as 98.")
     expect(page.get_by_role("radio").nth(0)).to_have_text("9")
-    expect(page.get_by_role("button", name="9", exact=True)).to_have_attribute(
-        "aria-pressed", "true"
-    )
+    expect(said).to_have_value("98")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("3")
     expect(kept).to_have_text("Kept as 93.")
@@ -101,7 +100,85 @@ def test_confirmed_and_corrected(page: Page, folder: Path) -> None:
     assert [shipped().read(picture.path).text for picture in (first, second)] == ["4", "48"]
     page.keyboard.press("Escape")
     assert answer(page) == "Nothing yet"
-    expect(right).to_be_disabled()
+    expect(keep).to_be_disabled()
+
+
+def test_another_number_of_digits_is_typed(page: Page, folder: Path) -> None:
+    kept, said = page.locator("#kept"), page.get_by_label("All of it says")
+    write(page, HANDS["school"][4], left=0.2, top=0.2, height=0.5)
+    write(page, HANDS["school"][8], left=0.8, top=0.2, height=0.5)
+    assert answer(page) == "48"
+    expect(said).to_have_value("48")
+    # Keys that mean something on the sheet mean nothing here.
+    said.press("ArrowLeft")
+    said.press("5")
+    said.press("Escape")
+    expect(said).to_have_value("458")
+    assert answer(page) == "48"
+    said.press("Enter")
+    expect(kept).to_have_text("Kept as 458. It is learned from once 3 digits are found in it.")
+    expect(page.locator("#verdict")).to_have_text("Corrected by you.")
+    said.fill(" 4 ")
+    page.get_by_role("button", name="Keep", exact=True).click()
+    expect(kept).to_have_text("Kept as 4.")
+    assert labels(folder) == ["4"]
+    said.fill("four")
+    page.get_by_role("button", name="Keep", exact=True).click()
+    expect(page.locator("#notice")).to_have_text(
+        "What it says must be digits, with / between rows."
+    )
+    assert labels(folder) == ["4"]
+    page.locator("h1").click()
+    page.keyboard.press("Escape")
+    assert answer(page) == "Nothing yet"
+    expect(said).to_have_value("")
+    expect(said).to_be_disabled()
+
+
+def test_what_was_not_found_is_typed(page: Page, folder: Path) -> None:
+    """A dot, which is read as nothing."""
+    page.locator("#ink").click()
+    expect(page.locator("#text")).to_have_text("No digit found")
+    expect(page.get_by_role("button", name="9", exact=True)).to_be_disabled()
+    page.get_by_label("All of it says").fill("1")
+    page.get_by_role("button", name="Keep", exact=True).click()
+    expect(page.locator("#kept")).to_have_text("Kept as 1.")
+    assert labels(folder) == ["1"]
+
+
+def test_what_was_kept_is_taken_back(page: Page, folder: Path) -> None:
+    back = page.locator("#forget")
+    expect(back).to_be_hidden()
+    for digit in (4, 7):
+        write(page, HANDS["school"][digit], left=0.5, top=0.2, height=0.6)
+        assert answer(page) == str(digit)
+        page.keyboard.press("Enter")
+        expect(page.locator("#kept")).to_have_text(f"Kept as {digit}.")
+        page.keyboard.press("Escape")
+    expect(back).to_have_text("Take back 7")
+    back.click()
+    expect(page.locator("#kept")).to_have_text("Taken back.")
+    expect(back).to_have_text("Take back 4")
+    expect(page.locator("#folder")).to_contain_text("my-hand: 1 picture.")
+    assert labels(folder) == ["4"]
+    back.click()
+    expect(back).to_be_hidden()
+    assert labels(folder) == []
+
+
+def test_two_tabs(page: Page, browser: Browser, folder: Path) -> None:
+    """Each keeps its own, and each sees what the other has kept once it keeps something."""
+    other = new_page(browser, viewport={"width": 1280, "height": 900})
+    other.goto(page.url)
+    for tab, digit in ((page, 4), (other, 7), (page, 2)):
+        write(tab, HANDS["school"][digit], left=0.5, top=0.2, height=0.6)
+        assert answer(tab) == str(digit)
+        tab.keyboard.press("Enter")
+        expect(tab.locator("#kept")).to_have_text(f"Kept as {digit}.")
+        tab.keyboard.press("Escape")
+    expect(page.locator("#folder")).to_contain_text("my-hand: 3 pictures.")
+    other.context.close()
+    assert labels(folder) == ["4", "7", "2"]
 
 
 def test_rows_are_confirmed_by_the_keyboard(page: Page, folder: Path) -> None:
@@ -116,14 +193,14 @@ def test_rows_are_confirmed_by_the_keyboard(page: Page, folder: Path) -> None:
 def test_the_digits_of_the_test_set_are_not_learned_from(page: Page, folder: Path) -> None:
     page.locator("#strip button").nth(3).click()
     expect(page.locator("#text")).to_have_text("3")
-    expect(page.get_by_role("button", name="Right", exact=True)).to_be_disabled()
+    expect(page.get_by_role("button", name="Keep", exact=True)).to_be_disabled()
     # With the focus on the button of a digit, Enter would choose it again.
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("Enter")
     page.keyboard.press("5")
     page.keyboard.press("Escape")
     assert answer(page) == "Nothing yet"
-    assert list(folder.iterdir()) == []
+    assert labels(folder) == []
 
 
 def test_a_photo_is_kept_as_it_is(page: Page, folder: Path, tmp_path: Path) -> None:
@@ -133,7 +210,7 @@ def test_a_photo_is_kept_as_it_is(page: Page, folder: Path, tmp_path: Path) -> N
     page.set_input_files("#file", tmp_path / "six.png")
     expect(page.locator("#picture img")).to_be_visible()
     assert answer(page) == "6"
-    page.get_by_role("button", name="Right", exact=True).click()
+    page.get_by_role("button", name="Keep", exact=True).click()
     expect(page.locator("#kept")).to_have_text("Kept as 6.")
     (picture,) = find_labelled(folder)
     assert picture.path.read_bytes() == (tmp_path / "six.png").read_bytes()
@@ -147,7 +224,7 @@ def test_the_server_is_away_for_a_moment(browser: Browser, folder: Path) -> None
         assert answer(page) == "2"
         expect(page.locator("#folder")).to_contain_text("my-hand")
     first.close()
-    page.get_by_role("button", name="Right", exact=True).click()
+    page.get_by_role("button", name="Keep", exact=True).click()
     expect(page.locator("#notice")).to_contain_text("The server does not answer")
     second = Teaching(folder, shipped())
     with serving(port=port, teaching=second):
@@ -187,7 +264,8 @@ def test_taught_and_back(
     example = ["--example", str(tmp_path / "example.png")]
     assert main(["train", "fast", *small, *example, "--output", str(run)]) == 0
     assert main(["export", str(run)]) == 0
-    teaching = Teaching(folder, Reader.load(run, threads=1), run)
+    flags = ("--steps", "2", "--folds", "2", "--threads", "1")
+    teaching = Teaching(folder, Reader.load(run, threads=1), run, flags)
     with serving(teaching=teaching) as port:
         page = open_page(browser, port, complaints)
         teach = page.get_by_role("button", name="Teach", exact=True)
@@ -196,25 +274,34 @@ def test_taught_and_back(
         for digit in (2, 7):
             write(page, HANDS["school"][digit], left=0.5, top=0.2, height=0.6)
             answer(page)
-            page.keyboard.press(str(digit))
-            expect(page.locator("#kept")).to_have_text(f"Kept as {digit}.")
+            page.locator("#said").fill(str(digit))
+            page.get_by_role("button", name="Keep", exact=True).click()
+            expect(page.locator("#kept")).to_contain_text(f"Kept as {digit}.")
+            page.locator("h1").click()
             page.keyboard.press("Escape")
         teach.click()
         expect(page.get_by_role("progressbar")).to_be_visible()
         expect(page.get_by_role("button", name="Teaching …")).to_be_disabled()
         # The page goes on reading.
         write(page, HANDS["school"][7], left=0.5, top=0.2, height=0.6)
-        answer(page)
-        expect(page.locator("#lesson")).to_contain_text(
-            "The taught network is in use", timeout=1_200_000
-        )
-        expect(page.locator("#lesson")).to_contain_text("MNIST’s 10,000 test digits: ")
+        read = answer(page)
+        expect(page.locator("#report")).to_contain_text("The taught network is in use.")
+        expect(page.locator("#report")).to_contain_text("MNIST's test set: ")
         expect(page.get_by_role("progressbar")).to_be_hidden()
         expect(page.locator("#facts")).to_contain_text("recipe fast-taught,")
-        assert answer(page) == "7"
-        page.get_by_role("button", name="Back to the network before").click()
+        answer(page)
+        # Going back is choosing the network that was there before.
+        page.get_by_label("The network").select_option("as it came")
         expect(page.locator("#facts")).to_contain_text("recipe fast,")
-        expect(page.locator("#back")).to_be_hidden()
+        assert answer(page) == read
+        page.get_by_label("The network").select_option(teaching.networks()[0])
+        expect(page.locator("#facts")).to_contain_text("recipe fast-taught,")
+        # A failure is told, and the network stays.
+        (run / "model.safetensors").write_bytes(b"damaged")
+        teach.click()
+        expect(page.locator("#lesson")).to_contain_text("Teaching has failed: ")
+        expect(page.locator("#lesson")).to_contain_text("the network is the same as before.")
+        expect(page.locator("#facts")).to_contain_text("recipe fast-taught,")
         page.context.close()
     teaching.close()
     assert complaints == []

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
+from ..errors import PictureError, UsageError
 from .options import Parser, add_common_flags, place
 from .steps import folder_of, load_data, prepare, trained_on
 
@@ -97,7 +97,11 @@ def _evaluate_pictures(options: argparse.Namespace) -> int:
     from ..reading.reader import Reader
     from . import report
 
-    pictures = find_labelled(options.pictures)
+    # The last row of a picture counts; one without a label and a file was taken back.
+    last = {picture.path: picture for picture in find_labelled(options.pictures)}
+    pictures = [picture for picture in last.values() if picture.label or picture.path.exists()]
+    if not pictures:
+        raise PictureError(f"all pictures of {options.pictures} were taken back")
     reader = Reader.load(options.run, options.threads)
     outcomes = list(read_labelled(reader, pictures, options.single))
     if options.json:

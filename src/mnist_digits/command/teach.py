@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from .options import Parser, add_common_flags, place
+from .options import Parser, add_common_flags, place, whole
 from .steps import load_data, prepare
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def add_flags(command: Parser) -> None:
         "the package); it stays as it is",
     )
     command.add_argument("--output", type=place, help="folder of the new run (runs/<time>-...)")
+    command.add_argument("--steps", type=whole(1, 10_000), help="of each training (100)")
+    command.add_argument("--folds", type=whole(2, 100), help="of the cross-validation (5)")
     add_common_flags(command)
 
 
@@ -42,7 +44,7 @@ def execute(options: argparse.Namespace) -> None:
     from ..training import checkpoint
     from ..training.examples import examples_of
     from ..training.export import check_installed, export_run
-    from ..training.teaching import base_calibration, lesson, teach, workers
+    from ..training.teaching import FOLDS, STEPS, base_calibration, lesson, teach, workers
     from . import report
     from .steps import finished, folder_of, saved_before, tidied
 
@@ -61,7 +63,13 @@ def execute(options: argparse.Namespace) -> None:
         print(f"taught network {done} of {of}", file=table)
 
     with tidied(directory):
-        taught = teach(base, examples, digits, test, calibration, processes, on_part=tell)
+        steps, folds = options.steps or STEPS, options.folds or FOLDS
+        taught = teach(
+            *(base, examples, digits, test, calibration, processes),
+            on_part=tell,
+            steps=steps,
+            folds=folds,
+        )
         # Before the result, whose file says that the run is finished.
         export_run(taught.run, directory / MODEL, taught.calibration)
         checkpoint.save(taught.run, directory)

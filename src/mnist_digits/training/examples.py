@@ -75,7 +75,8 @@ def examples_of(pictures: list[Labelled], reader: Reader | None = None) -> Examp
     """Labelled pictures, read, with the digits that are found matched with their labels.
 
     In a picture of one digit it is the one that stands out; in others there must be as many
-    as the label has, in the order of reading.
+    as the label has, in the order of reading. Of a picture that is given twice the last label
+    counts.
 
     Args:
         reader: finds the digits; without one, the network that the package ships.
@@ -86,7 +87,7 @@ def examples_of(pictures: list[Labelled], reader: Reader | None = None) -> Examp
     reader = reader or Reader.load()
     examples = Examples()
     same: dict[bytes, list[int]] = defaultdict(list)
-    for picture in pictures:
+    for picture in {picture.path: picture for picture in pictures}.values():
         try:
             reading = _matched(picture, reader)
         except PictureError as error:
@@ -106,6 +107,8 @@ def examples_of(pictures: list[Labelled], reader: Reader | None = None) -> Examp
 
 def _matched(picture: Labelled, reader: Reader) -> Reading:
     label = _digits_of(picture.label)
+    if not label and not picture.path.exists():
+        raise PictureError("it was taken back")
     if not label or not label.isdecimal() or not label.isascii():
         raise PictureError(f"its label {picture.label!r} has something else than digits")
     reading = reader.read(picture.path, single=len(label) == 1)

@@ -135,6 +135,8 @@ def teach(
     processes: int = 1,
     seed: int = 0,
     on_part: Callable[[int, int], None] | None = None,
+    steps: int = STEPS,
+    folds: int = FOLDS,
 ) -> Taught:
     """Train a finished run's network on with a user's examples; the run stays as it is.
 
@@ -145,6 +147,8 @@ def teach(
             that of the base's network.
         processes: trainings at a time, each on one thread; more than one only on a CPU.
         on_part: called after each training with how many are done, and of how many.
+        steps: of each training, with 200 images each.
+        folds: parts of the pictures for cross-validation; two and more.
 
     Raises:
         TrainingError: the base is an ensemble, or the labels fit neither what the network reads
@@ -154,8 +158,8 @@ def teach(
     if not isinstance(base.model, DigitNet):
         raise TrainingError("an ensemble cannot be taught: choose a run of a single network")
     calibration = calibration or Calibration(float(base.model.temperature))
-    parts = _parts(examples, seed)
-    *others, run = _taught_with(parts, base, examples, digits, processes, seed, on_part)
+    parts = _parts(examples, folds, seed)
+    *others, run = _taught_with(parts, base, examples, digits, steps, processes, seed, on_part)
     untaught = copy.deepcopy(base.model).to("cpu")
     for model in (untaught, run.model, *(other.model for other in others)):
         model.temperature.fill_(calibration.temperature)
@@ -171,7 +175,7 @@ def teach(
     return taught
 
 
-def _parts(examples: Examples, seed: int) -> list[NDArray[np.bool_]]:
+def _parts(examples: Examples, folds: int, seed: int) -> list[NDArray[np.bool_]]:
     """Which pictures each network is taught with: all but a fold, for each fold, and then all.
 
     The folds have as equal parts of each label as can be; with few pictures there are none.
@@ -181,9 +185,9 @@ def _parts(examples: Examples, seed: int) -> list[NDArray[np.bool_]]:
     if count < LEAST_JUDGED:
         return [every]
     random = np.random.default_rng(seed).permutation(count).tolist()
-    folds = np.empty(count, np.int64)
-    folds[sorted(random, key=lambda n: examples.pictures[n].label)] = np.arange(count) % FOLDS
-    return [*(folds != fold for fold in range(FOLDS)), every]
+    fold = np.empty(count, np.int64)
+    fold[sorted(random, key=lambda n: examples.pictures[n].label)] = np.arange(count) % folds
+    return [*(fold != number for number in range(folds)), every]
 
 
 def _taught_with(
@@ -191,6 +195,7 @@ def _taught_with(
     base: Run,
     examples: Examples,
     digits: Digits,
+    steps: int,
     processes: int,
     seed: int,
     on_part: Callable[[int, int], None] | None,
@@ -198,7 +203,8 @@ def _taught_with(
     """A run for each part of the examples, from the base's weights."""
     model = cast(DigitNet, base.model).to(digits.device)
     hard = hardest(model, digits)
-    mixtures = (with_examples(digits, hard, examples.of(part), seed) for part in parts)
+    count = steps * BATCH
+    mixtures = (with_examples(digits, hard, examples.of(part), seed, count) for part in parts)
     runs: dict[int, Run] = {}
     for number, run in _trained(lesson(base.recipe, seed), model, mixtures, processes):
         runs[number] = run

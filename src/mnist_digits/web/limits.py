@@ -1,13 +1,12 @@
-"""The bounds on what clients can use up.
+"""The bounds on what clients can use up: bodies, all bodies together, waiting requests, and time.
 
-Connections, heads, bodies, all bodies together, waiting requests, and the time for each.
+Those on connections and on the heads of requests are settings of uvicorn, see `server`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
-import json
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -17,9 +16,9 @@ from contextlib import suppress
 from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
-from starlette.types import Message
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..processes import usable_cores
 from ..reading.pdf import is_pdf
@@ -37,7 +36,7 @@ MAXIMUM_THREADS = 8
 LONG = 0.5
 # Requests that wait for a thread; 32 clients at once, twice.
 BACKLOG = 64
-# For a whole request, head and body: 20 MB at 8 Mbit/s.
+# For a body: 20 MB at 8 Mbit/s. Who does not read an answer is cut off as soon.
 SECONDS_TO_SEND = 20.0
 # Of a body that is a picture. The third is what `curl --data-binary` says of whatever it sends.
 RAW = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded"})
@@ -98,19 +97,78 @@ def busy() -> HTTPException:
     return HTTPException(503, "too many requests wait already: try again", {"Retry-After": "1"})
 
 
-def too_large() -> HTTPException:
-    """The answer to a body that is too large."""
-    return HTTPException(413, f"more than {MAXIMUM_BODY:,} bytes: send a smaller picture")
+class Bounded:
+    """Receives each body, within the limits, before the application: it gets it in one piece.
+
+    So nobody goes on sending after the answer, whether a route reads bodies or not.
+    """
+
+    def __init__(self, app: ASGIApp, workers: WorkerPool) -> None:
+        self.app, self.workers = app, workers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app, body = self.app, bytearray()
+        try:
+            await asyncio.wait_for(self._fill(body, receive), SECONDS_TO_SEND)
+        except ClientDisconnect:
+            app = _nobody
+        except asyncio.TimeoutError:
+            app = _refusal(HTTPException(408, f"it took more than {SECONDS_TO_SEND:g} seconds"))
+        except HTTPException as error:
+            app = _refusal(error)
+        whole: list[Message] = [{"type": "http.request", "body": bytes(body)}]
+
+        async def received() -> Message:
+            return whole.pop() if whole else await receive()
+
+        try:
+            await app(scope, received, send)
+        finally:
+            self.workers.held -= len(body)
+
+    async def _fill(self, body: bytearray, receive: Receive) -> None:
+        """Append what is received.
+
+        After too much it goes on for as much again and more, without keeping that: who is cut off
+        while sending never sees the answer.
+        """
+        size, more, refused = 0, True, None
+        while more and size <= 3 * MAXIMUM_BODY:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            more, part = message.get("more_body", False), message.get("body", b"")
+            size += len(part)
+            if not refused:
+                body += part
+                self.workers.held += len(part)
+            if size > MAXIMUM_BODY:
+                refused = HTTPException(
+                    413, f"more than {MAXIMUM_BODY:,} bytes: send a smaller picture"
+                )
+            elif self.workers.held > MAXIMUM_HELD:
+                refused = refused or busy()
+        if refused:
+            raise refused
+
+
+async def _nobody(scope: Scope, receive: Receive, send: Send) -> None:
+    """No answer: the client has gone."""
+
+
+def _refusal(error: HTTPException) -> ASGIApp:
+    headers = {**(error.headers or {}), "Connection": "close"}
+    return JSONResponse({"error": error.detail}, error.status_code, headers)
 
 
 class Upload:
-    """The body of one request: received within the limits, counted until the request is done.
+    """What one request says: the picture that is its body, and its parameters.
 
     Attributes:
         parameters: what the query says, and the fields of a form once that is received.
     """
 
-    def __init__(self, request: Request, workers: WorkerPool, *names: str) -> None:
+    def __init__(self, request: Request, *names: str) -> None:
         """Look at the query.
 
         Args:
@@ -119,28 +177,9 @@ class Upload:
         Raises:
             HTTPException: another one is given.
         """
-        self.workers, self.size = workers, 0
-        self.receive = request.receive
-        self.request = Request(request.scope, self._receive)
-        self.names, self.parameters = names, dict[str, str]()
+        self.request, self.names = request, names
+        self.parameters = dict[str, str]()
         self._take(request.query_params)
-
-    async def __aenter__(self) -> Upload:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.workers.held -= self.size
-
-    async def _receive(self) -> Message:
-        message = await self.receive()
-        more = len(message.get("body", b""))
-        self.size += more
-        self.workers.held += more
-        if self.size > MAXIMUM_BODY:
-            raise too_large()
-        if self.workers.held > MAXIMUM_HELD:
-            raise busy()
-        return message
 
     def _take(self, parameters: Mapping[str, str]) -> None:
         for name in parameters:
@@ -158,9 +197,6 @@ class Upload:
 
     async def picture(self) -> bytes:
         """The bytes of a picture."""
-        # That it is a number has been seen to by the parser of heads.
-        if int(self.request.headers.get("content-length", 0)) > MAXIMUM_BODY:
-            raise too_large()
         kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "multipart/form-data":
             receive = self._form
@@ -181,96 +217,3 @@ class Upload:
                 raise HTTPException(422, "the form has no file")
             self._take({name: value for name, value in form.items() if isinstance(value, str)})
             return await files[0].read()
-
-
-class Connection(HttpToolsProtocol):
-    """A connection with bounds: uvicorn's own waits for ever, for a request of any length.
-
-    A request has SECONDS_TO_SEND from its first byte to the last of its body, whether its route
-    reads that or not. So has the next one from the answer to the one before, and a client to
-    receive an answer.
-    """
-
-    room = MAXIMUM_HEAD
-    deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        if len(self.connections) > MAXIMUM_CONNECTIONS:
-            self._refuse("503 Service Unavailable", "too many connections", "retry-after: 1\r\n")
-        self._wait()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self.deadline:
-            self.deadline.cancel()
-        super().connection_lost(exc)
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.room = MAXIMUM_HEAD
-        self._wait()
-
-    def on_headers_complete(self) -> None:
-        # What goes on after a body was refused is let by for as long again: who is cut off
-        # while sending never sees the answer.
-        self.room += 2 * MAXIMUM_BODY
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
-        self._wait()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._wait()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._wait()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._wait()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self.room -= len(data)
-        if self.room < 0:
-            self.transport.close()
-
-    def eof_received(self) -> bool:  # type: ignore[override]
-        # Who has sent all of a request and closes its half still waits for the answer.
-        return self._is_answering()
-
-    def _is_answering(self) -> bool:
-        """Whether it is not the client that is waited for."""
-        cycle = self.cycle
-        return cycle is not None and not cycle.more_body and not cycle.response_complete
-
-    def _wait(self) -> None:
-        """Give the client time, if it is its turn."""
-        if self.deadline:
-            self.deadline.cancel()
-        if self.flow.write_paused or not self._is_answering():
-            self.deadline = self.loop.call_later(SECONDS_TO_SEND, self._give_up)
-
-    def _give_up(self) -> None:
-        cycle, closing = self.cycle, self.transport.is_closing()
-        if not closing and cycle and cycle.more_body and not cycle.response_started:
-            self._refuse("408 Request Timeout", f"it took more than {SECONDS_TO_SEND:g} seconds")
-            self._wait()
-        else:
-            # To close it would wait for a client that does not read.
-            self.transport.abort()
-
-    def send_400_response(self, msg: str) -> None:
-        self._refuse("400 Bad Request", msg)
-
-    def _refuse(self, status: str, error: str, header: str = "") -> None:
-        """Answer what never comes to the application, and hang up."""
-        body = json.dumps({"error": error}).encode()
-        head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{header}"
-        head += f"content-length: {len(body)}\r\nconnection: close\r\n"
-        more = [name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers]
-        self.transport.write(head.encode() + b"".join(more) + b"\r\n" + body)
-        self.transport.close()

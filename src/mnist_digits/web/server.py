@@ -31,7 +31,6 @@ import uvicorn
 from fastapi import FastAPI, Request
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -43,8 +42,9 @@ from ..reading.framing import FRAME
 from ..reading.picture import Picture
 from ..reading.reader import Reader
 from ..reading.result import Reading
-from .limits import Connection, Upload, WorkerPool
-from .teaching import Teaching, add_routes
+from . import limits
+from .limits import Bounded, Upload, WorkerPool
+from .teaching import Teaching, routes
 
 STATIC = Path(__file__).parent / "static"
 FILES = {
@@ -86,18 +86,17 @@ def create_app(
 
     async def read(request: Request) -> Response:
         names = ("single", "details", "pixels")
-        async with Upload(request, workers, *names) as upload:
-            content, flags = await upload.picture(), map(upload.flag, names)
-            return await workers.answer(_read, current(), content, *flags)
+        upload = Upload(request, *names)
+        content, flags = await upload.picture(), map(upload.flag, names)
+        return await workers.answer(_read, current(), content, *flags)
 
     # Without what FastAPI does for each request, which takes as long as all else around a reading.
     app.add_route("/api/read", read, methods=["POST"])
 
     @app.post("/api/explain")
     async def explanation(request: Request) -> Response:
-        async with Upload(request, workers) as upload:
-            content = await upload.picture()
-            return await workers.answer(_explain, current(), content)
+        content = await Upload(request).picture()
+        return await workers.answer(_explain, current(), content)
 
     @app.api_route("/api/model", methods=READING)
     async def model() -> Response:
@@ -114,8 +113,9 @@ def create_app(
     async def health() -> Response:
         return JSONResponse({"status": "ok"})
 
-    add_routes(app, teaching, workers)
-    return Guard(app, hosts)
+    if teaching:
+        app.include_router(routes(teaching, workers))
+    return Bounded(Guard(app, hosts), workers)
 
 
 def _file(name: str, media_type: str) -> Callable[[], Any]:
@@ -230,7 +230,7 @@ def _name(host: str) -> str:
     return name.lower().rstrip(".")
 
 
-ERRORS = (HTTPException, PictureError, ClientDisconnect, Exception)
+ERRORS = (HTTPException, PictureError, Exception)
 
 
 async def _tell(_: Request, error: Exception) -> Response:
@@ -241,9 +241,6 @@ async def _tell(_: Request, error: Exception) -> Response:
             status, message, headers = error.status_code, error.detail, error.headers
         case PictureError():
             status, message = 422, str(error)
-        case ClientDisconnect():
-            # Nobody hears it, but without an answer the server would report a fault.
-            status, message = 400, "the connection was closed"
         case _:
             status, message = 500, "the server has failed: its log says how"
     return JSONResponse({"error": message}, status, headers)
@@ -258,7 +255,7 @@ def listen(host: str, port: int | None = None) -> socket.socket:
     asked = PORT if port is None else port
     try:
         family = socket.getaddrinfo(host, asked, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, asked), family=family, backlog=2048)
+        listening = socket.create_server((host, asked), family=family, backlog=2048)
     # A name that is none, such as a..b, is a UnicodeError.
     except (OSError, OverflowError, UnicodeError) as error:
         if port is None and getattr(error, "errno", None) == errno.EADDRINUSE:
@@ -268,6 +265,11 @@ def listen(host: str, port: int | None = None) -> socket.socket:
         raise ServerError(
             f"cannot listen at {host}, port {asked}: {reason}; choose another with --host or --port"
         ) from error
+    # Linux hangs up on who does not read an answer.
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        patience = round(1000 * limits.SECONDS_TO_SEND)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience)
+    return listening
 
 
 def url(host: str, listening: socket.socket) -> str:
@@ -307,7 +309,10 @@ def create_server(
     return uvicorn.Server(
         uvicorn.Config(
             create_app(reader, hosts, teaching),
-            http=Connection,
+            # Of heads without end httptools keeps all.
+            http="h11",
+            h11_max_incomplete_event_size=limits.MAXIMUM_HEAD,
+            limit_concurrency=limits.MAXIMUM_CONNECTIONS,
             ws="none",
             lifespan="off",
             # Below errors it notes every malformed request.
@@ -315,7 +320,7 @@ def create_server(
             access_log=False,
             server_header=False,
             headers=list(HEADERS.items()),
-            timeout_keep_alive=30,  # Connection gives less
+            timeout_keep_alive=20,
             timeout_graceful_shutdown=3,
         )
     )

@@ -713,7 +713,7 @@ const megabytes = (size) => `${(size / 1e6).toFixed(1)} MB`;
 
 async function showFacts() {
   const { recipe, result, bytes: size, detector_bytes: detector, teach } = await (await fetch("/api/model")).json();
-  if (!lesson) startTeaching(teach);
+  if (teach && !lesson) askLesson();
   // Of a network that was exported before it was measured there is none.
   const accuracy = result?.test_accuracy;
   const right = accuracy && `, ${(100 * accuracy).toFixed(2)}% of MNIST’s 10,000 test digits right`;

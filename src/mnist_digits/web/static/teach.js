@@ -3,13 +3,8 @@
 "use strict";
 
 let lesson = null; // what /api/teach answered; null where nothing is kept
-let said = {}; // the digits of this reading that were corrected, by their place
 let keeping = Promise.resolve(); // one picture after the other
-
-async function startTeaching(enabled) {
-  if (enabled) await askLesson();
-  else byId("folder").textContent = "Nothing that you draw is kept once this tab is closed.";
-}
+let waiting = 0; // for the next look at a network that is being taught
 
 async function askLesson(method = "GET", path = "/api/teach") {
   try {
@@ -19,159 +14,110 @@ async function askLesson(method = "GET", path = "/api/teach") {
     showLesson(answer);
   } catch (error) {
     if (method !== "GET" || !lesson) notice(error.message);
+    if (lesson) showLesson(lesson);
   }
-  // Also when the server has gone away, as it may come back.
-  if (method === "GET" && lesson?.state === "teaching") setTimeout(askLesson, 1000);
 }
 
-// --- Confirming and correcting ------------------------------------------------------------
-
 // MNIST's own test digits are not to be learned from: they tell how good a network is.
-const teachable = () => Boolean(lesson && reading?.digits.length && picture?.label === undefined);
+const teachable = () => Boolean(lesson && reading && picture?.label === undefined);
+const inRows = (text) => text.split("/").join(", ");
 
 function forgetSaid() {
-  said = {};
+  byId("said").value = reading?.text ?? "";
   byId("kept").textContent = "";
 }
 
 function showControls() {
   byId("correction").hidden = !lesson;
-  for (const button of byId("correction").querySelectorAll("button")) button.disabled = !teachable();
-  byId("or").textContent = reading?.digits.length > 1 ? "or the underlined digit is" : "or it is";
-  [...byId("labels").children].forEach((button, digit) => {
-    button.setAttribute("aria-pressed", String(said[chosen] === digit));
-  });
-  if (Object.keys(said).length) byId("verdict").textContent = "Corrected by you.";
+  for (const control of byId("correction").elements) control.disabled = !teachable();
+  for (const button of byId("labels").children) button.disabled ||= !reading.digits.length;
+  if (teachable() && byId("said").value !== reading.text) byId("verdict").textContent = "Corrected by you.";
 }
 
+// The digit that is chosen, also in the text that is kept.
 function correct(digit) {
-  said[chosen] = digit;
+  let place = 0;
+  byId("said").value = byId("said").value.replace(/\d/g, (old) => (place++ === chosen ? digit : old));
   const button = byId("text").querySelectorAll("button")[chosen];
   button.textContent = digit;
   button.classList.remove("doubtful");
   button.setAttribute("aria-label", `${digit}, corrected`);
-  showControls();
   keep();
 }
 
-// The text that was read, with what was corrected.
-function label() {
-  let place = 0;
-  return reading.text.replace(/\d/g, (digit) => said[place++] ?? digit);
-}
-
 function keep() {
-  const [about, text] = [reading, label()];
+  const [about, text] = [reading, byId("said").value.replace(/\s/g, "")];
+  showControls();
   keeping = keeping.then(() => send(about, text));
 }
 
 // The same picture twice is kept once, so that it does no harm to send it again.
 async function send(about, text) {
-  for (;;) {
-    try {
-      const answer = await post(`/api/teach/examples?label=${text}`, about.body);
-      notice(remark);
-      showLesson({ ...lesson, examples: answer.examples });
-      if (about === reading) byId("kept").textContent = `Kept as ${text.split("/").join(", ")}.`;
-      return;
-    } catch (error) {
-      notice(error.message);
-      if (!error.pause) return;
-      await new Promise((resolve) => setTimeout(resolve, error.pause));
-    }
+  try {
+    showLesson(await post(`/api/teach/examples?label=${encodeURIComponent(text)}`, about.body));
+    notice(remark);
+    const digits = text.replace(/\D/g, "").length;
+    const unlike = digits > 1 && digits !== about.digits.length;
+    const learned = unlike ? ` It is learned from once ${digits} digits are found in it.` : "";
+    if (about === reading) byId("kept").textContent = `Kept as ${inRows(text)}.${learned}`;
+  } catch (error) {
+    notice(error.message);
+    if (!error.pause) return;
+    await new Promise((resolve) => setTimeout(resolve, error.pause));
+    await send(about, text);
   }
 }
 
 // A digit corrects the one that is chosen, Enter confirms all of them.
 function teachingKey(event) {
-  if (!teachable() || modified(event) || event.repeat) return;
-  const inText = byId("text").contains(event.target);
-  if (/^[0-9]$/.test(event.key)) {
-    event.preventDefault();
-    correct(Number(event.key));
-  } else if (event.key === "Enter" && (inText || event.target === document.body)) {
-    event.preventDefault();
-    keep();
-  }
+  if (!teachable() || !reading.digits.length || modified(event) || event.repeat) return;
+  const free = byId("text").contains(event.target) || event.target === document.body;
+  if (!/^[0-9]$/.test(event.key) && !(event.key === "Enter" && free)) return;
+  event.preventDefault();
+  if (event.key === "Enter") keep();
+  else correct(Number(event.key));
 }
-
-// --- Teaching -----------------------------------------------------------------------------
 
 function showLesson(next) {
-  const before = lesson;
+  const before = lesson ?? next;
   lesson = next;
-  const { folder, examples, state, progress } = lesson;
-  const pictures = `${examples} picture${examples === 1 ? "" : "s"}`;
-  byId("folder").textContent = `What you confirm or correct is kept in the folder ${folder}: ${pictures}.`;
-  const going = state === "teaching";
-  byId("teach").hidden = false;
-  byId("teach").disabled = going || examples < 2;
-  byId("teach").textContent = going ? "Teaching …" : "Teach";
-  showProgress(going ? progress : null);
-  byId("back").hidden = !lesson.before || going;
-  byId("lesson").textContent = going ? "" : told(lesson);
-  showControls();
-  if (before && before.network !== lesson.network) newNetwork();
-}
-
-// Until the first network is taught nobody knows how far it is.
-function showProgress(progress) {
+  const { folder, examples, last, progress, error, report, network, networks } = lesson;
+  byId("folder").textContent = `What you confirm or correct is kept in the folder ${folder}: ${counted(examples, "picture")}.`;
+  byId("teach").hidden = byId("minimum").hidden = false;
+  byId("teach").disabled = progress || examples < 2;
+  byId("teach").textContent = progress ? "Teaching …" : "Teach";
+  byId("forget").hidden = !last;
+  byId("forget").textContent = last ? `Take back ${inRows(last.label)}` : "";
   byId("progress").hidden = !progress;
+  // Until the first network is taught nobody knows how far it is.
   if (progress?.[1]) [byId("progress").value, byId("progress").max] = progress;
   else byId("progress").removeAttribute("value");
-}
-
-function newNetwork() {
+  byId("networks").hidden = progress || !networks.length;
+  byId("network").replaceChildren(...["", ...networks].map((name) => new Option(name || "as it came", name, false, name === network)));
+  byId("lesson").textContent = error && sentence(error);
+  byId("report").textContent = report;
+  showControls();
+  clearTimeout(waiting);
+  if (progress) waiting = setTimeout(askLesson, 1000);
+  if (before.examples > examples) byId("kept").textContent = "Taken back.";
+  if (before.network === network) return;
   explained = "";
   showFacts().catch(() => {});
-  ask();
+  // What is being typed is not to be lost.
+  if (document.activeElement !== byId("said")) ask();
 }
-
-function told({ error, notice: remark, report, examples }) {
-  const sentences = [remark && `${sentence(remark)} The network that the page was started with reads.`];
-  if (error) sentences.push(sentence(error), "The network is the same as before.");
-  else if (report) sentences.push(...compared(report));
-  else if (examples < 2) sentences.push("With two and more, the network can be taught your hand.");
-  else sentences.push("Teach the network with them: it takes a minute or two.");
-  return sentences.filter(Boolean).join(" ");
-}
-
-const share = ({ right, accuracy }) => `${right} (${Math.round(100 * accuracy)}%)`;
-
-function compared({ verdict, used, pictures, left_out: left, before, after, test_errors_before: was, test_errors: is, test_images: all }) {
-  const sentences = [
-    {
-      better: "The taught network reads your hand better, and is in use.",
-      worse: "The taught network reads your hand worse, and is not used.",
-      unclear: "The taught network is in use; whether it reads your hand better is not clear.",
-      unknown: "The taught network is in use; with ten pictures and more it is measured how much that helps.",
-    }[verdict],
-  ];
-  // After teaching, each picture is read by a network that was taught with the others.
-  if (after) sentences.push(`Of ${pictures} pictures it read ${share(before)} right before, and ${share(after)} after, each without having been taught it.`);
-  else sentences.push(`Of ${pictures} pictures ${share(before)} were read right before.`);
-  sentences.push(`MNIST’s ${all.toLocaleString("en")} test digits: ${was} wrong before, ${is} after.`);
-  if (left) sentences.push(`${left} could not be learned from.`);
-  return used || verdict === "worse" ? sentences : [];
-}
-
-// --- Events -------------------------------------------------------------------------------
 
 function startControls() {
-  byId("labels").replaceChildren(
-    ...Array.from({ length: 10 }, (_, digit) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = digit;
-      button.setAttribute("aria-keyshortcuts", String(digit));
-      button.addEventListener("click", () => correct(digit));
-      return button;
-    }),
-  );
-  byId("right").addEventListener("click", keep);
-  byId("teach").addEventListener("click", async () => {
-    await askLesson("POST");
-    askLesson();
-  });
-  byId("back").addEventListener("click", () => askLesson("DELETE", "/api/teach/network"));
+  for (let digit = 0; digit < 10; digit++) {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: digit });
+    button.setAttribute("aria-keyshortcuts", String(digit));
+    button.addEventListener("click", () => correct(digit));
+    byId("labels").append(button);
+  }
+  byId("correction").addEventListener("submit", (event) => { event.preventDefault(); keep(); });
+  // Keys and what is pasted there are not the sheet's.
+  for (const kind of ["keydown", "paste"]) byId("said").addEventListener(kind, (event) => event.stopPropagation());
+  byId("teach").addEventListener("click", () => askLesson("POST"));
+  byId("forget").addEventListener("click", () => askLesson("DELETE", `/api/teach/examples/${lesson.last.file}`));
+  byId("network").addEventListener("change", ({ target }) => askLesson("PUT", `/api/teach/network?name=${encodeURIComponent(target.value)}`));
 }
