@@ -301,7 +301,7 @@ def test_a_table_that_was_spoilt_meanwhile(client: httpx.Client, tmp_path: Path)
     for content, reason in (
         (b"name\na\n", "columns"),
         (b"name\n", "lacks a column"),
-        (b'file,label\na,"7', "never closed"),
+        (b'file,label\na,"7', "end of a quote"),
     ):
         table.write_bytes(content)
         answer = keep(client, SEVEN, "7")
@@ -328,7 +328,7 @@ def test_folders_that_are_refused_at_the_start(
 ) -> None:
     (tmp_path / "sorted" / "7").mkdir(parents=True)
     (tmp_path / "sorted" / "7" / "a.png").write_bytes(SEVEN)
-    assert "list them in one" in refused(tmp_path / "sorted", capsys)
+    assert "would be hidden by labels.csv" in refused(tmp_path / "sorted", capsys)
     assert not (tmp_path / "sorted" / "labels.csv").exists()
     (tmp_path / "file").write_bytes(SEVEN)
     assert "examples cannot be kept in" in refused(tmp_path / "file", capsys)
@@ -341,7 +341,7 @@ def test_folders_that_are_refused_at_the_start(
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc")
 def test_a_folder_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "choose a folder that you can write to" in refused(Path("/proc/self"), capsys)
+    assert "choose another folder with --teach" in refused(Path("/proc/self"), capsys)
 
 
 def test_folders_of_other_pictures_do_not_matter(tmp_path: Path) -> None:

@@ -36,16 +36,12 @@ class Examples:
             self.folder.mkdir(parents=True, exist_ok=True)
             by_label = any(p.parent.name.isdecimal() for p in self.folder.glob("[0-9]*/*"))
             if by_label and not self.table.exists():
-                raise ServerError(
-                    f"{folder} has a folder of pictures for each label, which the {LABELS} of this "
-                    f"page would hide: list them in one, or choose another folder with --teach"
-                )
+                hidden = f"its folders of pictures, one for each label, would be hidden by {LABELS}"
+                raise FileExistsError(errno.EEXIST, hidden)
             self.table.open("ab").close()
         except OSError as error:
             reason = f"examples cannot be kept in {folder}: {error.strerror}"
-            raise ServerError(
-                f"{reason}; choose a folder that you can write to with --teach"
-            ) from error
+            raise ServerError(f"{reason}; choose another folder with --teach") from error
         self.labels()
 
     def labels(self) -> dict[str, str]:
@@ -100,8 +96,8 @@ class Examples:
         columns, values = table_rows(text + start).fieldnames or [], {"file": name, "label": label}
         row = start + delimiter(text).join(values.get(column, "") for column in columns) + "\n"
         if self._labels(text + row).get(name, "") != label:
-            wrong = "lacks a column, or has a quote that is never closed"
-            raise PictureError(f"{self.folder.name}/{LABELS} {wrong}")
+            wrong = f"{self.folder.name}/{LABELS} lacks a column, or the end of a quote"
+            raise PictureError(wrong)
         with self.table.open("ab", buffering=0) as table:
             size = table.tell()
             if table.write(row.encode()) < len(row):

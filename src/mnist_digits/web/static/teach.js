@@ -108,12 +108,7 @@ function showLesson(next) {
 }
 
 function startControls() {
-  for (let digit = 0; digit < 10; digit++) {
-    const button = Object.assign(document.createElement("button"), { type: "button", textContent: digit });
-    button.setAttribute("aria-keyshortcuts", String(digit));
-    button.addEventListener("click", () => correct(digit));
-    byId("labels").append(button);
-  }
+  for (const button of byId("labels").children) button.addEventListener("click", () => correct(Number(button.textContent)));
   byId("correction").addEventListener("submit", (event) => { event.preventDefault(); keep(); });
   // Keys and what is pasted there are not the sheet's.
   for (const kind of ["keydown", "paste"]) byId("said").addEventListener(kind, (event) => event.stopPropagation());
