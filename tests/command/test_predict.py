@@ -380,7 +380,7 @@ def test_a_label_without_a_file(
 def test_kinds_do_what_a_terminal_would_not_show(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    labelled(pictures, tmp_path, "file,label,kind\n7.png,7,a\x1b[31m\n7.png,7,b\n")
+    labelled(pictures, tmp_path, "file,label,kind\n7.png,7,a\x1b[31m\n21.png,21,b\n")
     assert main(["evaluate", "--pictures", str(tmp_path)]) == 0
     assert "\na\\x1b[31m " in capsys.readouterr().out
 
@@ -389,7 +389,9 @@ def test_some_mistakes_are_named(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Those first that could not be opened."""
-    labelled(pictures, tmp_path, "file,label\n7.png,1\n" + "none.png,1\n" * 31)
+    labelled(
+        pictures, tmp_path, "file,label\n7.png,1\n" + "".join(f"{n}none.png,1\n" for n in range(31))
+    )
     assert main(["evaluate", "--pictures", str(tmp_path), "--no-figures"]) == 1
     table = capsys.readouterr().out
     assert table.count("there is no file") == 30

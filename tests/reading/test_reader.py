@@ -296,7 +296,7 @@ def test_a_page_that_lies_is_turned(turns: int, drawn: dict[str, Pixels]) -> Non
     assert reading.text == "72410"
     assert reading.sure
     assert reading.turns == turns
-    assert cutter.finds == 1 + (turns > 0)
+    assert cutter.finds == 1 + 3 * (turns > 0)
     # The boxes are where the digits lie.
     x0, y0, x1, y1 = reading.digits[0].box
     upright = np.zeros((28, 140), bool)
@@ -330,7 +330,7 @@ def test_what_may_be_a_digit_is_not_passed_over_in_silence(drawn: dict[str, Pixe
     assert told(Cutter(0.99, 0.98, 0.1)).read(pixels).sure
     reading = told(Cutter(0.99, 0.98, 0.3)).read(pixels)
     assert (reading.text, reading.sure) == ("72", False)
-    assert reading.why == "what may be a digit is passed over"
+    assert reading.why == "there may be another digit"
     assert reading.seen
     assert len(reading.seen) == 3
 
@@ -543,7 +543,6 @@ def test_what_lies_in_a_zero_does_not_take_it_away(
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="87 of 100 are read since a network finds the digits; 90 are wanted")
 def test_digits_in_outline(reader: Reader, images: Pixels, mnist: tuple[Digits, Digits]) -> None:
     cases = []
     for image, label in zip(images[:100], mnist[1].labels[:100].tolist(), strict=True):

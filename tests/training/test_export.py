@@ -217,7 +217,7 @@ def test_the_run_that_ships_is_the_one_that_was_exported(
     assert run.recipe == Recipe.from_dict(shipped.information["recipe"])
     calibration = Calibration(**shipped.information["calibration"])
     assert float(run.model.temperature) == pytest.approx(calibration.temperature)
-    export_run(run, tmp_path / "model.onnx", calibration, half=True)
+    export_run(run, tmp_path / "model.onnx", calibration)
     few = mnist[1].images[:500].numpy()
     again = Reader.load(tmp_path / "model.onnx").classify(few)
     np.testing.assert_allclose(shipped.classify(few), again, atol=1e-5)

@@ -69,7 +69,7 @@ def main() -> None:
     print(f"\n{values}")
     export_networks(detector, values=values)
     save_detector(weights_alone(detector), MODELS / STATE)
-    export_run(run, SHIPPED / MODEL, calibration, facts, half=True)
+    export_run(run, SHIPPED / MODEL, calibration, facts)
     checkpoint.save(run, SHIPPED)
     for file in (MODELS / DETECT, MODELS / LOOK, SHIPPED / MODEL):
         print(f"Written to {file}, {file.stat().st_size / 1e6:.2f} MB")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -38,7 +38,7 @@ LEVEL = 128
 # detector, and no doubt for the look; what lies between is not passed over in silence.
 READ, POSSIBLE = 0.5, 0.1
 # In units of the size: a proposal nearer than SAME to a digit is that digit again, and what is
-# smaller than that of the median digit is dust; a box that differs from its proposal by more than
+# smaller than half of that of the median digit is dust; a box that is off its proposal by more than
 # MOVED is looked at itself.
 SAME, MOVED = 0.3, 0.1
 # Pixels along a side of a crop, and of its ink: a digit is as large in it as in a frame. Smaller
@@ -77,8 +77,9 @@ class Detections:
     def heights(self) -> Floats:
         return self.boxes[:, 3] - self.boxes[:, 1]
 
-    def chosen(self, which: NDArray[Any]) -> Detections:
+    def chosen(self, which: NDArray[Any] | list[int]) -> Detections:
         """Those with these numbers, or where a mask (N,) is true."""
+        which = np.asarray(which) if len(which) else np.empty(0, np.int64)
         return Detections(*(values[which] for values in vars(self).values()))
 
     def joined(self, other: Detections) -> Detections:
@@ -147,7 +148,7 @@ class Detector:
                 # Where there is nothing, the best place is looked at all the same.
                 last = new[small] if len(new) or len(found) else proposals[:1, :3]
                 found = found.joined(self._looked(reduced, last).moved(move))
-                return found.chosen(_distinct(found)), False
+                return _distinct(found), False
             side = min(2 * side, most)
 
     def _propose(self, pixels: Pixels, side: int) -> tuple[Pixels, Floats, Move]:
@@ -183,15 +184,26 @@ class Detector:
         return Detections(places, scores, logits[:, :10], boxes, ink, frames), moved
 
 
-def _distinct(found: Detections) -> NDArray[np.int64]:
-    """The numbers of what may be digits, the surest first, without what is a surer one's ink."""
-    left = found.scores.argsort()[::-1]
-    kept: list[int] = []
+def _distinct(found: Detections) -> Detections:
+    """What may be digits, the surest first, without what is a surer one's ink.
+
+    Such ink that is another digit, or elsewhere, may be one that touches it: it stays, last, but
+    is not read.
+    """
+    left, digits = found.scores.argsort()[::-1], found.logits.argmax(axis=1)
+    best: list[int] = []
+    beside: list[int] = []
     while len(left):
-        best, left = int(left[0]), left[1:]
-        kept.append(best)
-        left = left[~_same(found, best, left)]
-    return np.array(kept, np.int64)
+        first, left = int(left[0]), left[1:]
+        same = _same(found, first, left)
+        best.append(first)
+        other = (digits[left] != digits[first]) | _is_new(found.places[left], found.chosen([first]))
+        beside.extend(left[same & other & (found.scores[left] > READ)])
+        left = left[~same]
+    scores = found.scores.copy()
+    scores[beside] = READ
+    kept = np.array([*best, *beside], np.int64)
+    return replace(found, scores=scores).chosen(kept[(-scores[kept]).argsort(kind="stable")])
 
 
 def _same(found: Detections, one: int, others: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -221,7 +233,7 @@ def _is_new(places: Floats, found: Detections) -> NDArray[np.bool_]:
     if not len(digits):
         return np.ones(len(places), bool)
     away = np.hypot(*np.moveaxis(places[:, None, :2] - digits[:, :2], 2, 0))
-    large = places[:, 2] > SAME * np.median(digits[:, 2])
+    large = 2 * places[:, 2] > SAME * np.median(digits[:, 2])
     return np.asarray((away > SAME * digits[:, 2]).all(axis=1) & large)
 
 

@@ -126,22 +126,17 @@ class Reader:
         return Reading([self.answers(found.chosen(np.arange(1)))], missing, found)
 
     def _read_any_way_up(self, pixels: Pixels) -> Reading:
-        """As the picture is; or turned, if it is not sure and much clearer then."""
+        """As the picture is; or turned, if most of it is not sure, and one way much clearer."""
         reading = self._read_rows(pixels)
-        doubtful = sum(not digit.sure for digit in reading.digits)
-        if reading.sure or not reading.seen or doubtful < 2 <= len(reading.digits):
+        sure = sum(digit.sure for digit in reading.digits)
+        if reading.sure or not reading.seen or 2 * sure >= len(reading.digits) > 0:
             return reading
-        frames = reading.seen.frames[reading.seen.scores > POSSIBLE]
-        # Only the turn in which the frames look most like digits is tried.
-        ways = [self.classify(np.rot90(frames, turns, axes=(1, 2))) for turns in range(4)]
-        turns = int(np.argmax([answers.max(axis=1).sum() for answers in ways]))
-        if not turns:
-            return reading
-        turned = self._read_rows(np.ascontiguousarray(np.rot90(pixels, turns)))
-        fewer = len(turned.digits) < len(reading.digits)
-        if fewer or _clarity(turned) <= _clarity(reading) + READ:
-            return reading
-        return replace(turned, turns=turns)
+        ways = [reading]
+        for turns in range(1, 4):
+            turned = self._read_rows(np.ascontiguousarray(np.rot90(pixels, turns)))
+            ways.append(replace(turned, turns=turns))
+        clearest, second = sorted(ways, key=_clarity, reverse=True)[:2]
+        return clearest if _clarity(clearest) > _clarity(second) + READ else reading
 
     def _read_rows(self, pixels: Pixels) -> Reading:
         found, crowded = self.detector.find(pixels)
@@ -153,7 +148,7 @@ class Reader:
         order = [number for row in rows for number in row]
         size = float(np.median(found.heights[:count])) if count else 0.0
         doubtful = (found.scores[count:] > POSSIBLE) & (found.heights[count:] > size / 2)
-        missing = "what may be a digit is passed over" if doubtful.any() else ""
+        missing = "there may be another digit" if doubtful.any() else ""
         seen = found.chosen(np.array([*order, *range(count, len(found))], np.int64))
         return Reading([[digits[number] for number in row] for row in rows], missing, seen)
 

@@ -57,17 +57,12 @@ class _Exported(nn.Module):
 
 
 def export_run(
-    run: Run,
-    path: Path,
-    calibration: Calibration,
-    more: dict[str, Any] | None = None,
-    half: bool = False,
+    run: Run, path: Path, calibration: Calibration, more: dict[str, Any] | None = None
 ) -> None:
     """Write the run's network as an ONNX file; recipe, result and `more` go into its metadata.
 
     Args:
         calibration: its temperature takes the place of the network's, if it is another.
-        half: with weights in float16, which rounds them by up to 0.05%.
 
     Raises:
         CheckpointError: the packages for it are missing, or the file cannot be written.
@@ -90,8 +85,6 @@ def export_run(
     example = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
     batch = torch.export.Dim("N")
     graph = graph_of(network, {"frames": example}, network.outputs, {"frames": {0: batch}})
-    if half:
-        halve(graph)
     write_graph(graph, CLASSIFIER, values, path)
 
 
