@@ -79,7 +79,6 @@ class Detections:
 
     def chosen(self, which: NDArray[Any] | list[int]) -> Detections:
         """Those with these numbers, or where a mask (N,) is true."""
-        which = np.asarray(which) if len(which) else np.empty(0, np.int64)
         return Detections(*(values[which] for values in vars(self).values()))
 
     def joined(self, other: Detections) -> Detections:

@@ -131,11 +131,9 @@ class Reader:
         sure = sum(digit.sure for digit in reading.digits)
         if reading.sure or not reading.seen or 2 * sure >= len(reading.digits) > 0:
             return reading
-        ways = [reading]
-        for turns in range(1, 4):
-            turned = self._read_rows(np.ascontiguousarray(np.rot90(pixels, turns)))
-            ways.append(replace(turned, turns=turns))
-        clearest, second = sorted(ways, key=_clarity, reverse=True)[:2]
+        pages = (np.ascontiguousarray(np.rot90(pixels, turns)) for turns in range(1, 4))
+        ways = [replace(self._read_rows(page), turns=n) for n, page in enumerate(pages, 1)]
+        clearest, second = sorted([reading, *ways], key=_clarity, reverse=True)[:2]
         return clearest if _clarity(clearest) > _clarity(second) + READ else reading
 
     def _read_rows(self, pixels: Pixels) -> Reading:
