@@ -111,7 +111,7 @@ def detector_told(told: Told, monkeypatch: pytest.MonkeyPatch) -> Detector:
     ("shape", "size", "sides"),
     [
         ((280, 280), 100, [128]),
-        ((30, 40), 30, [128]),
+        ((30, 40), 30, [256]),
         ((1200, 1600), 400, [128]),
         # At 256 it would have 16 pixels, at 512 it has 32.
         ((1200, 1600), 100, [128, 256, 512]),

@@ -32,7 +32,7 @@ Move: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 MODELS = Path(__file__).parent / "models"
 DETECT, LOOK = "detect.onnx", "look.onnx"
 DETECT_FORMAT, LOOK_FORMAT = "mnist-digits detect 1", "mnist-digits look 1"
-# The longer side at which a picture is searched first.
+# The longer side at which a picture is searched first; a tiny one, which a digit fills, at twice it.
 LEVEL = 128
 # What is more probably a digit than not is read. Less than POSSIBLE is not worth a look for the
 # detector, and no doubt for the look; what lies between is not passed over in silence.
@@ -132,7 +132,8 @@ class Detector:
         Without what overlaps a surer one. A texture has more places that look like digits than the
         detector can tell, and no digits.
         """
-        found, side, longest = self._look_at(pixels, NOWHERE)[0], LEVEL, max(pixels.shape[:2])
+        found, longest = self._look_at(pixels, NOWHERE)[0], max(pixels.shape[:2])
+        side = LEVEL if 2 * longest > LEVEL else 2 * LEVEL
         while True:
             reduced, proposals, move = self._propose(pixels, side)
             if proposals[-1, 3] > READ:
