@@ -32,7 +32,7 @@ Move: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 MODELS = Path(__file__).parent / "models"
 DETECT, LOOK = "detect.onnx", "look.onnx"
 DETECT_FORMAT, LOOK_FORMAT = "mnist-digits detect 1", "mnist-digits look 1"
-# The longer side at which a picture is searched first; a tiny one, which a digit fills, at twice it.
+# The longer side at which a picture is searched first; a tiny one, full of a digit, at twice it.
 LEVEL = 128
 # What is more probably a digit than not is read. Less than POSSIBLE is not worth a look for the
 # detector, and no doubt for the look; what lies between is not passed over in silence.
