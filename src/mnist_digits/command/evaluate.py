@@ -97,9 +97,9 @@ def _evaluate_pictures(options: argparse.Namespace) -> int:
     from ..reading.reader import Reader
     from . import report
 
-    # The last row of a picture counts; one without a label and a file was taken back.
-    last = {picture.path: picture for picture in find_labelled(options.pictures)}
-    pictures = [picture for picture in last.values() if picture.label or picture.path.exists()]
+    found = find_labelled(options.pictures)
+    # One without a label and a file was taken back.
+    pictures = [picture for picture in found if picture.label or picture.path.exists()]
     if not pictures:
         raise PictureError(f"all pictures of {options.pictures} were taken back")
     reader = Reader.load(options.run, options.threads)

@@ -16,7 +16,6 @@ other on two threads, and the weights do not depend on the number of cores.
 from __future__ import annotations
 
 import multiprocessing
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -28,6 +27,7 @@ from ..data.dataset import load_mnist, split_validation
 from ..detector.confidence import fit_answer
 from ..detector.export import export_networks
 from ..detector.fit import STATE, DetectorRun, load_detector, save_detector, weights_alone
+from ..processes import usable_cores
 from ..reading.detection import DETECT, LOOK, MODELS
 from ..reading.reader import MODEL, SHIPPED, Reader
 from ..training import checkpoint
@@ -84,7 +84,7 @@ def _detector() -> DetectorRun:
         return begun
     DETECTOR_RUN.mkdir(parents=True, exist_ok=True)
     kept, _ = split_validation(load_mnist()[0])
-    workers = max(1, (os.cpu_count() or 1) - 1)
+    workers = max(1, usable_cores() - 1)  # which make scenes
     return fit_into(DETECTOR_RUN, recipe, kept, begun, None, pick_device(), workers)
 
 

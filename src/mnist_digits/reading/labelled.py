@@ -48,7 +48,8 @@ def find_labelled(folder: Path) -> list[Labelled]:
     """The labelled pictures of a folder.
 
     Either it holds a `labels.csv` with the columns `file`, `label` and, if you like, `kind`,
-    separated by commas, semicolons or tabs, or one folder for each label, named like it.
+    separated by commas, semicolons or tabs, or one folder for each label, named like it. Of a
+    picture that the table names twice the last row counts.
 
     Raises:
         PictureError: there is no such folder, or no labelled pictures in it.
@@ -104,7 +105,7 @@ def _from_table(table: Path) -> list[Labelled]:
         raise PictureError(f"{table} must have the columns file and label in its first line")
     if any(row["label"] and not row["file"] for row in rows):
         raise PictureError(f"{table} has a row with a label and no file: fill it in")
-    return [
+    pictures = [
         Labelled(
             table.parent / (row["file"] or ""),
             (row["label"] or "").strip(),
@@ -113,6 +114,7 @@ def _from_table(table: Path) -> list[Labelled]:
         for row in rows
         if row["file"] or row["label"]  # spreadsheets leave empty rows
     ]
+    return list({picture.path: picture for picture in pictures}.values())
 
 
 def _from_folders(folder: Path) -> list[Labelled]:

@@ -75,8 +75,7 @@ def examples_of(pictures: list[Labelled], reader: Reader | None = None) -> Examp
     """Labelled pictures, read, with the digits that are found matched with their labels.
 
     In a picture of one digit it is the one that stands out; in others there must be as many
-    as the label has, in the order of reading. Of a picture that is given twice the last label
-    counts.
+    as the label has, in the order of reading.
 
     Args:
         reader: finds the digits; without one, the network that the package ships.
@@ -87,7 +86,7 @@ def examples_of(pictures: list[Labelled], reader: Reader | None = None) -> Examp
     reader = reader or Reader.load()
     examples = Examples()
     same: dict[bytes, list[int]] = defaultdict(list)
-    for picture in {picture.path: picture for picture in pictures}.values():
+    for picture in pictures:
         try:
             reading = _matched(picture, reader)
         except PictureError as error:
