@@ -39,7 +39,7 @@ class Spot:
     Attributes:
         x, y: its middle in pixels; a sign's y is the middle of the digits beside it.
         height: of a digit beside it, in pixels.
-        what: "d" for any digit, "0" for a zero, "c" for a digit of the cents, else a sign.
+        what: "d" for any digit, "0" and "1" for these, "c" for one of the cents, else a sign.
     """
 
     x: float
@@ -49,7 +49,7 @@ class Spot:
 
     @property
     def is_digit(self) -> bool:
-        return self.what in "d0c"
+        return self.what in "d01c"
 
 
 Rows = list[list[Spot]]
@@ -132,9 +132,9 @@ class Canvas:
     def some_pen(self) -> Pen:
         random = self.random
         turn, slant = np.deg2rad(random.normal(0, 5)), random.normal(0, 0.12)
-        if chance(random, 0.2):
-            slant = random.uniform(-0.6, 0.6)
-        matrix = rotation(turn) @ np.array([[log_uniform(random, 0.65, 1.5), slant], [0, 1]])
+        if chance(random, 0.3):  # mostly to the right
+            slant = random.uniform(-0.8, 0.4)
+        matrix = rotation(turn) @ np.array([[log_uniform(random, 0.45, 1.5), slant], [0, 1]])
         fineness = random.random()
         if fineness < 0.25:
             radius = log_uniform(random, 0.004, 0.015)
@@ -169,16 +169,16 @@ class Canvas:
         self.turn = angle
         self.pen = replace(self.pen, matrix=rotation(angle) @ self.pen.matrix)
 
-    def glyph_number(self, zero: bool = False) -> int:
-        """The number of a digit's glyph, by the scene's hand."""
+    def glyph_number(self, label: int | None = None) -> int:
+        """The number of a digit's glyph, by the scene's hand; of this digit, if it has one."""
         first, last = 0, len(self.glyphs)
         if self.hand is not None:
             first = max(0, self.hand - OF_ONE_HAND)
             last = min(last, self.hand + OF_ONE_HAND + 1)
-        if zero:
-            zeros = np.flatnonzero(self.glyphs.labels[first:last] == 0)
-            if len(zeros):
-                return first + int(self.random.choice(zeros))
+        if label is not None:
+            alike = np.flatnonzero(self.glyphs.labels[first:last] == label)
+            if len(alike):
+                return first + int(self.random.choice(alike))
         return int(self.random.integers(first, last))
 
     @contextmanager

@@ -163,14 +163,18 @@ def draw_glyph(
     side = int(1.3 * SIDE * scale * np.abs(pen.matrix).sum(axis=1).max()) + 6
     turn = pen.matrix * scale
     matrix = np.column_stack([turn, side / 2 - turn @ [SIDE / 2, SIDE / 2]])
-    distances = glyphs.distance(number)
+    distances = glyphs.distance(number).astype(np.float32) / UNIT
     if pen.bend:
-        bent = _bent(random, pen.bend)
-        distances = cv2.remap(distances, *bent, cv2.INTER_LINEAR, borderValue=255)
-    distance = cv2.warpAffine(distances, matrix, (side, side), borderValue=255).astype(np.float32)
-    distance *= scale / UNIT
-    radius = np.float32(max(_open_radius(distances, pen.radius) * height, 0.25))
-    if radius < 0.7 * scale:
+        distances = cv2.remap(
+            distances, *_bent(random, pen.bend), cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE
+        )
+    even = _even(distances, pen.matrix)
+    radius = np.float32(max(_open_radius(even / (20 * ZOOM), pen.radius) * height, 0.25))
+    fine = radius < 0.7 * scale
+    shown = distances if fine else even
+    distance = cv2.warpAffine(shown, matrix, (side, side), borderValue=255).astype(np.float32)
+    distance *= scale
+    if fine:
         distance = _to_fine_skeleton(distance, scale)
     breadth: Floats | np.float32 = radius
     if pen.uneven:
@@ -184,19 +188,28 @@ def draw_glyph(
     return ink, distance <= np.maximum(breadth, 0.7)
 
 
-def _open_radius(distances: NDArray[np.uint8], radius: float) -> float:
-    """The pen's radius, reduced as far as loops need to stay open; a fraction of the height."""
-    holes = _holes(distances, FINE)
-    while radius > FINE and _holes(distances, radius + FINE / 2) != holes:
+def _even(distances: Floats, matrix: NDArray[np.float64]) -> Floats:
+    """Distances as they are after their glyph is stretched by a matrix: the pen stays round."""
+    across = cv2.Sobel(distances, cv2.CV_32F, 1, 0, scale=1 / 8)
+    down = cv2.Sobel(distances, cv2.CV_32F, 0, 1, scale=1 / 8)
+    # A distance grows by one a pixel: where by more, it was squeezed by as much.
+    (xx, xy), (yx, yy) = np.linalg.inv(matrix).T.astype(np.float32)
+    slope = cv2.magnitude(xx * across + xy * down, yx * across + yy * down)
+    # In the middle of a stroke, and between two, it does not grow.
+    return distances / np.maximum(slope, np.float32(0.5))
+
+
+def _open_radius(distance: Floats, radius: float) -> float:
+    """The pen's radius, reduced as far as loops need to stay open; in heights, as the distance."""
+    holes = _holes(distance, FINE)
+    while radius > FINE and _holes(distance, radius + FINE / 2) != holes:
         radius *= 0.8
     return radius
 
 
-def _holes(distances: NDArray[np.uint8], radius: float) -> int:
+def _holes(distance: Floats, radius: float) -> int:
     """How many connected parts of ground are left around a glyph drawn with such a pen."""
-    return cv2.connectedComponents(
-        (distances > radius * 20 * ZOOM * UNIT).astype(np.uint8), ltype=cv2.CV_16U
-    )[0]
+    return cv2.connectedComponents((distance > radius).astype(np.uint8), ltype=cv2.CV_16U)[0]
 
 
 def _to_fine_skeleton(distance: Floats, scale: float) -> Floats:

@@ -13,6 +13,8 @@ from .signs import room_for
 Random = np.random.Generator
 # From a digit's middle to the next one's, in heights, where something stands between them.
 LEAST_GAP = 0.6
+# Which share of numbers begins with a 1, as Benford has it.
+FIRST_ONES = 0.3
 # The height of digits of the cents.
 OF_CENTS = 0.6
 
@@ -34,10 +36,10 @@ def with_signs(random: Random, row: list[Spot], broad: float) -> list[Spot]:
     spots: list[Spot] = []
     for what in some_number(random, len(row)):
         small = OF_CENTS if what == "c" else 1.0
-        half = (gap * small if what in "d0c" else room_for(what) * height) / 2
+        half = (gap * small if what in "d01c" else room_for(what) * height) / 2
         x += half_before + half if spots else 0.0
         half_before, tall = half, height
-        if what in "d0c":
+        if what in "d01c":
             spot = next(digits)
             y, tall = spot.y, spot.height * small
         raised = height * (1 - small) * 0.7
@@ -46,10 +48,11 @@ def with_signs(random: Random, row: list[Spot], broad: float) -> list[Spot]:
 
 
 def some_number(random: Random, digits: int) -> str:
-    """A text with so many digits: "d" for any of them, "0" for a zero, and signs."""
+    """A text with so many digits: "d" for any of them, "0" and "1" for these, and signs."""
     forms = [form for form in FORMS if digits >= FORMS[form][0]]
     shares = np.array([FORMS[form][1] for form in forms])
-    return forms[random.choice(len(forms), p=shares / shares.sum())](random, digits)
+    text = forms[random.choice(len(forms), p=shares / shares.sum())](random, digits)
+    return text.replace("d", "1", 1) if chance(random, FIRST_ONES) else text
 
 
 def _decimal(random: Random, digits: int) -> str:

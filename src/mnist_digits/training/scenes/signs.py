@@ -79,7 +79,8 @@ def _divided(random: Random) -> Strokes:
 
 
 def _slash(random: Random) -> Strokes:
-    half, lean = random.uniform(0.45, 0.85), random.uniform(0, 0.35)
+    """Higher than a digit, and more slanted: else it is a 1."""
+    half, lean = random.uniform(0.55, 0.85), random.uniform(0.2, 0.45)
     return [np.array([[lean, -half], [-lean, half]]) + random.normal(0, 0.03, (2, 2))]
 
 

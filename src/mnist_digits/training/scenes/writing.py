@@ -91,7 +91,7 @@ def _share_that_touch(canvas: Canvas) -> float:
 def _write_digit(canvas: Canvas, spot: Spot, row: int, close: bool) -> Placed | None:
     """A digit at a spot, or `close` to the one before; None if there is no room for it."""
     random = canvas.random
-    number = canvas.glyph_number(zero=spot.what == "0")
+    number = canvas.glyph_number(int(spot.what) if spot.what in "01" else None)
     label = int(canvas.glyphs.labels[number])
     tall = random.uniform(1.1, 1.6) if chance(random, TALL) else 1.0
     ink, mask = _drawn(canvas, number, tall * spot.height)
