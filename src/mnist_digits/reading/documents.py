@@ -6,12 +6,12 @@ import io
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib import import_module
 from threading import Lock
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
 
 from numpy.typing import ArrayLike
 from PIL import Image, ImageSequence, UnidentifiedImageError
@@ -19,8 +19,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import PictureError
-from .pdf import count_pages, draw_page, is_pdf
-from .picture import MAXIMUM_PIXELS, WORKING_SIZE, Picture, decode, from_array
+from .picture import MAXIMUM_PIXELS, WORKING_SIZE, Picture, a_kind, decode, from_array
 
 if TYPE_CHECKING:
     from .reader import Reader
@@ -41,8 +40,8 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF", "H
 HEIC = (b"ftyphe", b"ftypmif1", b"ftypmsf1")
 # What an image in a TIFF is (NewSubfileType): a small copy of another one, or a mask.
 SUBFILE, COPY_OR_MASK = 254, 1 | 4
-# All threads share Python's warning filters.
-FILTERS = Lock()
+# All threads share Python's warning filters, and pdfium.
+FILTERS, PDFIUM = Lock(), Lock()
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Page:
 
     Attributes:
         number: from 1.
-        pages: of how many it is one; of a TIFF no more than MAXIMUM_PAGES + 1 are counted.
+        pages: of how many it is one; no more than MAXIMUM_PAGES + 1 are counted.
         picture: what was decoded (a PDF is drawn at WORKING_SIZE), or why it could not be.
     """
 
@@ -64,9 +63,9 @@ def open_picture(source: Source) -> Picture:
     """Decode a picture: a path, the bytes of a file, a PIL image, or an array.
 
     An array, or a tensor in main memory, is (H, W), (H, W, C) or (C, H, W), with C one of 1, 3
-    and 4: integers from 0 to 255, uint16, booleans, or floats from 0 to 1. Of a document of
-    several pages the first one is taken, of an animation the first image that is not empty. A
-    Picture is given back as it is.
+    and 4: integers from 0 to 255, uint16, booleans, or floats from 0 to 1. Of a document the
+    first page is taken, of an animation the first image that is not empty. A Picture is given
+    back as it is.
 
     Raises:
         PictureError: there is no picture that can be read.
@@ -86,21 +85,19 @@ def open_pages(source: Source) -> Iterator[Page]:
     """
     try:
         name, content = _named(source)
-        pages, decode_page = _explained(name, lambda: _document(content))
+        pages = _explained(name, partial(_pages, content))
     except PictureError as error:
         yield Page(1, 1, error)
         return
-    picture: Picture | PictureError
-    for number in range(1, min(pages, MAXIMUM_PAGES) + 1):
+    for number, decode_page in enumerate(pages[:MAXIMUM_PAGES], start=1):
+        title = f"{name}, page {number}," if len(pages) > 1 else name
         try:
-            title = f"{name}, page {number}," if pages > 1 else name
-            picture = _explained(title, partial(decode_page, number - 1))
+            yield Page(number, len(pages), _explained(title, decode_page))
         except PictureError as error:
-            picture = error
-        yield Page(number, pages, picture)
-    if pages > MAXIMUM_PAGES:
+            yield Page(number, len(pages), error)
+    if len(pages) > MAXIMUM_PAGES:
         many = f"{name} has more than {MAXIMUM_PAGES:,} pages: the others are not read"
-        yield Page(MAXIMUM_PAGES + 1, pages, PictureError(many))
+        yield Page(MAXIMUM_PAGES + 1, len(pages), PictureError(many))
 
 
 def read_pages(
@@ -127,15 +124,14 @@ def _explained(name: str, attempt: Callable[[], T]) -> T:
             with FILTERS, warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return attempt()
-    except Exception as error:
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+        reason = f"is damaged and cannot be decoded: {error}"
         if isinstance(error, PictureError):
             reason = str(error)
         elif isinstance(error, Image.DecompressionBombError):
             reason = f"has more than {MAXIMUM_PIXELS:,} pixels: make it smaller"
         elif isinstance(error, MemoryError):
             reason = "needs more memory than there is: make it smaller"
-        else:  # Pillow's decoders raise nearly anything on damaged files, by their own account
-            reason = f"is damaged and cannot be decoded: {error}"
         raise PictureError(f"{name} {reason}") from error
 
 
@@ -147,22 +143,14 @@ def _named(source: object) -> tuple[str, bytes | Image.Image | Picture]:
     # NumPy's own strings are arrays, too, but mean a path.
     if hasattr(source, "__array__") and not isinstance(source, str | bytes):
         return "the array", from_array(source)
-    try:
-        if isinstance(source, bytes | bytearray):
-            content = bytes(source)
-        else:
-            name = os.fspath(source)  # type: ignore[call-overload]  # or it raises a TypeError
-            with open(name, "rb") as file:
-                content = read_bounded(file)
-    except TypeError as error:
-        no = f"a {type(source).__name__} is no picture"
-        raise PictureError(f"{no}: bring a path, bytes, a PIL image or an array") from error
-    except FileNotFoundError as error:
-        raise PictureError(f"there is no file {name}") from error
-    except (OSError, ValueError) as error:
-        reason = f"cannot read {name}: {getattr(error, 'strerror', None) or error}"
-        folder = f"{name} is a folder, not a picture" if os.path.isdir(name) else ""
-        raise PictureError(folder or reason) from error
+    if isinstance(source, bytes | bytearray):
+        content = bytes(source)
+    elif isinstance(source, str | os.PathLike):
+        name = os.fspath(source)
+        content = _file_content(name)
+    else:
+        bring = "bring a path, bytes, a PIL image or an array"
+        raise PictureError(f"{a_kind(source)} is not a picture: {bring}")
     if not content:
         raise PictureError(f"{name} is empty: 0 bytes")
     if len(content) > MAXIMUM_BYTES:
@@ -170,33 +158,41 @@ def _named(source: object) -> tuple[str, bytes | Image.Image | Picture]:
     return name, content
 
 
+def _file_content(name: str) -> bytes:
+    if not name:
+        raise PictureError("the path is empty: name a file")
+    if os.path.isdir(name):
+        raise PictureError(f"{name} is a folder, not a picture")
+    try:
+        with open(name, "rb") as file:
+            return read_bounded(file)
+    except FileNotFoundError as error:
+        raise PictureError(f"there is no file {name}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PictureError(f"cannot read {name}: {reason}") from error
+
+
 def read_bounded(file: BinaryIO) -> bytes:
     """The content, or its first MAXIMUM_BYTES + 1: some files, such as devices, have no end."""
     return file.read(MAXIMUM_BYTES + 1)
 
 
-def _document(content: bytes | Image.Image | Picture) -> tuple[int, Callable[[int], Picture]]:
-    """How many pages there are, and what decodes one of them, counted from 0."""
+def _pages(content: bytes | Image.Image | Picture) -> list[Callable[[], Picture]]:
+    """What decodes each page, but no more than MAXIMUM_PAGES + 1."""
     if isinstance(content, Picture):
-        return 1, lambda _: content
+        return [lambda: content]
     if isinstance(content, Image.Image):
-        return 1, lambda _: decode(content.copy())
+        return [lambda: decode(content.copy())]
     if is_pdf(content):
-        return count_pages(content), lambda index: decode(draw_page(content, index, WORKING_SIZE))
+        with _pdf(content) as document:
+            count = min(len(document), MAXIMUM_PAGES + 1)
+        return [partial(_pdf_page, content, index) for index in range(count)]
     image = opened(content)
     if not isinstance(image, TiffImageFile):
-        return 1, lambda _: _first_with_ink(opened(content))
-    places, waiting = _page_places(image), list[Image.Image]()
-
-    def decode_page(index: int) -> Picture:
-        # Each is found from the one before. What goes wrong half-way is begun anew.
-        image = waiting.pop() if waiting else opened(content)
-        image.seek(places[index])
-        picture = decode(image)
-        waiting.append(image)
-        return picture
-
-    return len(places), decode_page
+        return [lambda: _first_with_ink(opened(content))]
+    waiting: list[Image.Image] = []
+    return [partial(_tiff_page, content, place, waiting) for place in _tiff_places(image)]
 
 
 def opened(content: bytes) -> Image.Image:
@@ -237,7 +233,7 @@ def _first_with_ink(image: Image.Image) -> Picture:
     return pictures[0]
 
 
-def _page_places(image: TiffImageFile) -> list[int]:
+def _tiff_places(image: TiffImageFile) -> list[int]:
     """Which images of a TIFF are pages, counted from 0: all but small copies and masks."""
     places: list[int] = []
     for place in range(MAXIMUM_PAGES + 1):
@@ -254,3 +250,47 @@ def _page_places(image: TiffImageFile) -> list[int]:
             if image.tell() != place:  # from which the next one would be found
                 break
     return places or [0]
+
+
+def _tiff_page(content: bytes, place: int, waiting: list[Image.Image]) -> Picture:
+    # Each is found from the one before. What goes wrong half-way is begun anew.
+    image = waiting.pop() if waiting else opened(content)
+    image.seek(place)
+    picture = decode(image)
+    waiting.append(image)
+    return picture
+
+
+def is_pdf(content: bytes) -> bool:
+    """Whether a file begins as a PDF does; some have blanks or a byte order mark before it."""
+    return content[:1024].lstrip(b"\xef\xbb\xbf\0\t\n\f\r ").startswith(b"%PDF-")
+
+
+@contextmanager
+def _pdf(content: bytes) -> Iterator[Any]:
+    """A PDF that no other thread has meanwhile; its pages are closed with it."""
+    try:
+        from pypdfium2 import PdfDocument, raw
+    except ImportError as error:
+        install = "pip install 'mnist-digit-classification[pdf]'"
+        raise PictureError(f"is a PDF, which takes one more package: {install}") from error
+    with PDFIUM:
+        # PdfDocument itself tells of one without pages what was wrong with the file before.
+        handle = raw.FPDF_LoadMemDocument64(content, len(content), None)
+        if not handle:
+            locked = raw.FPDF_GetLastError() in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY)
+            encrypted = "is encrypted: save it without a password"
+            raise PictureError(encrypted if locked else "is damaged and cannot be opened")
+        with PdfDocument(handle) as document:
+            if not len(document):
+                raise PictureError("has no pages")
+            yield document
+
+
+def _pdf_page(content: bytes, index: int) -> Picture:
+    """Drawn on white, WORKING_SIZE long."""
+    with _pdf(content) as document:
+        page = document[index]
+        scale = (WORKING_SIZE - 0.5) / max(page.get_size())  # sides are rounded up
+        image = page.render(scale=scale, rev_byteorder=True).to_pil()
+    return decode(image)

@@ -26,8 +26,6 @@ MAXIMUM_PIXELS = 50_000_000
 MAXIMUM_REDUCED = 250_000_000
 # What an array may have: grey, three colours, or those and how opaque they are.
 CHANNELS = (1, 3, 4)
-# What brightness in 12 and in 16 bits goes up to.
-MAXIMUM_LEVELS = (4095, np.iinfo(np.uint16).max)
 # The brightness of ink and of what it is on differs by more.
 CONTRAST = 100
 
@@ -65,8 +63,7 @@ def decode(image: Image.Image) -> Picture:
     """
     width, height = _load(image)
     image = _converted(image)
-    if max(image.size) > WORKING_SIZE:
-        image.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)
+    image.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)
     try:
         if image.getexif().get(ExifTags.Base.Orientation) in range(5, 9):  # it lies on its side
             width, height = height, width
@@ -83,16 +80,16 @@ def _load(image: Image.Image) -> tuple[int, int]:
     width, height = image.size
     if not width or not height:
         raise PictureError(f"has {width} × {height} pixels")
+    pixels = width * height
     kept_whole = isinstance(image, JpegImageFile) and _is_kept_whole(image)
     # JPEG decodes at an eighth, a quarter or a half of the size for a fraction of the time.
     drafted = image.draft("RGB", (WORKING_SIZE, WORKING_SIZE))
-    pixels = width * height if kept_whole else image.width * image.height
-    many = f"has {width} × {height} pixels, more than"
-    if width * height > MAXIMUM_REDUCED:
-        raise PictureError(f"{many} {MAXIMUM_REDUCED:,}: make it smaller")
-    if pixels > MAXIMUM_PIXELS:
-        jpeg = f"save it as a baseline JPEG, which may have {MAXIMUM_REDUCED:,}"
-        raise PictureError(f"{many} {MAXIMUM_PIXELS:,}: make it smaller, or {jpeg}")
+    decoded = pixels if kept_whole else image.width * image.height
+    jpeg = f", or save it as a baseline JPEG, which may have {MAXIMUM_REDUCED:,}"
+    for count, most, way in ((pixels, MAXIMUM_REDUCED, ""), (decoded, MAXIMUM_PIXELS, jpeg)):
+        if count > most:
+            many = f"has {width} × {height} pixels, more than {most:,}"
+            raise PictureError(f"{many}: make it smaller{way}")
     image.load()
     # Pillow turns a TIFF upright when it loads it, and some versions tell its sides only then.
     return (width, height) if drafted else image.size
@@ -130,42 +127,39 @@ def _opaque(image: Image.Image) -> NDArray[np.uint8]:
     """
     if image.mode == "F":
         image = Image.fromarray(_stretched(np.asarray(image, np.float64)))
-    if image.mode != "RGBA":
+    if image.mode != "RGBA" or image.getextrema()[3] == (255, 255):
         return np.asarray(image.convert("RGB"))
     pixels = np.asarray(image)
     colours, alpha = pixels[:, :, :3], pixels[:, :, 3]
-    if alpha.min() == 255:
-        return np.ascontiguousarray(colours)
     solid = colours[alpha > (255 / 2 if alpha.max() > 255 / 2 else 0)]
-    ground: Any = 255
+    ground = (255, 255, 255)
     if len(solid):
         brightness = solid.mean(axis=1)
-        # All but 2 % of it at either end.
-        low, high = np.percentile(brightness, 2), -np.percentile(-brightness, 2)
+        low, middle, high = np.percentile(brightness, (2, 50, 98))
         if high - low > CONTRAST:  # ink and ground: most of what is opaque is the ground
-            ground = np.median(solid, axis=0).astype(np.float32)
-        elif np.median(brightness) > 255 / 2:
-            ground = 0
-    weight = alpha[:, :, None].astype(np.float32) / 255
-    return (colours * weight + ground * (1 - weight)).round().astype(np.uint8)
+            ground = tuple(np.median(solid, axis=0).astype(int).tolist())
+        elif middle > 255 / 2:
+            ground = (0, 0, 0)
+    sheet = Image.new("RGB", image.size, ground)
+    sheet.paste(image, mask=image)
+    return np.asarray(sheet)
 
 
 def _stretched(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Brightness on any scale, brought to 0 to 255; takes some 30 bytes a pixel."""
     values = np.nan_to_num(values, posinf=0, neginf=0)
     low, high = values.min(), values.max()
-    if low >= 0 and 255 < high <= MAXIMUM_LEVELS[-1]:
-        low, high = 0, next(most for most in MAXIMUM_LEVELS if high <= most)
+    if low >= 0 and 255 < high <= 65_535:
+        low, high = 0, 4095 if high <= 4095 else 65_535  # as 12 and 16 bits have it
     return ((values - low) * (255 / ((high - low) or 1))).clip(0, 255).astype(np.uint8)
 
 
 def from_array(array: ArrayLike) -> Image.Image:
-    """What NumPy takes for an array as an image; PictureError if it has no picture's values."""
+    """What NumPy takes for an array as an image; PictureError if it has other values than one."""
     try:
         values = np.asarray(array)
     except Exception as error:  # tensors on a GPU, or with a gradient, have reasons of their own
-        kind = type(array).__name__
-        raise PictureError(f"a {kind} that does not become an array: {error}") from error
+        raise PictureError(f"{a_kind(array)} that does not become an array: {error}") from error
     shape = values.shape
     if values.ndim == 3 and shape[0] in CHANNELS and shape[2] not in CHANNELS:
         values = np.moveaxis(values, 0, 2)  # as tensors are
@@ -173,19 +167,26 @@ def from_array(array: ArrayLike) -> Image.Image:
         values = values[:, :, 0]
     if not values.size or not (values.ndim == 2 or values.shape[2:] in [(n,) for n in CHANNELS]):
         bring = "bring (H, W), (H, W, 3 or 4) or (C, H, W)"
-        raise PictureError(f"an array of shape {shape} is no picture: {bring}")
+        raise PictureError(f"an array of shape {shape} is not a picture: {bring}")
     return Image.fromarray(values if values.dtype == np.uint8 else _levels(values))
+
+
+def a_kind(value: object) -> str:
+    """Its type with an article: an int, a list."""
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
 
 
 def _levels(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Numbers up to 255, or to 1, or in 16 bits, as 8 bits."""
     kind = values.dtype.kind
     if kind not in "buif":
-        raise PictureError(f"an array of {values.dtype} is no picture: bring numbers from 0 to 255")
+        bring = "bring numbers from 0 to 255"
+        raise PictureError(f"an array of {values.dtype} is not a picture: {bring}")
     numbers = values.astype(np.float64)
     if not np.isfinite(numbers).all():
         raise PictureError("the array has values that are infinite or not a number")
-    if kind == "u" and values.itemsize == 2 and numbers.max() > 255:
+    if values.dtype.kind == "u" and values.itemsize == 2 and numbers.max() > 255:
         return _stretched(numbers)
     if numbers.min() < 0 or numbers.max() > 255:
         raise PictureError("the array's values are not from 0 to 255 (floats: to 1; uint16: any)")
