@@ -1,14 +1,9 @@
-"""An image as an upright RGB array of bounded size; `documents` opens what it comes from.
-
-Transparency is laid over a colour that its ink stands out from, 16 bits become 8, a photo
-is turned as its EXIF data says, and large JPEGs are decoded at the size that is needed.
-"""
+"""An image as an upright RGB array of bounded size; `documents` opens what it comes from."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -47,20 +42,13 @@ class Picture:
 
     @property
     def reduction(self) -> tuple[float, float]:
-        """How many pixels as displayed there are to one of `pixels`: from left, from top.
-
-        They differ a little, as a side of 1200.4 pixels becomes one of 1200.
-        """
+        """Pixels as displayed to one of `pixels`, across and down: rounding makes them differ."""
         height, width, _ = self.pixels.shape
         return self.width / width, self.height / height
 
 
 def decode(image: Image.Image) -> Picture:
-    """The pixels of an image, upright, opaque and reduced.
-
-    Raises:
-        PictureError: it has too many; or whatever Pillow raises.
-    """
+    """The pixels of an image; PictureError if it has too many, or whatever Pillow raises."""
     width, height = _load(image)
     image = _converted(image)
     image.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)
@@ -72,24 +60,27 @@ def decode(image: Image.Image) -> Picture:
         raise
     except Exception:  # whatever Pillow's parser meets in a damaged block, which turns nothing
         pass
-    return Picture(_opaque(image), width, height)
+    if image.mode == "F":
+        image = Image.fromarray(_stretched(np.asarray(image, np.float64)))
+    if image.mode == "RGBA" and image.getextrema()[3] != (255, 255):
+        image = _on_paper(image)
+    return Picture(np.asarray(image.convert("RGB")), width, height)
 
 
 def _load(image: Image.Image) -> tuple[int, int]:
     """Decode the pixels, if there are not too many; gives width and height before reduction."""
     width, height = image.size
+    many = f"has {width} × {height} pixels"
     if not width or not height:
-        raise PictureError(f"has {width} × {height} pixels")
-    pixels = width * height
+        raise PictureError(many)
+    if width * height > MAXIMUM_REDUCED:
+        raise PictureError(f"{many}, more than {MAXIMUM_REDUCED:,}: make it smaller")
     kept_whole = isinstance(image, JpegImageFile) and _is_kept_whole(image)
     # JPEG decodes at an eighth, a quarter or a half of the size for a fraction of the time.
     drafted = image.draft("RGB", (WORKING_SIZE, WORKING_SIZE))
-    decoded = pixels if kept_whole else image.width * image.height
-    jpeg = f", or save it as a baseline JPEG, which may have {MAXIMUM_REDUCED:,}"
-    for count, most, way in ((pixels, MAXIMUM_REDUCED, ""), (decoded, MAXIMUM_PIXELS, jpeg)):
-        if count > most:
-            many = f"has {width} × {height} pixels, more than {most:,}"
-            raise PictureError(f"{many}: make it smaller{way}")
+    if (width * height if kept_whole else image.width * image.height) > MAXIMUM_PIXELS:
+        jpeg = f"save it as a baseline JPEG, which may have {MAXIMUM_REDUCED:,}"
+        raise PictureError(f"{many}, more than {MAXIMUM_PIXELS:,}: make it smaller, or {jpeg}")
     image.load()
     # Pillow turns a TIFF upright when it loads it, and some versions tell its sides only then.
     return (width, height) if drafted else image.size
@@ -118,31 +109,26 @@ def _converted(image: Image.Image) -> Image.Image:
     return converted
 
 
-def _opaque(image: Image.Image) -> NDArray[np.uint8]:
-    """RGB pixels; what is transparent becomes a colour that stands out from what is not.
+def _on_paper(image: Image.Image) -> Image.Image:
+    """RGBA as RGB: what is transparent becomes a colour that stands out from what is not.
 
     A black digit on nothing comes to lie on white, a white one on black; so does one whose
     shape is only in the transparency. Where what is opaque has a ground of its own (a drawing
     with transparent corners), that ground fills the rest.
     """
-    if image.mode == "F":
-        image = Image.fromarray(_stretched(np.asarray(image, np.float64)))
-    if image.mode != "RGBA" or image.getextrema()[3] == (255, 255):
-        return np.asarray(image.convert("RGB"))
     pixels = np.asarray(image)
-    colours, alpha = pixels[:, :, :3], pixels[:, :, 3]
-    solid = colours[alpha > (255 / 2 if alpha.max() > 255 / 2 else 0)]
-    ground = (255, 255, 255)
+    alpha = pixels[:, :, 3]
+    solid = pixels[alpha > (127 if alpha.max() > 127 else 0), :3]
+    ground = [255, 255, 255]
     if len(solid):
-        brightness = solid.mean(axis=1)
-        low, middle, high = np.percentile(brightness, (2, 50, 98))
+        low, middle, high = np.percentile(solid.mean(axis=1), (2, 50, 98))
         if high - low > CONTRAST:  # ink and ground: most of what is opaque is the ground
-            ground = tuple(np.median(solid, axis=0).astype(int).tolist())
-        elif middle > 255 / 2:
-            ground = (0, 0, 0)
-    sheet = Image.new("RGB", image.size, ground)
-    sheet.paste(image, mask=image)
-    return np.asarray(sheet)
+            ground = np.median(solid, axis=0).astype(int).tolist()
+        elif middle > 127.5:
+            ground = [0, 0, 0]
+    paper = Image.new("RGB", image.size, tuple(ground))
+    paper.paste(image, mask=image)
+    return paper
 
 
 def _stretched(values: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -160,35 +146,32 @@ def from_array(array: ArrayLike) -> Image.Image:
         values = np.asarray(array)
     except Exception as error:  # tensors on a GPU, or with a gradient, have reasons of their own
         raise PictureError(f"{a_kind(array)} that does not become an array: {error}") from error
-    shape = values.shape
-    if values.ndim == 3 and shape[0] in CHANNELS and shape[2] not in CHANNELS:
+    shape, kind = values.shape, values.dtype.kind
+    if values.ndim == 2:
+        values = values[:, :, None]
+    elif values.ndim == 3 and shape[0] in CHANNELS and shape[2] not in CHANNELS:
         values = np.moveaxis(values, 0, 2)  # as tensors are
-    if values.shape[2:] == (1,):
-        values = values[:, :, 0]
-    if not values.size or not (values.ndim == 2 or values.shape[2:] in [(n,) for n in CHANNELS]):
-        bring = "bring (H, W), (H, W, 3 or 4) or (C, H, W)"
-        raise PictureError(f"an array of shape {shape} is not a picture: {bring}")
-    return Image.fromarray(values if values.dtype == np.uint8 else _levels(values))
+    if values.ndim != 3 or values.shape[2] not in CHANNELS or not values.size or kind not in "buif":
+        bring = "bring numbers from 0 to 255, as (H, W), (H, W, 3 or 4) or (C, H, W)"
+        raise PictureError(f"an array of {values.dtype}, shape {shape}, is not a picture: {bring}")
+    levels = values if values.dtype == np.uint8 else _levels(values)
+    return Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else levels)
+
+
+def _levels(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Numbers up to 255, or to 1, or in 16 bits, as 8 bits."""
+    numbers = values.astype(np.float64)
+    low, high = numbers.min(), numbers.max()
+    if values.dtype.kind == "u" and values.itemsize == 2 and high > 255:
+        return _stretched(numbers)
+    if not 0 <= low <= high <= 255:
+        levels = "from 0 to 255 (floats: to 1; uint16: any)"
+        raise PictureError(f"the array's values are not {levels}, or infinite or not a number")
+    to_one = values.dtype.kind in "bf" and high <= 1
+    return (numbers * (255 if to_one else 1)).round().astype(np.uint8)
 
 
 def a_kind(value: object) -> str:
-    """Its type with an article: an int, a list."""
+    """The type of a value, with its article: an int, a list."""
     name = type(value).__name__
     return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
-
-
-def _levels(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Numbers up to 255, or to 1, or in 16 bits, as 8 bits."""
-    kind = values.dtype.kind
-    if kind not in "buif":
-        bring = "bring numbers from 0 to 255"
-        raise PictureError(f"an array of {values.dtype} is not a picture: {bring}")
-    numbers = values.astype(np.float64)
-    if not np.isfinite(numbers).all():
-        raise PictureError("the array has values that are infinite or not a number")
-    if values.dtype.kind == "u" and values.itemsize == 2 and numbers.max() > 255:
-        return _stretched(numbers)
-    if numbers.min() < 0 or numbers.max() > 255:
-        raise PictureError("the array's values are not from 0 to 255 (floats: to 1; uint16: any)")
-    to_one = kind in "bf" and numbers.max() <= 1
-    return (numbers * (255 if to_one else 1)).round().astype(np.uint8)
