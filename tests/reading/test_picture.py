@@ -284,7 +284,7 @@ def test_tensors() -> None:
     assert np.array_equal(grey(tensor[None] / 255), EXPECTED)
     for elsewhere in (torch.zeros(5, 5, requires_grad=True), torch.zeros(5, 5, device="meta")):
         with pytest.raises(
-            PictureError, match=r"a Tensor that does not become an array: .*[Tt]ensor"
+            PictureError, match=r"the Tensor does not become an array: .*[Tt]ensor"
         ):
             open_picture(elsewhere)
 

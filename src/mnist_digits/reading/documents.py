@@ -14,12 +14,12 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
 
 from numpy.typing import ArrayLike
-from PIL import Image, ImageSequence, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageSequence, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import PictureError
-from .picture import MAXIMUM_PIXELS, WORKING_SIZE, Picture, a_kind, decode, from_array
+from .picture import MAXIMUM_PIXELS, WORKING_SIZE, Picture, decode, from_array
 
 if TYPE_CHECKING:
     from .reader import Reader
@@ -36,22 +36,17 @@ MAXIMUM_PAGES = 1000
 MAXIMUM_EMPTY = 100
 # The formats that Pillow may try. It knows more, but runs another program for some (EPS).
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF", "HEIF")
-# How a HEIC photo begins, after the length of that.
-HEIC = (b"ftyphe", b"ftypmif1", b"ftypmsf1")
-# What an image in a TIFF is (NewSubfileType): a small copy of another one, or a mask.
-SUBFILE, COPY_OR_MASK = 254, 1 | 4
 # All threads share Python's warning filters, and pdfium.
 FILTERS, PDFIUM = Lock(), Lock()
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page of a document, or a picture.
+    """A page of a document, or a picture: what was decoded, or why it could not be.
 
     Attributes:
         number: from 1.
         pages: of how many it is one; no more than MAXIMUM_PAGES + 1 are counted.
-        picture: what was decoded (a PDF is drawn at WORKING_SIZE), or why it could not be.
     """
 
     number: int
@@ -60,12 +55,11 @@ class Page:
 
 
 def open_picture(source: Source) -> Picture:
-    """Decode a picture: a path, the bytes of a file, a PIL image, or an array.
+    """Decode a picture: a path, the bytes of a file, a PIL image, or an array; or a Picture again.
 
     An array, or a tensor in main memory, is (H, W), (H, W, C) or (C, H, W), with C one of 1, 3
     and 4: integers from 0 to 255, uint16, booleans, or floats from 0 to 1. Of a document the
-    first page is taken, of an animation the first image that is not empty. A Picture is given
-    back as it is.
+    first page is taken, of an animation the first image that is not empty.
 
     Raises:
         PictureError: there is no picture that can be read.
@@ -84,46 +78,38 @@ def open_pages(source: Source) -> Iterator[Page]:
     pages after the first MAXIMUM_PAGES.
     """
     try:
-        name, content = _named(source)
-        pages = _explained(name, partial(_pages, content))
+        name, pages = _document(source)
     except PictureError as error:
         yield Page(1, 1, error)
         return
-    for number, decode_page in enumerate(pages[:MAXIMUM_PAGES], start=1):
+    for number, decode_page in enumerate(pages, start=1):
         title = f"{name}, page {number}," if len(pages) > 1 else name
         try:
+            if number > MAXIMUM_PAGES:
+                many = f"{name} has more than {MAXIMUM_PAGES:,} pages: the others are not read"
+                raise PictureError(many)
             yield Page(number, len(pages), _explained(title, decode_page))
         except PictureError as error:
             yield Page(number, len(pages), error)
-    if len(pages) > MAXIMUM_PAGES:
-        many = f"{name} has more than {MAXIMUM_PAGES:,} pages: the others are not read"
-        yield Page(MAXIMUM_PAGES + 1, len(pages), PictureError(many))
 
 
 def read_pages(
     reader: Reader, source: Source, single: bool = False
 ) -> Iterator[tuple[Page, Reading | PictureError]]:
-    """Read a document page by page: each page, and what was read on it or why it could not be.
-
-    Both `source` and `single` are as `Reader.read` takes them, the latter for each page.
-    """
+    """Each page of a document, and what was read on it (as `Reader.read` does) or why not."""
     for page in open_pages(source):
         picture = page.picture
         yield page, picture if isinstance(picture, PictureError) else reader.read(picture, single)
 
 
 def _explained(name: str, attempt: Callable[[], T]) -> T:
-    """What `attempt` gives, even where warnings are errors: then it is tried again without them.
-
-    Otherwise they reach the program. Whatever goes wrong becomes a PictureError with the name.
-    """
+    """What `attempt` gives, or a PictureError with the name; warnings never are what goes wrong."""
     try:
-        try:
+        with suppress(Warning):
             return attempt()
-        except Warning:
-            with FILTERS, warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return attempt()
+        with FILTERS, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return attempt()
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         reason = f"is damaged and cannot be decoded: {error}"
         if isinstance(error, PictureError):
@@ -135,41 +121,35 @@ def _explained(name: str, attempt: Callable[[], T]) -> T:
         raise PictureError(f"{name} {reason}") from error
 
 
-def _named(source: object) -> tuple[str, bytes | Image.Image | Picture]:
-    """What to call it, and what it is: the bytes of a file, an image, or a picture."""
+def _document(source: Source) -> tuple[str, list[Callable[[], Picture]]]:
+    """What to call it, and what decodes each of its pages, but no more than MAXIMUM_PAGES + 1."""
     name = "the picture"
-    if isinstance(source, Image.Image | Picture):
-        return name, source
+    if isinstance(source, Picture):
+        return name, [lambda: source]
+    if isinstance(source, Image.Image):
+        return name, [lambda: decode(source.copy())]
     # NumPy's own strings are arrays, too, but mean a path.
     if hasattr(source, "__array__") and not isinstance(source, str | bytes):
-        return "the array", from_array(source)
-    if isinstance(source, bytes | bytearray):
-        content = bytes(source)
-    elif isinstance(source, str | os.PathLike):
-        name = os.fspath(source)
-        content = _file_content(name)
-    else:
+        return "the array", [partial(decode, from_array(source))]
+    if isinstance(source, str | os.PathLike):
+        name, source = os.fspath(source), _file_content(source)
+    if not isinstance(source, bytes | bytearray):
+        kind = type(source).__name__
+        article = "an" if kind[0] in "aeioAEIO" else "a"
         bring = "bring a path, bytes, a PIL image or an array"
-        raise PictureError(f"{a_kind(source)} is not a picture: {bring}")
-    if not content:
-        raise PictureError(f"{name} is empty: 0 bytes")
-    if len(content) > MAXIMUM_BYTES:
-        raise PictureError(f"{name} has more than {MAXIMUM_BYTES:,} bytes")
-    return name, content
+        raise PictureError(f"{article} {kind} is not a picture: {bring}")
+    return name, _explained(name, partial(_pages, bytes(source)))
 
 
-def _file_content(name: str) -> bytes:
-    if not name:
-        raise PictureError("the path is empty: name a file")
-    if os.path.isdir(name):
-        raise PictureError(f"{name} is a folder, not a picture")
+def _file_content(name: str | os.PathLike[str]) -> bytes:
     try:
         with open(name, "rb") as file:
             return read_bounded(file)
     except FileNotFoundError as error:
-        raise PictureError(f"there is no file {name}") from error
+        missing = f"there is no file {name}" if name else "the path is empty: name a file"
+        raise PictureError(missing) from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = "it is a folder" if os.path.isdir(name) else getattr(error, "strerror", 0) or error
         raise PictureError(f"cannot read {name}: {reason}") from error
 
 
@@ -178,16 +158,15 @@ def read_bounded(file: BinaryIO) -> bytes:
     return file.read(MAXIMUM_BYTES + 1)
 
 
-def _pages(content: bytes | Image.Image | Picture) -> list[Callable[[], Picture]]:
-    """What decodes each page, but no more than MAXIMUM_PAGES + 1."""
-    if isinstance(content, Picture):
-        return [lambda: content]
-    if isinstance(content, Image.Image):
-        return [lambda: decode(content.copy())]
+def _pages(content: bytes) -> list[Callable[[], Picture]]:
+    if not content:
+        raise PictureError("is empty: 0 bytes")
+    if len(content) > MAXIMUM_BYTES:
+        raise PictureError(f"has more than {MAXIMUM_BYTES:,} bytes")
     if is_pdf(content):
         with _pdf(content) as document:
-            count = min(len(document), MAXIMUM_PAGES + 1)
-        return [partial(_pdf_page, content, index) for index in range(count)]
+            indices = range(len(document))[: MAXIMUM_PAGES + 1]
+        return [partial(_pdf_page, content, index) for index in indices]
     image = opened(content)
     if not isinstance(image, TiffImageFile):
         return [lambda: _first_with_ink(opened(content))]
@@ -205,7 +184,8 @@ def opened(content: bytes) -> Image.Image:
         return Image.open(file, formats=_formats())
     except UnidentifiedImageError as error:
         reason = f"is not a picture in a format that can be read here ({', '.join(_formats())})"
-        if content[4:12].startswith(HEIC) and "HEIF" not in _formats():
+        heic = content[4:12].startswith((b"ftyphe", b"ftypmif1", b"ftypmsf1"))
+        if heic and "HEIF" not in _formats():
             reason += "; for HEIC photos: pip install 'mnist-digit-classification[heic]'"
         raise PictureError(reason) from error
 
@@ -225,8 +205,9 @@ def _first_with_ink(image: Image.Image) -> Picture:
     pictures: list[Picture] = []
     for empty, _ in enumerate(ImageSequence.Iterator(image)):
         if empty == MAXIMUM_EMPTY or empty * image.width * image.height > MAXIMUM_PIXELS:
-            begins = f"begins with {empty} empty images"
-            raise PictureError(f"{begins}: save one that is not, and name that")
+            raise PictureError(
+                f"begins with {empty} empty images: save one that is not, and name that"
+            )
         pictures.append(replace(decode(image), image=empty + 1))
         if (pictures[-1].pixels != pictures[-1].pixels[0, 0]).any():
             return pictures[-1]
@@ -239,7 +220,8 @@ def _tiff_places(image: TiffImageFile) -> list[int]:
     for place in range(MAXIMUM_PAGES + 1):
         try:
             image.seek(place)
-            if not int(image.tag_v2.get(SUBFILE, 0)) & COPY_OR_MASK:
+            kind = int(image.tag_v2.get(ExifTags.Base.NewSubfileType, 0))
+            if not kind & (1 | 4):  # a small copy, a mask
                 places.append(place)
         except EOFError:
             break

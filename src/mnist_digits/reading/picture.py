@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,15 +13,12 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from ..errors import PictureError
 
-# The longer side, in pixels, that pictures are reduced to: a digit a hundredth as high as
-# the page still has 16.
+# The longer side, in pixels, that pictures are reduced to: 1 % of the page still has 16.
 WORKING_SIZE = 1600
 # Larger pictures are refused by their header: decoding takes up to 14 bytes a pixel, 700 MB.
 MAXIMUM_PIXELS = 50_000_000
 # The same for JPEGs that are decoded at half their size or less: phones take 200 million pixels.
 MAXIMUM_REDUCED = 250_000_000
-# What an array may have: grey, three colours, or those and how opaque they are.
-CHANNELS = (1, 3, 4)
 # The brightness of ink and of what it is on differs by more.
 CONTRAST = 100
 
@@ -62,7 +60,7 @@ def decode(image: Image.Image) -> Picture:
         pass
     if image.mode == "F":
         image = Image.fromarray(_stretched(np.asarray(image, np.float64)))
-    if image.mode == "RGBA" and image.getextrema()[3] != (255, 255):
+    if image.mode == "RGBA" and image.getchannel("A").getextrema()[0] != 255:
         image = _on_paper(image)
     return Picture(np.asarray(image.convert("RGB")), width, height)
 
@@ -88,12 +86,12 @@ def _load(image: Image.Image) -> tuple[int, int]:
 
 def _is_kept_whole(image: JpegImageFile) -> bool:
     """Whether libjpeg keeps all of a JPEG in memory: it is progressive, or in several scans."""
-    # The header of the first scan was read last: it has its own length and the number of colours.
     colours = len(image.getbands())
-    size = 2 * (colours + 3)
-    assert image.fp  # open, as nothing is decoded yet
-    image.fp.seek(-size, os.SEEK_CUR)
-    return "progressive" in image.info or image.fp.read(size)[:3] != bytes([0, size, colours])
+    # How the header of a scan of all colours begins: its length, and their number.
+    begins = bytes([0, 2 * (colours + 3), colours])
+    assert image.fp  # open, and behind the header of the first scan, as nothing is decoded yet
+    image.fp.seek(-begins[1], os.SEEK_CUR)
+    return "progressive" in image.info or image.fp.read(len(begins)) != begins
 
 
 def _converted(image: Image.Image) -> Image.Image:
@@ -102,31 +100,26 @@ def _converted(image: Image.Image) -> Image.Image:
         return image.convert("F")
     if image.has_transparency_data:
         return image.convert("RGBA")
-    converted = image.convert("L" if image.mode in ("1", "L") else "RGB")
-    if image.mode == "CMYK" and np.asarray(converted).max() < CONTRAST:
+    if image.mode == "CMYK" and np.asarray(image.convert("RGB")).max() < CONTRAST:
         # White paper, stored the other way round, has all inks at once: nothing can be seen.
-        return ImageChops.invert(image).convert("RGB")
-    return converted
+        image = ImageChops.invert(image)
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
 def _on_paper(image: Image.Image) -> Image.Image:
     """RGBA as RGB: what is transparent becomes a colour that stands out from what is not.
 
-    A black digit on nothing comes to lie on white, a white one on black; so does one whose
-    shape is only in the transparency. Where what is opaque has a ground of its own (a drawing
-    with transparent corners), that ground fills the rest.
+    A black digit on nothing comes to lie on white, a white one on black. Where what is opaque
+    has a ground of its own (a drawing with transparent corners), that ground fills the rest.
     """
     pixels = np.asarray(image)
     alpha = pixels[:, :, 3]
-    solid = pixels[alpha > (127 if alpha.max() > 127 else 0), :3]
-    ground = [255, 255, 255]
-    if len(solid):
-        low, middle, high = np.percentile(solid.mean(axis=1), (2, 50, 98))
-        if high - low > CONTRAST:  # ink and ground: most of what is opaque is the ground
-            ground = np.median(solid, axis=0).astype(int).tolist()
-        elif middle > 127.5:
-            ground = [0, 0, 0]
-    paper = Image.new("RGB", image.size, tuple(ground))
+    solid = pixels[alpha >= alpha.max() / 2, :3]
+    low, middle, high = np.percentile(solid.mean(axis=1), (2, 50, 98))
+    ground: Any = "black" if middle > 255 / 2 else "white"
+    if high - low > CONTRAST:  # ink and ground: most of what is opaque is the ground
+        ground = tuple(np.median(solid, axis=0).astype(int).tolist())
+    paper = Image.new("RGB", image.size, ground)
     paper.paste(image, mask=image)
     return paper
 
@@ -145,13 +138,15 @@ def from_array(array: ArrayLike) -> Image.Image:
     try:
         values = np.asarray(array)
     except Exception as error:  # tensors on a GPU, or with a gradient, have reasons of their own
-        raise PictureError(f"{a_kind(array)} that does not become an array: {error}") from error
+        kind = type(array).__name__
+        raise PictureError(f"the {kind} does not become an array: {error}") from error
     shape, kind = values.shape, values.dtype.kind
+    channels = (1, 3, 4)  # grey, three colours, or those and how opaque they are
     if values.ndim == 2:
         values = values[:, :, None]
-    elif values.ndim == 3 and shape[0] in CHANNELS and shape[2] not in CHANNELS:
+    elif values.ndim == 3 and shape[0] in channels and shape[2] not in channels:
         values = np.moveaxis(values, 0, 2)  # as tensors are
-    if values.ndim != 3 or values.shape[2] not in CHANNELS or not values.size or kind not in "buif":
+    if values.ndim != 3 or values.shape[2] not in channels or not values.size or kind not in "buif":
         bring = "bring numbers from 0 to 255, as (H, W), (H, W, 3 or 4) or (C, H, W)"
         raise PictureError(f"an array of {values.dtype}, shape {shape}, is not a picture: {bring}")
     levels = values if values.dtype == np.uint8 else _levels(values)
@@ -169,9 +164,3 @@ def _levels(values: NDArray[np.generic]) -> NDArray[np.uint8]:
         raise PictureError(f"the array's values are not {levels}, or infinite or not a number")
     to_one = values.dtype.kind in "bf" and high <= 1
     return (numbers * (255 if to_one else 1)).round().astype(np.uint8)
-
-
-def a_kind(value: object) -> str:
-    """The type of a value, with its article: an int, a list."""
-    name = type(value).__name__
-    return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
