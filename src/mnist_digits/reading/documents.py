@@ -28,29 +28,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | Image.Image | ArrayLike | Picture
 
-# Of a file: 50 million pixels of three bytes, not compressed, have 150,000,000.
-MAXIMUM_BYTES = 200_000_000
-# Of a document; larger scans come in several files.
-MAXIMUM_PAGES = 1000
-# So many empty images an animation may begin with, of no more pixels than one picture may have.
-MAXIMUM_EMPTY = 100
+MAXIMUM_BYTES = 200_000_000  # 50 million pixels of three bytes, not compressed, have 150,000,000
+MAXIMUM_PAGES = 1000  # larger scans come in several files
+MAXIMUM_EMPTY = 100  # images that an animation may begin with, of no more than MAXIMUM_PIXELS
 # The formats that Pillow may try. It knows more, but runs another program for some (EPS).
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF", "HEIF")
-# All threads share Python's warning filters, and pdfium.
-FILTERS, PDFIUM = Lock(), Lock()
+FILTERS, PDFIUM = Lock(), Lock()  # all threads share Python's warning filters, and pdfium
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page of a document, or a picture: what was decoded, or why it could not be.
+    """A page of a document, or a picture: what was decoded, or why it could not be."""
 
-    Attributes:
-        number: from 1.
-        pages: of how many it is one; no more than MAXIMUM_PAGES + 1 are counted.
-    """
-
-    number: int
-    pages: int
+    number: int  # from 1
+    pages: int  # of which no more than MAXIMUM_PAGES + 1 are counted
     picture: Picture | PictureError
 
 
@@ -59,10 +50,7 @@ def open_picture(source: Source) -> Picture:
 
     An array, or a tensor in main memory, is (H, W), (H, W, C) or (C, H, W), with C one of 1, 3
     and 4: integers from 0 to 255, uint16, booleans, or floats from 0 to 1. Of a document the
-    first page is taken, of an animation the first image that is not empty.
-
-    Raises:
-        PictureError: there is no picture that can be read.
+    first page is taken, of an animation the first image that is not empty. Raises a PictureError.
     """
     picture = next(open_pages(source)).picture
     if isinstance(picture, PictureError):
@@ -73,9 +61,8 @@ def open_picture(source: Source) -> Picture:
 def open_pages(source: Source) -> Iterator[Page]:
     """Decode the pages of a document one by one; of anything else than TIFF and PDF just one.
 
-    Nothing is raised: for a page that cannot be decoded there is a PictureError that names it,
-    and the others follow. A file that cannot be opened counts as one such page, and so do all
-    pages after the first MAXIMUM_PAGES.
+    Nothing is raised: a page that cannot be decoded has a PictureError that names it. So has a
+    file that cannot be opened, as its one page, and so have all pages after MAXIMUM_PAGES as one.
     """
     try:
         name, pages = _document(source)
@@ -103,9 +90,9 @@ def read_pages(
 
 
 def _explained(name: str, attempt: Callable[[], T]) -> T:
-    """What `attempt` gives, or a PictureError with the name; warnings never are what goes wrong."""
+    """What `attempt` gives; whatever goes wrong becomes a PictureError with the name."""
     try:
-        with suppress(Warning):
+        with suppress(Warning):  # of a program that raises them: without them it is tried again
             return attempt()
         with FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -121,7 +108,7 @@ def _explained(name: str, attempt: Callable[[], T]) -> T:
         raise PictureError(f"{name} {reason}") from error
 
 
-def _document(source: Source) -> tuple[str, list[Callable[[], Picture]]]:
+def _document(source: Any) -> tuple[str, list[Callable[[], Picture]]]:
     """What to call it, and what decodes each of its pages, but no more than MAXIMUM_PAGES + 1."""
     name = "the picture"
     if isinstance(source, Picture):
@@ -134,9 +121,8 @@ def _document(source: Source) -> tuple[str, list[Callable[[], Picture]]]:
     if isinstance(source, str | os.PathLike):
         name, source = os.fspath(source), _file_content(source)
     if not isinstance(source, bytes | bytearray):
-        kind = type(source).__name__
+        kind, bring = type(source).__name__, "bring a path, bytes, a PIL image or an array"
         article = "an" if kind[0] in "aeioAEIO" else "a"
-        bring = "bring a path, bytes, a PIL image or an array"
         raise PictureError(f"{article} {kind} is not a picture: {bring}")
     return name, _explained(name, partial(_pages, bytes(source)))
 
@@ -176,12 +162,11 @@ def _pages(content: bytes) -> list[Callable[[], Picture]]:
 
 def opened(content: bytes) -> Image.Image:
     """A picture file, not decoded yet; PictureError if its format is none of FORMATS."""
-    file = io.BytesIO(content)
     if content.startswith(b"\xff\xd8\xff"):
         # Past Image.open, which warns of large ones, and refuses those that phones take.
-        return JpegImageFile(file)
+        return JpegImageFile(io.BytesIO(content))
     try:
-        return Image.open(file, formats=_formats())
+        return Image.open(io.BytesIO(content), formats=_formats())
     except UnidentifiedImageError as error:
         reason = f"is not a picture in a format that can be read here ({', '.join(_formats())})"
         heic = content[4:12].startswith((b"ftyphe", b"ftypmif1", b"ftypmsf1"))
@@ -205,9 +190,7 @@ def _first_with_ink(image: Image.Image) -> Picture:
     pictures: list[Picture] = []
     for empty, _ in enumerate(ImageSequence.Iterator(image)):
         if empty == MAXIMUM_EMPTY or empty * image.width * image.height > MAXIMUM_PIXELS:
-            raise PictureError(
-                f"begins with {empty} empty images: save one that is not, and name that"
-            )
+            raise PictureError(f"begins with {empty} empty images: save a later one by itself")
         pictures.append(replace(decode(image), image=empty + 1))
         if (pictures[-1].pixels != pictures[-1].pixels[0, 0]).any():
             return pictures[-1]
@@ -215,13 +198,12 @@ def _first_with_ink(image: Image.Image) -> Picture:
 
 
 def _tiff_places(image: TiffImageFile) -> list[int]:
-    """Which images of a TIFF are pages, counted from 0: all but small copies and masks."""
+    """Which images of a TIFF are pages, from 0: not small copies (1) and masks (4)."""
     places: list[int] = []
     for place in range(MAXIMUM_PAGES + 1):
         try:
             image.seek(place)
-            kind = int(image.tag_v2.get(ExifTags.Base.NewSubfileType, 0))
-            if not kind & (1 | 4):  # a small copy, a mask
+            if not int(image.tag_v2.get(ExifTags.Base.NewSubfileType, 0)) & 0b101:
                 places.append(place)
         except EOFError:
             break
@@ -235,11 +217,10 @@ def _tiff_places(image: TiffImageFile) -> list[int]:
 
 
 def _tiff_page(content: bytes, place: int, waiting: list[Image.Image]) -> Picture:
-    # Each is found from the one before. What goes wrong half-way is begun anew.
     image = waiting.pop() if waiting else opened(content)
     image.seek(place)
     picture = decode(image)
-    waiting.append(image)
+    waiting.append(image)  # the next page is found from it; what goes wrong half-way begins anew
     return picture
 
 

@@ -13,14 +13,10 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from ..errors import PictureError
 
-# The longer side, in pixels, that pictures are reduced to: 1 % of the page still has 16.
-WORKING_SIZE = 1600
-# Larger pictures are refused by their header: decoding takes up to 14 bytes a pixel, 700 MB.
-MAXIMUM_PIXELS = 50_000_000
-# The same for JPEGs that are decoded at half their size or less: phones take 200 million pixels.
-MAXIMUM_REDUCED = 250_000_000
-# The brightness of ink and of what it is on differs by more.
-CONTRAST = 100
+WORKING_SIZE = 1600  # the longer side that pictures are reduced to: 1 % of a page still has 16
+MAXIMUM_PIXELS = 50_000_000  # decoding takes up to 14 bytes a pixel, 700 MB
+MAXIMUM_REDUCED = 250_000_000  # of JPEGs decoded at half or less: phones take 200 million
+CONTRAST = 100  # the brightness of ink and of what it is on differs by more
 
 
 @dataclass(frozen=True)
@@ -138,15 +134,13 @@ def from_array(array: ArrayLike) -> Image.Image:
     try:
         values = np.asarray(array)
     except Exception as error:  # tensors on a GPU, or with a gradient, have reasons of their own
-        kind = type(array).__name__
-        raise PictureError(f"the {kind} does not become an array: {error}") from error
-    shape, kind = values.shape, values.dtype.kind
-    channels = (1, 3, 4)  # grey, three colours, or those and how opaque they are
-    if values.ndim == 2:
-        values = values[:, :, None]
-    elif values.ndim == 3 and shape[0] in channels and shape[2] not in channels:
+        raise PictureError(f"{type(array).__name__} does not become an array: {error}") from error
+    shape, channels = values.shape, (1, 3, 4)  # grey, colours, or those and how opaque they are
+    values = np.atleast_3d(values)
+    if values.shape[0] in channels and values.shape[2] not in channels:
         values = np.moveaxis(values, 0, 2)  # as tensors are
-    if values.ndim != 3 or values.shape[2] not in channels or not values.size or kind not in "buif":
+    known = len(shape) in (2, 3) and values.shape[2] in channels and values.dtype.kind in "buif"
+    if not known or not values.size:
         bring = "bring numbers from 0 to 255, as (H, W), (H, W, 3 or 4) or (C, H, W)"
         raise PictureError(f"an array of {values.dtype}, shape {shape}, is not a picture: {bring}")
     levels = values if values.dtype == np.uint8 else _levels(values)
