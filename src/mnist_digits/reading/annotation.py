@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def annotated(source: Source, reading: Reading) -> Image.Image:
     draw = ImageDraw.Draw(image)
     across, down = (zoom / reduction for reduction in picture.reduction)
     unit = max(12.0, max(image.size) / 45)
-    font = ImageFont.load_default(unit)
+    draw.font = ImageFont.load_default(unit)
     for digit in reading.digits:
         x0, y0, x1, y1 = np.multiply(digit.box, (across, down) * 2).tolist()
         colour = SURE if digit.sure else DOUBTFUL
@@ -42,13 +43,13 @@ def annotated(source: Source, reading: Reading) -> Image.Image:
             (x0 - 2, y0 - 2, x1 + 2, y1 + 2), outline=colour, width=max(2, int(unit / 8))
         )
         text = f"{digit.digit}{'' if digit.sure else '?'} {int(100 * digit.confidence)}%"
-        left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+        left, top, right, bottom = draw.textbbox((0, 0), text)
         # Above the box where there is room, otherwise inside.
         y = y0 - (bottom - top) - unit / 2
         place = (min(max(x0, 0), max(0, image.width - (right - left))), y if y > 0 else y0 + 2)
-        _write(draw, place, text, colour, font)
+        _write(draw, place, text, colour)
     if reading.turns:
-        _write(draw, (0, image.height - 2 * unit), reading.turned, SURE, font)
+        _write(draw, (0, image.height - 2 * unit), reading.turned, SURE)
     return image
 
 
@@ -57,11 +58,10 @@ def _write(
     place: tuple[float, float],
     text: str,
     colour: tuple[int, int, int],
-    font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
 ) -> None:
     """A line of text on white."""
-    draw.rectangle(draw.textbbox(place, text, font=font), fill="white")
-    draw.text(place, text, fill=colour, font=font)
+    draw.rectangle(draw.textbbox(place, text), fill="white")
+    draw.text(place, text, fill=colour)
 
 
 class Copies:
@@ -112,25 +112,22 @@ class Copies:
             raise OutputError(f"cannot write {path}: {error.strerror}") from error
 
     def _free(self, path: Path) -> Path:
-        """The path, now taken; if it was, with the first number from 2 on that is free."""
-        chosen, number = path, 1
-        while self._is_taken(chosen):
+        """The path, now taken; if it was, with the first number from 2 on that is free.
+
+        In a folder, which is for copies, older ones are replaced. Beside one named file lie
+        others that nobody has given away.
+        """
+        chosen, number, spared = path, 1, not self._in_folder
+        while chosen.name.lower() in self._taken or (spared and os.path.exists(chosen)):
             number += 1
             chosen = path.with_name(f"{path.stem}-{number}.png")
         self._taken.add(chosen.name.lower())
         return chosen
 
-    def _is_taken(self, path: Path) -> bool:
-        # In a folder, which is for copies, older ones are replaced. Beside one named file lie
-        # others that nobody has given away.
-        spared = not self._in_folder and _identity(path) is not None
-        return spared or path.name.lower() in self._taken
-
 
 def _identity(path: Path) -> tuple[int, int] | None:
     """The device and the number of a file, the same under all its names; None if there is none."""
-    try:
+    with suppress(OSError):
         status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+        return status.st_dev, status.st_ino
+    return None

@@ -105,16 +105,12 @@ def _from_table(table: Path) -> list[Labelled]:
         raise PictureError(f"{table} must have the columns file and label in its first line")
     if any(row["label"] and not row["file"] for row in rows):
         raise PictureError(f"{table} has a row with a label and no file: fill it in")
-    pictures = [
-        Labelled(
-            table.parent / (row["file"] or ""),
-            (row["label"] or "").strip(),
-            (row.get("kind") or "all").strip(),
-        )
-        for row in rows
-        if row["file"] or row["label"]  # spreadsheets leave empty rows
+    # Spreadsheets leave empty rows.
+    last = {table.parent / row["file"]: row for row in rows if row["file"]}
+    return [
+        Labelled(path, (row["label"] or "").strip(), (row.get("kind") or "all").strip())
+        for path, row in last.items()
     ]
-    return list({picture.path: picture for picture in pictures}.values())
 
 
 def _from_folders(folder: Path) -> list[Labelled]:

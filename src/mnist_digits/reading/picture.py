@@ -1,8 +1,4 @@
-"""An image as an upright RGB array of bounded size; `documents` opens what it comes from.
-
-Transparency is laid over a colour that its ink stands out from, 16 bits become 8, a photo
-is turned as its EXIF data says, and large JPEGs are decoded at the size that is needed.
-"""
+"""An image as an upright RGB array of bounded size; `documents` opens what it comes from."""
 
 from __future__ import annotations
 
@@ -17,19 +13,10 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from ..errors import PictureError
 
-# The longer side, in pixels, that pictures are reduced to: a digit a hundredth as high as
-# the page still has 16.
-WORKING_SIZE = 1600
-# Larger pictures are refused by their header: decoding takes up to 14 bytes a pixel, 700 MB.
-MAXIMUM_PIXELS = 50_000_000
-# The same for JPEGs that are decoded at half their size or less: phones take 200 million pixels.
-MAXIMUM_REDUCED = 250_000_000
-# What an array may have: grey, three colours, or those and how opaque they are.
-CHANNELS = (1, 3, 4)
-# What brightness in 12 and in 16 bits goes up to.
-MAXIMUM_LEVELS = (4095, np.iinfo(np.uint16).max)
-# The brightness of ink and of what it is on differs by more.
-CONTRAST = 100
+WORKING_SIZE = 1600  # the longer side that pictures are reduced to: 1 % of a page still has 16
+MAXIMUM_PIXELS = 50_000_000  # decoding takes up to 14 bytes a pixel, 700 MB
+MAXIMUM_REDUCED = 250_000_000  # of JPEGs decoded at half or less: phones take 200 million
+CONTRAST = 100  # the brightness of ink and of what it is on differs by more
 
 
 @dataclass(frozen=True)
@@ -49,24 +36,16 @@ class Picture:
 
     @property
     def reduction(self) -> tuple[float, float]:
-        """How many pixels as displayed there are to one of `pixels`: from left, from top.
-
-        They differ a little, as a side of 1200.4 pixels becomes one of 1200.
-        """
+        """Pixels as displayed to one of `pixels`, across and down: rounding makes them differ."""
         height, width, _ = self.pixels.shape
         return self.width / width, self.height / height
 
 
 def decode(image: Image.Image) -> Picture:
-    """The pixels of an image, upright, opaque and reduced.
-
-    Raises:
-        PictureError: it has too many; or whatever Pillow raises.
-    """
+    """The pixels of an image; PictureError if it has too many, or whatever Pillow raises."""
     width, height = _load(image)
     image = _converted(image)
-    if max(image.size) > WORKING_SIZE:
-        image.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)
+    image.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)
     try:
         if image.getexif().get(ExifTags.Base.Orientation) in range(5, 9):  # it lies on its side
             width, height = height, width
@@ -75,24 +54,27 @@ def decode(image: Image.Image) -> Picture:
         raise
     except Exception:  # whatever Pillow's parser meets in a damaged block, which turns nothing
         pass
-    return Picture(_opaque(image), width, height)
+    if image.mode == "F":
+        image = Image.fromarray(_stretched(np.asarray(image, np.float64)))
+    if image.mode == "RGBA" and image.getchannel("A").getextrema()[0] != 255:
+        image = _on_paper(image)
+    return Picture(np.asarray(image.convert("RGB")), width, height)
 
 
 def _load(image: Image.Image) -> tuple[int, int]:
     """Decode the pixels, if there are not too many; gives width and height before reduction."""
     width, height = image.size
+    many = f"has {width} × {height} pixels"
     if not width or not height:
-        raise PictureError(f"has {width} × {height} pixels")
+        raise PictureError(many)
+    if width * height > MAXIMUM_REDUCED:
+        raise PictureError(f"{many}, more than {MAXIMUM_REDUCED:,}: make it smaller")
     kept_whole = isinstance(image, JpegImageFile) and _is_kept_whole(image)
     # JPEG decodes at an eighth, a quarter or a half of the size for a fraction of the time.
     drafted = image.draft("RGB", (WORKING_SIZE, WORKING_SIZE))
-    pixels = width * height if kept_whole else image.width * image.height
-    many = f"has {width} × {height} pixels, more than"
-    if width * height > MAXIMUM_REDUCED:
-        raise PictureError(f"{many} {MAXIMUM_REDUCED:,}: make it smaller")
-    if pixels > MAXIMUM_PIXELS:
+    if (width * height if kept_whole else image.width * image.height) > MAXIMUM_PIXELS:
         jpeg = f"save it as a baseline JPEG, which may have {MAXIMUM_REDUCED:,}"
-        raise PictureError(f"{many} {MAXIMUM_PIXELS:,}: make it smaller, or {jpeg}")
+        raise PictureError(f"{many}, more than {MAXIMUM_PIXELS:,}: make it smaller, or {jpeg}")
     image.load()
     # Pillow turns a TIFF upright when it loads it, and some versions tell its sides only then.
     return (width, height) if drafted else image.size
@@ -100,12 +82,12 @@ def _load(image: Image.Image) -> tuple[int, int]:
 
 def _is_kept_whole(image: JpegImageFile) -> bool:
     """Whether libjpeg keeps all of a JPEG in memory: it is progressive, or in several scans."""
-    # The header of the first scan was read last: it has its own length and the number of colours.
     colours = len(image.getbands())
-    size = 2 * (colours + 3)
-    assert image.fp  # open, as nothing is decoded yet
-    image.fp.seek(-size, os.SEEK_CUR)
-    return "progressive" in image.info or image.fp.read(size)[:3] != bytes([0, size, colours])
+    # How the header of a scan of all colours begins: its length, and their number.
+    begins = bytes([0, 2 * (colours + 3), colours])
+    assert image.fp  # open, and behind the header of the first scan, as nothing is decoded yet
+    image.fp.seek(-begins[1], os.SEEK_CUR)
+    return "progressive" in image.info or image.fp.read(len(begins)) != begins
 
 
 def _converted(image: Image.Image) -> Image.Image:
@@ -114,80 +96,65 @@ def _converted(image: Image.Image) -> Image.Image:
         return image.convert("F")
     if image.has_transparency_data:
         return image.convert("RGBA")
-    converted = image.convert("L" if image.mode in ("1", "L") else "RGB")
-    if image.mode == "CMYK" and np.asarray(converted).max() < CONTRAST:
+    if image.mode == "CMYK" and np.asarray(image.convert("RGB")).max() < CONTRAST:
         # White paper, stored the other way round, has all inks at once: nothing can be seen.
-        return ImageChops.invert(image).convert("RGB")
-    return converted
+        image = ImageChops.invert(image)
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
-def _opaque(image: Image.Image) -> NDArray[np.uint8]:
-    """RGB pixels; what is transparent becomes a colour that stands out from what is not.
+def _on_paper(image: Image.Image) -> Image.Image:
+    """RGBA as RGB: what is transparent becomes a colour that stands out from what is not.
 
-    A black digit on nothing comes to lie on white, a white one on black; so does one whose
-    shape is only in the transparency. Where what is opaque has a ground of its own (a drawing
-    with transparent corners), that ground fills the rest.
+    A black digit on nothing comes to lie on white, a white one on black. Where what is opaque
+    has a ground of its own (a drawing with transparent corners), that ground fills the rest.
     """
-    if image.mode == "F":
-        image = Image.fromarray(_stretched(np.asarray(image, np.float64)))
-    if image.mode != "RGBA":
-        return np.asarray(image.convert("RGB"))
     pixels = np.asarray(image)
-    colours, alpha = pixels[:, :, :3], pixels[:, :, 3]
-    if alpha.min() == 255:
-        return np.ascontiguousarray(colours)
-    solid = colours[alpha > (255 / 2 if alpha.max() > 255 / 2 else 0)]
-    ground: Any = 255
-    if len(solid):
-        brightness = solid.mean(axis=1)
-        # All but 2 % of it at either end.
-        low, high = np.percentile(brightness, 2), -np.percentile(-brightness, 2)
-        if high - low > CONTRAST:  # ink and ground: most of what is opaque is the ground
-            ground = np.median(solid, axis=0).astype(np.float32)
-        elif np.median(brightness) > 255 / 2:
-            ground = 0
-    weight = alpha[:, :, None].astype(np.float32) / 255
-    return (colours * weight + ground * (1 - weight)).round().astype(np.uint8)
+    alpha = pixels[:, :, 3]
+    solid = pixels[alpha >= alpha.max() / 2, :3]
+    low, middle, high = np.percentile(solid.mean(axis=1), (2, 50, 98))
+    ground: Any = "black" if middle > 255 / 2 else "white"
+    if high - low > CONTRAST:  # ink and ground: most of what is opaque is the ground
+        ground = tuple(np.median(solid, axis=0).astype(int).tolist())
+    paper = Image.new("RGB", image.size, ground)
+    paper.paste(image, mask=image)
+    return paper
 
 
 def _stretched(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Brightness on any scale, brought to 0 to 255; takes some 30 bytes a pixel."""
     values = np.nan_to_num(values, posinf=0, neginf=0)
     low, high = values.min(), values.max()
-    if low >= 0 and 255 < high <= MAXIMUM_LEVELS[-1]:
-        low, high = 0, next(most for most in MAXIMUM_LEVELS if high <= most)
+    if low >= 0 and 255 < high <= 65_535:
+        low, high = 0, 4095 if high <= 4095 else 65_535  # as 12 and 16 bits have it
     return ((values - low) * (255 / ((high - low) or 1))).clip(0, 255).astype(np.uint8)
 
 
 def from_array(array: ArrayLike) -> Image.Image:
-    """What NumPy takes for an array as an image; PictureError if it has no picture's values."""
+    """What NumPy takes for an array as an image; PictureError if it has other values than one."""
     try:
         values = np.asarray(array)
     except Exception as error:  # tensors on a GPU, or with a gradient, have reasons of their own
-        kind = type(array).__name__
-        raise PictureError(f"a {kind} that does not become an array: {error}") from error
-    shape = values.shape
-    if values.ndim == 3 and shape[0] in CHANNELS and shape[2] not in CHANNELS:
+        raise PictureError(f"{type(array).__name__} does not become an array: {error}") from error
+    shape, channels = values.shape, (1, 3, 4)  # grey, colours, or those and how opaque they are
+    values = np.atleast_3d(values)
+    if values.shape[0] in channels and values.shape[2] not in channels:
         values = np.moveaxis(values, 0, 2)  # as tensors are
-    if values.shape[2:] == (1,):
-        values = values[:, :, 0]
-    if not values.size or not (values.ndim == 2 or values.shape[2:] in [(n,) for n in CHANNELS]):
-        bring = "bring (H, W), (H, W, 3 or 4) or (C, H, W)"
-        raise PictureError(f"an array of shape {shape} is no picture: {bring}")
-    return Image.fromarray(values if values.dtype == np.uint8 else _levels(values))
+    known = len(shape) in (2, 3) and values.shape[2] in channels and values.dtype.kind in "buif"
+    if not known or not values.size:
+        bring = "bring numbers from 0 to 255, as (H, W), (H, W, 3 or 4) or (C, H, W)"
+        raise PictureError(f"an array of {values.dtype}, shape {shape}, is not a picture: {bring}")
+    levels = values if values.dtype == np.uint8 else _levels(values)
+    return Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else levels)
 
 
-def _levels(values: NDArray[Any]) -> NDArray[np.uint8]:
+def _levels(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Numbers up to 255, or to 1, or in 16 bits, as 8 bits."""
-    kind = values.dtype.kind
-    if kind not in "buif":
-        raise PictureError(f"an array of {values.dtype} is no picture: bring numbers from 0 to 255")
     numbers = values.astype(np.float64)
-    if not np.isfinite(numbers).all():
-        raise PictureError("the array has values that are infinite or not a number")
-    if kind == "u" and values.itemsize == 2 and numbers.max() > 255:
+    low, high = numbers.min(), numbers.max()
+    if values.dtype.kind == "u" and values.itemsize == 2 and high > 255:
         return _stretched(numbers)
-    if numbers.min() < 0 or numbers.max() > 255:
-        raise PictureError("the array's values are not from 0 to 255 (floats: to 1; uint16: any)")
-    to_one = kind in "bf" and numbers.max() <= 1
+    if not 0 <= low <= high <= 255:
+        levels = "from 0 to 255 (floats: to 1; uint16: any)"
+        raise PictureError(f"the array's values are not {levels}, or infinite or not a number")
+    to_one = values.dtype.kind in "bf" and high <= 1
     return (numbers * (255 if to_one else 1)).round().astype(np.uint8)

@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..processes import usable_cores
-from ..reading.pdf import is_pdf
+from ..reading.documents import is_pdf
 
 # A photo of 50 megapixels has about so many bytes.
 MAXIMUM_BODY = 20_000_000
