@@ -163,13 +163,13 @@ def draw_glyph(
     side = int(1.3 * SIDE * scale * np.abs(pen.matrix).sum(axis=1).max()) + 6
     turn = pen.matrix * scale
     matrix = np.column_stack([turn, side / 2 - turn @ [SIDE / 2, SIDE / 2]])
-    distances = glyphs.distance(number).astype(np.float32) / UNIT
+    distances: Floats = glyphs.distance(number) / np.float32(UNIT)
     if pen.bend:
         distances = cv2.remap(
             distances, *_bent(random, pen.bend), cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE
         )
     even = _even(distances, pen.matrix)
-    radius = np.float32(max(_open_radius(even / (20 * ZOOM), pen.radius) * height, 0.25))
+    radius = np.float32(max(_open_radius(even / np.float32(20 * ZOOM), pen.radius) * height, 0.25))
     fine = radius < 0.7 * scale
     shown = distances if fine else even
     distance = cv2.warpAffine(shown, matrix, (side, side), borderValue=255).astype(np.float32)
