@@ -282,7 +282,7 @@ async function read() {
   const about = subject;
   try {
     const shown = Boolean(picture) && !asked.single;
-    const answer = await request(`/api/read?details=true&single=${asked.single}&pixels=${shown}`, asked.body);
+    const answer = await request("POST", `/api/read?details=true&single=${asked.single}&pixels=${shown}`, asked.body);
     if (about === subject) show({ ...answer, body: asked.body });
   } catch (error) {
     if (error.pause) wanted = true;
@@ -291,7 +291,7 @@ async function read() {
   }
 }
 
-async function request(path, body, method = "POST") {
+async function request(method, path, body) {
   let response;
   try {
     response = await fetch(path, { method, body, signal: AbortSignal.timeout(30000) });
@@ -340,7 +340,7 @@ async function explain() {
   const { frame } = reading.digits[chosen];
   let answer;
   try {
-    answer = await request("/api/explain", new Blob([bytes(frame)]));
+    answer = await request("POST", "/api/explain", new Blob([bytes(frame)]));
   } catch (error) {
     // What was refused is not asked again.
     if (!error.pause) explained = frame;

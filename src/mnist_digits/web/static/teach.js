@@ -5,10 +5,6 @@
 let lesson = null; // what /api/teach answered; null where nothing is kept
 let doing = Promise.resolve(); // one thing after the other
 
-async function seeLesson() {
-  showLesson(await request("/api/teach", undefined, "GET"));
-}
-
 // Whether it was done. A server that does not answer is asked again: to keep or take back the same
 // picture twice does no harm.
 function teacher(method, path, body) {
@@ -18,13 +14,13 @@ function teacher(method, path, body) {
 
 async function untilDone(method, path, body) {
   try {
-    await request(`/api/teach${path}`, body, method);
+    await request(method, `/api/teach${path}`, body);
     await seeLesson();
     notice(remark);
     return true;
   } catch (error) {
     notice(error.message);
-    showLesson(lesson);
+    seeLesson().catch(() => {});
     if (!error.pause) return false;
     await new Promise((resolve) => setTimeout(resolve, error.pause));
     return untilDone(method, path, body);
@@ -78,9 +74,9 @@ function teachingKey(event) {
   else correct(Number(event.key));
 }
 
-function showLesson(next) {
-  const changed = lesson && lesson.network !== next.network;
-  lesson = next;
+async function seeLesson() {
+  const before = lesson;
+  lesson = await request("GET", "/api/teach");
   const { folder, examples, last, progress, error, report, network, networks } = lesson;
   byId("folder").textContent = `What you confirm or correct is kept in the folder ${folder}: ${counted(examples, "picture")}.`;
   byId("school").hidden = false;
@@ -95,7 +91,7 @@ function showLesson(next) {
   byId("lesson").textContent = error && sentence(error);
   byId("report").textContent = report;
   showControls();
-  if (!changed) return;
+  if (!before || before.network === network) return;
   explained = "";
   showFacts().catch(() => {});
   // What is being typed is not to be lost.
