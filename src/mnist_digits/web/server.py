@@ -107,17 +107,17 @@ def create_app(
         result.pop("teaching", None)
         return JSONResponse({**reader.information, "result": result, **about})
 
+    # What is always the same is answered by the answer itself.
+    same = {"/healthz": Response(b'{"status": "ok"}', media_type="application/json")}
+    for path, (name, media_type) in FILES.items():
+        same[path] = Response((STATIC / name).read_bytes(), media_type=media_type)
     # Without what FastAPI does for each request, which takes as long as all else around a reading.
-    # An answer that is always the same is an application of its own.
     app.router.routes += [
         Route("/api/read", read, methods=["POST"]),
         Route("/api/explain", explanation, methods=["POST"]),
         Route("/api/model", model, methods=["GET"]),
-        Route("/healthz", JSONResponse({"status": "ok"}), methods=["GET"]),
+        *(Route(path, answer, methods=["GET"]) for path, answer in same.items()),
     ]
-    for path, (name, media_type) in FILES.items():
-        file = Response((STATIC / name).read_bytes(), media_type=media_type)
-        app.router.routes.append(Route(path, file, methods=["GET"]))
     if teaching:
         app.include_router(routes(teaching, workers))
     return Bounded(Guard(app, hosts), workers)
@@ -138,10 +138,7 @@ def _read(reader: Reader, content: bytes, asked: Asked) -> dict[str, Any]:
 
 
 def _as_seen(picture: Picture) -> str:
-    """The pixels that were read, as a data URL.
-
-    Browsers know neither HEIC nor TIFF, and lay what is transparent on the page's own ground.
-    """
+    """The pixels that were read, as a data URL: browsers know neither HEIC nor TIFF."""
     _, jpeg = cv2.imencode(".jpg", picture.pixels[:, :, ::-1])
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg.tobytes()).decode()}"
 
@@ -289,8 +286,9 @@ def create_server(
     warnings.filterwarnings("ignore", module=r"PIL\.")
     # So is what the parser of forms logs, which nobody else would be told.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
-    hosts = None
-    if teaching or allowed or _is_local(host):
+    hosts, address = None, _address(host)
+    local = address.is_loopback if address else host.lower() == "localhost"
+    if teaching or allowed or local:
         own = socket.gethostname()
         names = {"localhost", host.lower(), own.lower(), f"{own.lower()}.local"}
         hosts = frozenset(names.union(map(_name, allowed)))
@@ -312,11 +310,6 @@ def create_server(
             timeout_graceful_shutdown=3,
         )
     )
-
-
-def _is_local(host: str) -> bool:
-    address = _address(host)
-    return address.is_loopback if address else host.lower() == "localhost"
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:
