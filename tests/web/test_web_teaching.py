@@ -66,6 +66,10 @@ def keep(client: httpx.Client, picture: bytes, label: str, **more: Any) -> httpx
     return client.post("/api/teach/examples", params={"label": label}, content=picture, **more)
 
 
+def state_of(client: httpx.Client) -> dict[str, Any]:
+    return dict(client.get("/api/teach").json())
+
+
 def rows(folder: Path) -> list[tuple[str, str]]:
     return list(Examples(folder).labels().items())
 
@@ -124,8 +128,8 @@ def test_what_the_page_sends_is_kept_as_png(client: httpx.Client, tmp_path: Path
 
 def test_the_same_picture_changes_its_label(client: httpx.Client, tmp_path: Path) -> None:
     first, other = keep(client, SEVEN, "7").json(), keep(client, ONE, "1").json()
-    again = keep(client, SEVEN, "2").json()
-    assert (again["file"], again["examples"]) == (first["file"], 2)
+    assert keep(client, SEVEN, "2").json() == first
+    assert state_of(client)["examples"] == 2
     folder = tmp_path / "hand"
     assert rows(folder) == [(other["file"], "1"), (first["file"], "2")]
     # For the command, too.
@@ -135,7 +139,8 @@ def test_the_same_picture_changes_its_label(client: httpx.Client, tmp_path: Path
 def test_what_was_kept_is_taken_back(client: httpx.Client, tmp_path: Path) -> None:
     folder = tmp_path / "hand"
     first, second = (keep(client, picture, "7").json()["file"] for picture in (SEVEN, ONE))
-    state = client.delete(f"/api/teach/examples/{second}").json()
+    assert client.delete(f"/api/teach/examples/{second}").status_code == 200
+    state = state_of(client)
     assert (state["examples"], state["last"]["file"]) == (1, first)
     assert rows(folder) == [(first, "7")]
     assert left(folder) == [first]
@@ -146,9 +151,11 @@ def test_what_was_kept_is_taken_back(client: httpx.Client, tmp_path: Path) -> No
     with (folder / "labels.csv").open("a") as table:
         table.write("photo.png,7\n")
     for name in (second, "photo.png", "labels.csv", "drawn-0.png"):
-        assert client.delete(f"/api/teach/examples/{name}").json()["examples"] == 2
+        assert client.delete(f"/api/teach/examples/{name}").status_code == 200
+        assert state_of(client)["examples"] == 2
     assert left(folder) == [first, "photo.png"]
-    assert keep(client, ONE, "1").json()["examples"] == 3
+    keep(client, ONE, "1")
+    assert state_of(client)["examples"] == 3
     client.delete(f"/api/teach/examples/{first}")
     assert rows(folder) == [("photo.png", "7"), (second, "1")]
 
@@ -200,7 +207,7 @@ def test_a_table_of_the_users_is_kept(table: bytes, tmp_path: Path) -> None:
 )
 def test_labels_are_digits(label: str, client: httpx.Client, tmp_path: Path) -> None:
     answer = keep(client, SEVEN, label)
-    assert (answer.status_code, "digits" in answer.json()["error"]) == (422, True)
+    assert (answer.status_code, answer.json()["error"][:6]) == (422, "label:")
     assert left(tmp_path / "hand") == []
 
 
@@ -220,8 +227,7 @@ def test_the_pages_of_others_change_nothing(client: httpx.Client, tmp_path: Path
         {"origin": "https://elsewhere.example"},
         {"origin": "null"},
         {"origin": "http://127.0.0.1:1"},
-        {"sec-fetch-site": "cross-site"},
-        {"sec-fetch-site": "same-site", "origin": own},
+        {"origin": own.replace("http:", "ftp:")},
     ):
         for answer in (
             keep(client, SEVEN, "7", headers=headers),
@@ -231,7 +237,7 @@ def test_the_pages_of_others_change_nothing(client: httpx.Client, tmp_path: Path
         ):
             assert answer.status_code == 403
     assert left(tmp_path / "hand") == []
-    for headers in ({"origin": own}, {"origin": own, "sec-fetch-site": "same-origin"}):
+    for headers in ({"origin": own}, {"origin": own.replace("http:", "https:")}, {}):
         assert keep(client, SEVEN, "7", headers=headers).status_code == 200
 
 
@@ -356,7 +362,7 @@ def test_too_few_to_learn_from_and_no_such_network(client: httpx.Client) -> None
     assert client.post("/api/teach").status_code == 422
     answer = client.put("/api/teach/network?name=../other")
     assert (answer.status_code, answer.json()["error"]) == (422, "there is no network ../other")
-    assert client.put("/api/teach/network").json()["network"] == ""
+    assert client.put("/api/teach/network").status_code == 200
 
 
 def test_the_folders_of_this_machine_are_not_told(tmp_path: Path) -> None:
@@ -385,11 +391,13 @@ def test_a_network_is_chosen_and_is_there_the_next_time(tmp_path: Path) -> None:
     with taught(tmp_path) as client:
         state = client.get("/api/teach").json()
         assert (state["network"], state["networks"]) == ("", ["earlier", "later"])
-        assert client.put("/api/teach/network?name=earlier").json()["network"] == "earlier"
+        client.put("/api/teach/network?name=earlier")
+        assert state_of(client)["network"] == "earlier"
         assert client.post("/api/read", content=SEVEN).json()["text"] == "7"
     with taught(tmp_path) as client:
         assert client.get("/api/teach").json()["network"] == "earlier"
-        assert client.put("/api/teach/network").json()["network"] == ""
+        client.put("/api/teach/network")
+        assert state_of(client)["network"] == ""
     with taught(tmp_path) as client:
         state = client.get("/api/teach").json()
         assert (state["network"], state["error"]) == ("", "")
@@ -459,8 +467,8 @@ def test_taught_in_full(base: Path, tmp_path: Path) -> None:
     folder = tmp_path / "hand"
     with taught(folder, base, flags=()) as client:
         keep_digits(client)
-        answer = client.post("/api/teach")
-        assert (answer.status_code, answer.json()["progress"]) == (202, [0, 0])
+        assert client.post("/api/teach").status_code == 202
+        assert state_of(client)["progress"] == [0, 0]
         assert client.post("/api/teach").status_code == 409
         state = finished(client)
         assert (state["error"], state["seen"][1]) == ("", 6)
@@ -472,7 +480,8 @@ def test_taught_in_full(base: Path, tmp_path: Path) -> None:
         assert str(tmp_path) not in report
         assert client.get("/api/model").json()["recipe"]["name"] == "fast-taught"
         # Going back is choosing another one.
-        assert client.put("/api/teach/network").json()["report"] == ""
+        client.put("/api/teach/network")
+        assert state_of(client)["report"] == ""
         assert client.get("/api/model").json()["recipe"]["name"] == "fast"
         client.put("/api/teach/network", params={"name": state["network"]})
     with taught(folder, base) as client:
@@ -499,7 +508,8 @@ def test_a_failure_is_told_and_the_network_stays(base: Path, tmp_path: Path) -> 
         assert client.post("/api/read", content=SEVEN).status_code == 200
         # It can be tried again.
         (broken / "model.safetensors").write_bytes((base / "model.safetensors").read_bytes())
-        assert client.post("/api/teach").json()["error"] == ""
+        assert client.post("/api/teach").status_code == 202
+        assert state_of(client)["error"] == ""
         assert finished(client)["report"].startswith("The taught network is ")
 
 

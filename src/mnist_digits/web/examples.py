@@ -8,7 +8,6 @@ import hashlib
 import io
 import os
 import threading
-from contextlib import ExitStack
 from pathlib import Path
 
 from ..errors import PictureError, ServerError
@@ -25,42 +24,52 @@ class Examples:
     """A folder of labelled pictures that grows, and its table, to which rows are appended.
 
     The last row of a picture counts; without a label it is taken back. A picture is on the disk
-    before its row. What cannot be kept or read is a PictureError or an OSError.
+    before its row. What cannot be kept or read is a PictureError or an OSError; a folder that
+    cannot be used, or made if need be, a ServerError.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Take the folder into use, and make it if need be; a ServerError if that cannot be."""
         self.folder, self.table = folder.absolute(), folder.absolute() / LABELS
         self._lock = threading.Lock()
+        refused = f"examples cannot be kept in {folder}, choose another folder with --teach"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             by_label = any(p.parent.name.isdecimal() for p in self.folder.glob("[0-9]*/*"))
             if by_label and not self.table.exists():
                 hidden = f"its folders of pictures, one for each label, would be hidden by {LABELS}"
-                raise FileExistsError(errno.EEXIST, hidden)
+                raise ServerError(f"{refused}: {hidden}")
             self.table.open("ab").close()
         except OSError as error:
-            reason = f"examples cannot be kept in {folder}: {error.strerror}"
-            raise ServerError(f"{reason}; choose another folder with --teach") from error
+            raise ServerError(f"{refused}: {error.strerror}") from error
         self.labels()
 
-    def labels(self) -> dict[str, str]:
-        """What the pictures say, by the names of their files; what was kept last comes last."""
-        return self._labels(table_text(self.table))
+    def labels(self, more: str = "") -> dict[str, str]:
+        """What the pictures say, by file, the last one last; with `more` in the table, if given."""
+        labels: dict[str, str] = {}
+        try:
+            for row in table_rows(table_text(self.table) + more):
+                labels.pop(row["file"], None)
+                labels[row["file"]] = row["label"]
+        except (KeyError, csv.Error) as error:
+            raise PictureError(f"{self.table} must have the columns file and label") from error
+        return {file: label for file, label in labels.items() if file and label}
 
     def keep(self, content: bytes, label: str) -> str:
         """Keep a picture in a file, whose name is returned; the same again changes its label."""
         open_picture(content)
         picture, suffix = _as_stored(content)
         file = self.folder / f"drawn-{hashlib.sha256(content).hexdigest()[:16]}{suffix}"
-        with self._lock, ExitStack() as undo:
-            if file.name not in (labels := self.labels()):
+        with self._lock:
+            labels = self.labels()
+            if file.name not in labels:
                 self.refuse_more(len(labels), len(picture))
-            if not file.exists():
-                undo.callback(file.unlink, missing_ok=True)
             write_whole(file, picture)
-            self._append(file.name, label)
-            undo.pop_all()
+            try:
+                self._append(file.name, label)
+            except (OSError, PictureError):
+                if file.name not in labels:
+                    file.unlink()
+                raise
         return file.name
 
     def take_back(self, name: str) -> None:
@@ -78,32 +87,20 @@ class Examples:
             most = f"{MAXIMUM_EXAMPLES:,} pictures and {MAXIMUM_BYTES / 1e9:g} GB"
             raise OSError(errno.ENOSPC, f"{most} are the most: make room in the folder")
 
-    def _labels(self, text: str) -> dict[str, str]:
-        labels: dict[str, str] = {}
-        try:
-            for row in table_rows(text):
-                labels.pop(row["file"], None)
-                labels[row["file"]] = row["label"]
-        except (KeyError, csv.Error) as error:
-            table = f"{self.folder.name}/{LABELS}"
-            raise PictureError(f"{table} must have the columns file and label") from error
-        return {file: label for file, label in labels.items() if file and label}
-
     def _append(self, name: str, label: str) -> None:
         """Append a row, whole or not at all; names and labels from here need no quotes."""
         text = table_text(self.table)
         start = "" if text.endswith("\n") else "\n" if text else "file,label\n"
         columns, values = table_rows(text + start).fieldnames or [], {"file": name, "label": label}
         row = start + delimiter(text).join(values.get(column, "") for column in columns) + "\n"
-        if self._labels(text + row).get(name, "") != label:
-            wrong = f"{self.folder.name}/{LABELS} lacks a column, or the end of a quote"
-            raise PictureError(wrong)
-        with self.table.open("ab", buffering=0) as table:
-            size = table.tell()
-            if table.write(row.encode()) < len(row):
-                table.truncate(size)
+        if self.labels(row).get(name, "") != label:
+            raise PictureError(f"{self.table} lacks a column, or the end of a quote")
+        with self.table.open("ab", buffering=0) as file:
+            size = file.tell()
+            if file.write(row.encode()) < len(row):
+                file.truncate(size)
                 raise OSError(errno.ENOSPC, "the disk is full")
-            os.fsync(table.fileno())
+            os.fsync(file.fileno())
 
 
 def _as_stored(content: bytes) -> tuple[bytes, str]:

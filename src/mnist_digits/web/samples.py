@@ -11,7 +11,6 @@ import base64
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +32,11 @@ def choose(reader: Reader, test: Digits) -> list[int]:
     probabilities = reader.classify(images)
     answers = probabilities.argmax(axis=1)
     right = [int(np.flatnonzero((labels == d) & (answers == d))[0]) for d in range(10)]
+    convinced = (-probabilities.max(axis=1)).argsort(kind="stable")
     before: Counter[int] = Counter()
     wrong = []
-    for index in (-probabilities.max(axis=1)).argsort(kind="stable").tolist():
-        known = index not in WRONG_TEST_LABELS and answers[index] != labels[index]
-        if known and _read_as(reader, images[index]) == answers[index]:
+    for index in convinced[answers[convinced] != labels[convinced]].tolist():
+        if index not in WRONG_TEST_LABELS and _read_as(reader, images[index]) == answers[index]:
             wrong.append((before[labels[index]], index))
             before[labels[index]] += 1
     # Sorting keeps the order of what is equal: by conviction.
@@ -50,9 +49,10 @@ def _read_as(reader: Reader, image: NDArray[np.uint8]) -> int | None:
     return digits[0].digit if digits else None
 
 
-def samples(reader: Reader, test: Digits) -> list[dict[str, Any]]:
-    """What the page needs of each: index in the test set, label, answer, its 784 bytes."""
-    return [
+def main() -> None:
+    """Write each for the page: index in the test set, label, answer, its 784 bytes."""
+    reader, (_, test) = Reader.load(), load_mnist()
+    chosen = [
         {
             "index": index,
             "label": int(test.labels[index]),
@@ -61,12 +61,6 @@ def samples(reader: Reader, test: Digits) -> list[dict[str, Any]]:
         }
         for index in choose(reader, test)
     ]
-
-
-def main() -> None:
-    """Choose the digits by the shipped model and write them beside the page."""
-    _, test = load_mnist()
-    chosen = samples(Reader.load(), test)
     FILE.write_text(json.dumps(chosen, indent=1) + "\n")
     print(f"Written to {FILE}: {len(chosen)} digits, {FILE.stat().st_size:,} bytes")
 

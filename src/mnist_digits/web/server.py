@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import base64
 import errno
-import json
 import logging
 import socket
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -32,6 +31,7 @@ from fastapi import FastAPI, Request
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import PictureError, ServerError
@@ -43,7 +43,7 @@ from ..reading.picture import Picture
 from ..reading.reader import Reader
 from ..reading.result import Reading
 from . import limits
-from .limits import Bounded, Upload, WorkerPool
+from .limits import Bounded, Parameters, WorkerPool, upload
 from .teaching import Teaching, routes
 
 STATIC = Path(__file__).parent / "static"
@@ -54,7 +54,6 @@ FILES = {
     "/teach.js": ("teach.js", "text/javascript"),
     "/samples.json": ("samples.json", "application/json"),
 }
-READING = ["GET", "HEAD"]
 # Of every answer.
 HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; "
@@ -69,6 +68,14 @@ PORT = 8000
 SHOWN = 100
 
 
+class Asked(Parameters):
+    """What is wanted: a `single` digit, the `details` that the page shows, the `pixels` read."""
+
+    single: bool = False
+    details: bool = False
+    pixels: bool = False
+
+
 def create_app(
     reader: Reader, hosts: frozenset[str] | None = None, teaching: Teaching | None = None
 ) -> ASGIApp:
@@ -79,27 +86,18 @@ def create_app(
     def current() -> Reader:
         return teaching.reader if teaching else reader
 
-    for kind in ERRORS:
+    for kind in (HTTPException, PictureError, Exception):
         app.add_exception_handler(kind, _tell)
-    for path, (name, media_type) in FILES.items():
-        app.add_api_route(path, _file(name, media_type), methods=READING)
 
     async def read(request: Request) -> Response:
-        names = ("single", "details", "pixels")
-        upload = Upload(request, *names)
-        content, flags = await upload.picture(), map(upload.flag, names)
-        return await workers.answer(_read, current(), content, *flags)
+        content, asked = await upload(request, Asked)
+        return await workers.answer(_read, current(), content, asked)
 
-    # Without what FastAPI does for each request, which takes as long as all else around a reading.
-    app.add_route("/api/read", read, methods=["POST"])
-
-    @app.post("/api/explain")
     async def explanation(request: Request) -> Response:
-        content = await Upload(request).picture()
+        content, _ = await upload(request, Parameters)
         return await workers.answer(_explain, current(), content)
 
-    @app.api_route("/api/model", methods=READING)
-    async def model() -> Response:
+    async def model(_: Request) -> Response:
         reader = current()
         detector = sum((MODELS / name).stat().st_size for name in (DETECT, LOOK))
         about = {"sure_above": reader.sure_above, "bytes": reader.size}
@@ -109,43 +107,38 @@ def create_app(
         result.pop("teaching", None)
         return JSONResponse({**reader.information, "result": result, **about})
 
-    @app.api_route("/healthz", methods=READING)
-    async def health() -> Response:
-        return JSONResponse({"status": "ok"})
-
+    # What is always the same is answered by the answer itself.
+    same = {"/healthz": Response(b'{"status": "ok"}', media_type="application/json")}
+    for path, (name, media_type) in FILES.items():
+        same[path] = Response((STATIC / name).read_bytes(), media_type=media_type)
+    # Without what FastAPI does for each request, which takes as long as all else around a reading.
+    app.router.routes += [
+        Route("/api/read", read, methods=["POST"]),
+        Route("/api/explain", explanation, methods=["POST"]),
+        Route("/api/model", model, methods=["GET"]),
+        *(Route(path, answer, methods=["GET"]) for path, answer in same.items()),
+    ]
     if teaching:
         app.include_router(routes(teaching, workers))
     return Bounded(Guard(app, hosts), workers)
 
 
-def _file(name: str, media_type: str) -> Callable[[], Any]:
-    content = (STATIC / name).read_bytes()
-
-    async def file() -> Response:
-        return Response(content, media_type=media_type)
-
-    return file
-
-
-def _read(reader: Reader, content: bytes, single: bool, details: bool, shown: bool) -> bytes:
+def _read(reader: Reader, content: bytes, asked: Asked) -> dict[str, Any]:
     picture = open_picture(content)
-    reading = reader.read(picture, single)
+    reading = reader.read(picture, asked.single)
     result = reading.to_dict()
-    if details:
+    if asked.details:
         _add_details(result, reading)
         result |= {"width": picture.width, "height": picture.height, "seen": None}
         if reading.seen is not None:
             result["seen"] = _overview(reading.seen, len(reading.digits), picture)
-    if shown:
+    if asked.pixels:
         result["pixels"] = _as_seen(picture)
-    return json.dumps(result).encode()
+    return result
 
 
 def _as_seen(picture: Picture) -> str:
-    """The pixels that were read, as a data URL.
-
-    Browsers know neither HEIC nor TIFF, and lay what is transparent on the page's own ground.
-    """
+    """The pixels that were read, as a data URL: browsers know neither HEIC nor TIFF."""
     _, jpeg = cv2.imencode(".jpg", picture.pixels[:, :, ::-1])
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg.tobytes()).decode()}"
 
@@ -180,18 +173,17 @@ def _overview(seen: Detections, digits: int, picture: Picture) -> dict[str, Any]
     }
 
 
-def _explain(reader: Reader, content: bytes) -> bytes:
+def _explain(reader: Reader, content: bytes) -> dict[str, Any]:
     if len(content) != FRAME * FRAME:
         raise PictureError(f"a frame has 784 bytes, one a pixel, not {len(content):,}")
     frame = np.frombuffer(content, np.uint8).reshape(1, FRAME, FRAME)
     fall = occlusion(reader, frame[0])
     most = float(fall.max())
-    answer = {
+    return {
         "digit": int(reader.classify(frame).argmax()),
         "fall": {"most": round(most, 4), "map": _packed(255 * fall / max(most, 1e-6))},
         "stages": [_stage(maps[0]) for maps in reader.features(frame)],
     }
-    return json.dumps(answer).encode()
 
 
 def _stage(maps: np.ndarray[Any, Any]) -> dict[str, Any]:
@@ -230,20 +222,13 @@ def _name(host: str) -> str:
     return name.lower().rstrip(".")
 
 
-ERRORS = (HTTPException, PictureError, Exception)
-
-
 async def _tell(_: Request, error: Exception) -> Response:
-    """The answer to a request that failed with one of ERRORS."""
-    headers = None
-    match error:
-        case HTTPException():
-            status, message, headers = error.status_code, error.detail, error.headers
-        case PictureError():
-            status, message = 422, str(error)
-        case _:
-            status, message = 500, "the server has failed: its log says how"
-    return JSONResponse({"error": message}, status, headers)
+    """The answer to a request that has failed."""
+    if isinstance(error, HTTPException):
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    if isinstance(error, PictureError):
+        return JSONResponse({"error": str(error)}, 422)
+    return JSONResponse({"error": "the server has failed: its log says how"}, 500)
 
 
 def listen(host: str, port: int | None = None) -> socket.socket:
@@ -301,8 +286,9 @@ def create_server(
     warnings.filterwarnings("ignore", module=r"PIL\.")
     # So is what the parser of forms logs, which nobody else would be told.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
-    hosts = None
-    if teaching or allowed or _is_local(host):
+    hosts, address = None, _address(host)
+    local = address.is_loopback if address else host.lower() == "localhost"
+    if teaching or allowed or local:
         own = socket.gethostname()
         names = {"localhost", host.lower(), own.lower(), f"{own.lower()}.local"}
         hosts = frozenset(names.union(map(_name, allowed)))
@@ -324,11 +310,6 @@ def create_server(
             timeout_graceful_shutdown=3,
         )
     )
-
-
-def _is_local(host: str) -> bool:
-    address = _address(host)
-    return address.is_loopback if address else host.lower() == "localhost"
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:

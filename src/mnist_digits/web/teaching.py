@@ -1,11 +1,4 @@
-"""The page learns its user's hand: `mnist-digits app --teach FOLDER`.
-
-GET    /api/teach                       what is kept, what goes on, which network reads
-POST   /api/teach/examples?label=12/34  a picture, as /api/read takes it -> kept with its label
-DELETE /api/teach/examples/FILE         take one back
-POST   /api/teach                       start `mnist-digits teach FOLDER`, a process of its own
-PUT    /api/teach/network?name=RUN      read with this one of FOLDER/runs; "" is the app's own
-"""
+"""The page learns its user's hand: `mnist-digits app --teach FOLDER`; see docs/page.md."""
 
 from __future__ import annotations
 
@@ -20,6 +13,7 @@ from subprocess import PIPE, STDOUT, Popen
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
+from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -27,10 +21,8 @@ from ..errors import CheckpointError, MnistDigitsError
 from ..files import write_whole
 from ..reading.reader import MODEL, SHIPPED, Reader
 from .examples import Examples
-from .limits import Upload, WorkerPool
+from .limits import Parameters, WorkerPool, upload
 
-# Up to twice as many digits as any picture is read with.
-LABEL = re.compile(r"(?=.{1,2000}\Z)[0-9]+(/[0-9]+)*")
 PART = re.compile(r"taught network (\d+) of (\d+)")
 # All of an absolute path but its last name; names with spaces are known to be others.
 FOLDERS = re.compile(r"(?<![\w.:/])(/|[A-Za-z]:\\)([^\s/\\]+[/\\])*(?=[^\s/\\])")
@@ -39,48 +31,49 @@ FOLDERS = re.compile(r"(?<![\w.:/])(/|[A-Za-z]:\\)([^\s/\\]+[/\\])*(?=[^\s/\\])"
 class Teaching:
     """The examples, the process that teaches, and the network that reads.
 
+    At first that is the one that the folder was used with last, else the app's own.
+
+    Args:
+        reader, model: the app's own network, and where it was loaded from.
+        flags: more of those of `mnist-digits teach`.
+
     Attributes:
-        reader: reads now; another one once a network is taught or chosen.
-        network: its name in FOLDER/runs, or "" for the app's own.
+        reader, network: what reads now, and its name in FOLDER/runs, "" for the app's own.
     """
 
     def __init__(
         self, folder: Path, reader: Reader, model: Path | None = None, flags: Sequence[str] = ()
     ) -> None:
-        """Take the folder into use, with the network that it was used with last.
-
-        Args:
-            reader: the app's own network, and `model` where it was loaded from.
-            flags: more of those of `mnist-digits teach`.
-        """
-        self.examples, self.network = Examples(folder), ""
-        self.runs = self.examples.folder / "runs"
-        self._note = self.examples.folder / "network.txt"
-        self._own, self.reader = reader, reader
+        self.examples, self.reader, self.network = Examples(folder), reader, ""
+        self.runs, self._note = self.examples.folder / "runs", self.examples.folder / "network.txt"
         run = model.parent if model and model.name == MODEL else model
-        self._base, self._flags = (run or SHIPPED).absolute(), flags
-        self._lock, self._progress, self._error, self._report = threading.RLock(), [0, 0], "", ""
+        self._own, self._base, self._flags = reader, (run or SHIPPED).absolute(), flags
+        self._lock = threading.Lock()
         self._process: Popen[str] | None = None
+        self._progress: list[int] | None = None
+        self._say()
         try:
             if self._note.exists():
                 self.use(self._note.read_text())
         except (MnistDigitsError, OSError, ValueError) as error:
-            self._error = f"the network of last time cannot be used: {error}"
+            self._say(error=f"the network of last time cannot be used: {error}")
 
     def state(self) -> dict[str, Any]:
-        """What `GET /api/teach` answers."""
+        """What is kept, what goes on, and which network reads."""
         labels = self.examples.labels()
         last = next((file for file in reversed(labels) if file.startswith("drawn-")), None)
         return {
             "folder": self.examples.folder.name,
             "examples": len(labels),
             "last": last and {"file": last, "label": labels[last]},
-            "progress": self._progress if self._process else None,
-            "error": self.told(self._error),
-            "report": self.told(self._report),
+            "progress": self._progress,
             "network": self.network,
             "networks": self.networks(),
+            **self._said,
         }
+
+    def _say(self, error: str = "", report: str = "") -> None:
+        self._said = {"error": self.told(error), "report": self.told(report)}
 
     def told(self, message: str) -> str:
         """A message without the folders of this machine, which are nobody's business."""
@@ -92,7 +85,7 @@ class Teaching:
         """The runs that can be read with: each has its model, which is written whole."""
         return sorted(model.parent.name for model in self.runs.glob(f"*/{MODEL}"))
 
-    def use(self, name: str) -> None:
+    def use(self, name: str = "") -> None:
         """Read with another network from now on; CheckpointError if it is none or damaged."""
         if name and name not in self.networks():
             raise CheckpointError(f"there is no network {name[:100]}")
@@ -100,12 +93,12 @@ class Teaching:
         with self._lock:
             write_whole(self._note, name.encode())
             self.reader, self.network = reader, name
-            self._error = self._report = ""
+            self._say()
 
-    def start(self) -> dict[str, Any]:
-        """Teach the app's network with all examples, in a process; the state is returned."""
+    def start(self) -> None:
+        """Teach the app's network with all examples, in a process."""
         with self._lock:
-            if self._process:
+            if self._progress:
                 raise HTTPException(409, "a network is being taught already")
             if len(self.examples.labels()) < 2:
                 raise HTTPException(422, "at least 2 examples are needed to learn from")
@@ -115,82 +108,69 @@ class Teaching:
             command += ["--base", str(self._base), "--output", str(run), "--no-figures"]
             command += self._flags
             process = Popen(command, stdout=PIPE, stderr=STDOUT, errors="replace")
-            self._process, self._progress, self._error, self._report = process, [0, 0], "", ""
+            self._process, self._progress = process, [0, 0]
+            self._say()
             threading.Thread(target=self._follow, args=(process, run), daemon=True).start()
-        return self.state()
 
     def _follow(self, process: Popen[str], run: Path) -> None:
         """Note the progress until the process ends; use the network, unless it reads worse."""
-        said = [""]
+        lines = [""]
         try:
             with process:
                 for line in process.stdout or ():
                     if part := PART.search(line):
                         self._progress = [int(part[1]), int(part[2])]
                     else:
-                        said.append(line.rstrip())
+                        lines.append(line)
             if process.returncode:
-                reason = said[-1].partition("error: ")[2] or f"status {process.returncode}"
-                raise CheckpointError(f"teaching has failed: {reason}")
-            verdict = json.loads((run / "result.json").read_bytes())["teaching"]["verdict"]
-            if used := verdict != "worse":
+                reason = lines[-1].partition("error: ")[2].strip()
+                raise CheckpointError(reason or f"status {process.returncode}")
+            used = json.loads((run / "result.json").read_bytes())["teaching"]["verdict"] != "worse"
+            if used:
                 self.use(run.name)
-            said[0] = f"The taught network is {'in use' if used else 'not used'}."
-            self._report = "\n".join(said).partition("\nWritten to ")[0].strip()
+            report = "".join(lines).partition("\nWritten to ")[0].strip()
+            self._say(report=f"The taught network is {'in use' if used else 'not used'}.\n{report}")
         except (MnistDigitsError, OSError, ValueError, KeyError) as error:
-            self._error = f"{error}; the network is the same as before"
+            self._say(f"teaching has failed: {error}; the network is the same as before")
         finally:
-            self._process = None
+            self._progress = None
 
     def close(self) -> None:
         """End the process that teaches."""
-        if process := self._process:
-            process.terminate()
-            process.wait()
+        if self._process:
+            self._process.terminate()
+            self._process.wait()
+
+
+class Label(Parameters):
+    """What a picture says: up to twice as many digits as any is read with."""
+
+    label: str = Field(max_length=2000, pattern="^[0-9]+(/[0-9]+)*$")
 
 
 def routes(teaching: Teaching, workers: WorkerPool) -> APIRouter:
     """Those under /api/teach; what the page of another site wants to change is refused."""
 
     async def guarded(request: Request) -> AsyncIterator[None]:
-        # Browsers say which site asks, older ones the origin alone, programs nothing.
-        host = request.headers.get("host", "").lower()
-        own = request.headers.get("origin", "").lower() in ("", f"http://{host}", f"https://{host}")
-        own &= request.headers.get("sec-fetch-site", "none") in ("same-origin", "none")
-        if request.method != "GET" and not own:
+        # Browsers say whose page asks; programs need not.
+        own = [f"{scheme}://{request.headers.get('host')}" for scheme in ("http", "https")]
+        if request.method != "GET" and request.headers.get("origin", own[0]) not in own:
             raise HTTPException(403, "only this server's own page may change what is kept")
         try:
             yield
-        except CheckpointError as error:
+        except MnistDigitsError as error:
             raise HTTPException(422, teaching.told(str(error))) from error
         except OSError as error:
             raise HTTPException(507, f"nothing can be kept: {error.strerror or error}") from error
 
-    router = APIRouter(prefix="/api/teach", dependencies=[Depends(guarded)])
+    async def keep(request: Request) -> Response:
+        content, said = await upload(request, Label)
+        return await workers.answer(lambda: {"file": teaching.examples.keep(content, said.label)})
 
+    router = APIRouter(prefix="/api/teach", dependencies=[Depends(guarded)])
     router.get("")(teaching.state)
     router.post("", status_code=202)(teaching.start)
-
-    @router.post("/examples")
-    async def keep(request: Request) -> Response:
-        upload = Upload(request, "label")
-        content, label = await upload.picture(), upload.parameters.get("label", "")
-        if not LABEL.fullmatch(label):
-            raise HTTPException(422, "what it says must be digits, with / between rows")
-        return await workers.answer(_keep, teaching, content, label)
-
-    @router.delete("/examples/{name}")
-    def take_back(name: str) -> dict[str, Any]:
-        teaching.examples.take_back(name)
-        return teaching.state()
-
-    @router.put("/network")
-    def use(name: str = "") -> dict[str, Any]:
-        teaching.use(name)
-        return teaching.state()
-
+    router.post("/examples")(keep)
+    router.delete("/examples/{name}")(teaching.examples.take_back)
+    router.put("/network")(teaching.use)
     return router
-
-
-def _keep(teaching: Teaching, content: bytes, label: str) -> bytes:
-    return json.dumps({"file": teaching.examples.keep(content, label), **teaching.state()}).encode()

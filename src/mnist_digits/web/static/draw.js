@@ -282,7 +282,7 @@ async function read() {
   const about = subject;
   try {
     const shown = Boolean(picture) && !asked.single;
-    const answer = await post(`/api/read?details=true&single=${asked.single}&pixels=${shown}`, asked.body);
+    const answer = await request("POST", `/api/read?details=true&single=${asked.single}&pixels=${shown}`, asked.body);
     if (about === subject) show({ ...answer, body: asked.body });
   } catch (error) {
     if (error.pause) wanted = true;
@@ -291,10 +291,10 @@ async function read() {
   }
 }
 
-async function post(path, body) {
+async function request(method, path, body) {
   let response;
   try {
-    response = await fetch(path, { method: "POST", body, signal: AbortSignal.timeout(30000) });
+    response = await fetch(path, { method, body, signal: AbortSignal.timeout(30000) });
   } catch {
     const message = "The server does not answer. What you drew is kept; trying again …";
     throw Object.assign(new Error(message), { pause: 700 });
@@ -340,7 +340,7 @@ async function explain() {
   const { frame } = reading.digits[chosen];
   let answer;
   try {
-    answer = await post("/api/explain", new Blob([bytes(frame)]));
+    answer = await request("POST", "/api/explain", new Blob([bytes(frame)]));
   } catch (error) {
     // What was refused is not asked again.
     if (!error.pause) explained = frame;
@@ -462,7 +462,7 @@ function reason(digit) {
   }
   return reading.digits.every((other) => other.sure)
     ? "There is something that it does not take for a digit."
-    : "This one it is sure of, but not of all.";
+    : "It is sure of this digit, but not of those marked with “?”.";
 }
 
 const percent = (p) => (p > 0.9995 ? ">99.9%" : `${(Math.floor(1000 * p) / 10).toFixed(1)}%`);
@@ -713,7 +713,7 @@ const megabytes = (size) => `${(size / 1e6).toFixed(1)} MB`;
 
 async function showFacts() {
   const { recipe, result, bytes: size, detector_bytes: detector, teach } = await (await fetch("/api/model")).json();
-  if (teach && !lesson) askLesson();
+  if (teach && !lesson) seeLesson().catch((error) => notice(error.message));
   // Of a network that was exported before it was measured there is none.
   const accuracy = result?.test_accuracy;
   const right = accuracy && `, ${(100 * accuracy).toFixed(2)}% of MNIST’s 10,000 test digits right`;

@@ -3,24 +3,32 @@
 "use strict";
 
 let lesson = null; // what /api/teach answered; null where nothing is kept
-let keeping = Promise.resolve(); // one picture after the other
-let waiting = 0; // for the next look at a network that is being taught
+let doing = Promise.resolve(); // one thing after the other
 
-async function askLesson(method = "GET", path = "/api/teach") {
+// Whether it was done. A server that does not answer is asked again: to keep or take back the same
+// picture twice does no harm.
+function teacher(method, path, body) {
+  doing = doing.then(() => untilDone(method, path, body));
+  return doing;
+}
+
+async function untilDone(method, path, body) {
   try {
-    const response = await fetch(path, { method, signal: AbortSignal.timeout(30000) });
-    const answer = await response.json();
-    if (!response.ok) throw new Error(sentence(answer.error));
-    showLesson(answer);
+    await request(method, `/api/teach${path}`, body);
+    await seeLesson();
+    notice(remark);
+    return true;
   } catch (error) {
-    if (method !== "GET" || !lesson) notice(error.message);
-    if (lesson) showLesson(lesson);
+    notice(error.message);
+    seeLesson().catch(() => {});
+    if (!error.pause) return false;
+    await new Promise((resolve) => setTimeout(resolve, error.pause));
+    return untilDone(method, path, body);
   }
 }
 
 // MNIST's own test digits are not to be learned from: they tell how good a network is.
 const teachable = () => Boolean(lesson && reading && picture?.label === undefined);
-const inRows = (text) => text.split("/").join(", ");
 
 function forgetSaid() {
   byId("said").value = reading?.text ?? "";
@@ -45,27 +53,15 @@ function correct(digit) {
   keep();
 }
 
-function keep() {
+async function keep() {
   const [about, text] = [reading, byId("said").value.replace(/\s/g, "")];
   showControls();
-  keeping = keeping.then(() => send(about, text));
+  const kept = await teacher("POST", `/examples?label=${encodeURIComponent(text)}`, about.body);
+  if (kept && about === reading) byId("kept").textContent = `Kept as ${text.replaceAll("/", ", ")}.`;
 }
 
-// The same picture twice is kept once, so that it does no harm to send it again.
-async function send(about, text) {
-  try {
-    showLesson(await post(`/api/teach/examples?label=${encodeURIComponent(text)}`, about.body));
-    notice(remark);
-    const digits = text.replace(/\D/g, "").length;
-    const unlike = digits > 1 && digits !== about.digits.length;
-    const learned = unlike ? ` It is learned from once ${digits} digits are found in it.` : "";
-    if (about === reading) byId("kept").textContent = `Kept as ${inRows(text)}.${learned}`;
-  } catch (error) {
-    notice(error.message);
-    if (!error.pause) return;
-    await new Promise((resolve) => setTimeout(resolve, error.pause));
-    await send(about, text);
-  }
+async function takeBack() {
+  if (await teacher("DELETE", `/examples/${lesson.last.file}`)) byId("kept").textContent = "Taken back.";
 }
 
 // A digit corrects the one that is chosen, Enter confirms all of them.
@@ -78,29 +74,24 @@ function teachingKey(event) {
   else correct(Number(event.key));
 }
 
-function showLesson(next) {
-  const before = lesson ?? next;
-  lesson = next;
+async function seeLesson() {
+  const before = lesson;
+  lesson = await request("GET", "/api/teach");
   const { folder, examples, last, progress, error, report, network, networks } = lesson;
   byId("folder").textContent = `What you confirm or correct is kept in the folder ${folder}: ${counted(examples, "picture")}.`;
-  byId("teach").hidden = byId("minimum").hidden = false;
+  byId("school").hidden = false;
   byId("teach").disabled = progress || examples < 2;
-  byId("teach").textContent = progress ? "Teaching …" : "Teach";
+  // Until the first network is taught nobody knows how many there will be.
+  const done = progress?.[1] ? ` ${progress.join(" of ")}` : "";
+  byId("teach").textContent = progress ? `Teaching …${done}` : "Teach";
   byId("forget").hidden = !last;
-  byId("forget").textContent = last ? `Take back ${inRows(last.label)}` : "";
-  byId("progress").hidden = !progress;
-  // Until the first network is taught nobody knows how far it is.
-  if (progress?.[1]) [byId("progress").value, byId("progress").max] = progress;
-  else byId("progress").removeAttribute("value");
+  byId("forget").textContent = last && `Take back ${last.label.replaceAll("/", ", ")}`;
   byId("networks").hidden = progress || !networks.length;
   byId("network").replaceChildren(...["", ...networks].map((name) => new Option(name || "as it came", name, false, name === network)));
   byId("lesson").textContent = error && sentence(error);
   byId("report").textContent = report;
   showControls();
-  clearTimeout(waiting);
-  if (progress) waiting = setTimeout(askLesson, 1000);
-  if (before.examples > examples) byId("kept").textContent = "Taken back.";
-  if (before.network === network) return;
+  if (!before || before.network === network) return;
   explained = "";
   showFacts().catch(() => {});
   // What is being typed is not to be lost.
@@ -112,7 +103,8 @@ function startControls() {
   byId("correction").addEventListener("submit", (event) => { event.preventDefault(); keep(); });
   // Keys and what is pasted there are not the sheet's.
   for (const kind of ["keydown", "paste"]) byId("said").addEventListener(kind, (event) => event.stopPropagation());
-  byId("teach").addEventListener("click", () => askLesson("POST"));
-  byId("forget").addEventListener("click", () => askLesson("DELETE", `/api/teach/examples/${lesson.last.file}`));
-  byId("network").addEventListener("change", ({ target }) => askLesson("PUT", `/api/teach/network?name=${encodeURIComponent(target.value)}`));
+  byId("teach").addEventListener("click", () => teacher("POST", ""));
+  byId("forget").addEventListener("click", takeBack);
+  byId("network").addEventListener("change", ({ target }) => teacher("PUT", `/network?name=${encodeURIComponent(target.value)}`));
+  setInterval(() => lesson?.progress && seeLesson().catch(() => {}), 1000);
 }
