@@ -175,9 +175,8 @@ def _check_fields(recipe: Recipe | DetectorRecipe) -> None:
 def _checked(field: dataclasses.Field[Any], value: object) -> object:
     """`value`, turned into the type of the field's default, if it is one that may be."""
     if isinstance(field.default, tuple):
-        count = len(field.default)
-        if not isinstance(value, (tuple, list)) or len(value) != count:
-            raise RecipeError(f"{field.name} must be {count} whole numbers, not {value!r}")
+        if not isinstance(value, (tuple, list)) or len(value) != 2:
+            raise RecipeError(f"{field.name} must be two numbers, not {value!r}")
         return tuple(_checked_number(field, int, number) for number in value)
     if isinstance(field.default, str):
         choices = field.metadata["choices"]
