@@ -39,7 +39,6 @@ STRONG: dict[str, Any] = {
     "negatives": RECORD.negatives,
     "clean_fraction": RECORD.clean_fraction,
 }
-FIVE = replace(PLAIN, name="five", kernel=5, widths=(16, 32, 48, 64, 80), hidden=0, epochs=20)
 WIDE: dict[str, Any] = {"widths": RECORD.widths, "hidden": RECORD.hidden}
 CANDIDATES = (
     replace(PLAIN, name="plain"),
@@ -47,8 +46,6 @@ CANDIDATES = (
     replace(PLAIN, name="plain-strong-64", **STRONG, epochs=64),
     replace(PLAIN, name="plain-wide", **WIDE),
     replace(PLAIN, name="plain-wide-strong", **WIDE, **STRONG),
-    FIVE,
-    replace(FIVE, name="three", kernel=3, widths=tuple(range(16, 89, 8))),
     ACCURATE,
     replace(ACCURATE, name="64", epochs=64),
     replace(ACCURATE, name="strong-64", **STRONG, epochs=64),

@@ -10,9 +10,6 @@ tell when an accuracy was first reached: the accuracy of a recipe is that of its
 
 Slow peers are stopped, and their time is extrapolated from their steps; the figure has what they
 published at that time.
-
-The members of an ensemble are trainings of `accurate` with consecutive seeds, and nothing
-else (a test sees to it): they are trained once, and counted for both.
 """
 
 from __future__ import annotations
@@ -41,13 +38,11 @@ from tables import by_name, results
 from torch import nn
 
 from mnist_digits import (
-    ENSEMBLE,
     FAST,
     DigitNet,
     Digits,
     Run,
     evaluate,
-    load,
     load_mnist,
     save,
     train,
@@ -55,9 +50,7 @@ from mnist_digits import (
 from mnist_digits.figures import plots
 from mnist_digits.files import write_whole
 from mnist_digits.training.checkpoint import TRAINING, load_unfinished
-from mnist_digits.training.model import Ensemble
 from mnist_digits.training.recipe import RECIPES, Recipe
-from mnist_digits.training.temperature import set_temperature, split_calibration
 
 HERE = Path(__file__).parent
 # contender: seeds
@@ -167,36 +160,6 @@ def report(outcome: dict[str, Any]) -> None:
     )
 
 
-def draw_ensembles(outcomes: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
-    """Ensembles of the runs of `accurate` in `folder`; no two share a member.
-
-    Their training time is the sum of their members'.
-    """
-    digits, test = load_mnist()
-    held_out = split_calibration(digits, ENSEMBLE.calibration_fraction)[1]
-    assert held_out
-    members = [outcome for outcome in outcomes if outcome["name"] == "accurate"]
-    draws = []
-    for number in range(len(members) // ENSEMBLE.ensemble_size):
-        part = members[number * ENSEMBLE.ensemble_size :][: ENSEMBLE.ensemble_size]
-        networks = [load(folder / f"accurate {member['seed']}").model for member in part]
-        together = Ensemble(networks)
-        set_temperature(together, held_out)
-        seconds = sum(member["seconds"] for member in part)
-        draw = {
-            "name": "ensemble",
-            "seed": part[0]["seed"],
-            "seconds": seconds,
-            "finished": True,
-            "epochs": [(seconds, evaluate(together, test).accuracy)],
-            "peak_memory": max(member["peak_memory"] for member in part),
-            **doubt_of(together, test),
-        }
-        report(draw)
-        draws.append(draw)
-    return draws
-
-
 def measure_inference(repetitions: int = 15) -> list[tuple[str, float, float]]:
     """(network, images/s, seconds for one image): medians, in turns.
 
@@ -253,7 +216,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         outcomes = measure_in_turns(options.full, folder)
-        outcomes += draw_ensembles(outcomes, folder)
     inference, commands = measure_inference(), measure_commands()
     plots.save_figure(figure(outcomes), HERE / "accuracy_time.png")
     text = results(outcomes, inference, commands, options.full)

@@ -29,8 +29,7 @@ Written by `python benchmarks/run.py{flag}` on {day}, on {machine}.
 
 Accuracy is that of the last epoch, mean ± standard deviation over the seeds 0, 1, 2, ...;
 times and memory are medians. Training time goes from the data in memory to the final weights;
-"first at" is when an epoch first ended with that test accuracy. The ensembles are of the
-trainings of accurate, no two with a member in common; their time is the members' together.
+"first at" is when an epoch first ended with that test accuracy.
 The expected calibration error is that of ten bins of equal count, the negative log-likelihood
 the mean -log of the label's probability; both on the test set, means over the seeds.
 Times with * are of trainings that were stopped and extrapolated from their steps. The peers

@@ -90,7 +90,7 @@ class Teacher:
         self.base: Run = load(SHIPPED)
         self.digits, self.test = load_mnist()
         self.mnist = self.judge(self.base, self.test)
-        self.hard = hardest(self.base.model, self.digits)  # type: ignore[arg-type]
+        self.hard = hardest(self.base.model, self.digits)
 
     @staticmethod
     def judge(run: Run, digits: Digits) -> float:
@@ -100,7 +100,7 @@ class Teacher:
         """The network, taught with these digits."""
         model = load(SHIPPED).model
         mixture = with_examples(self.digits, self.hard, examples, seed)
-        return train(lesson(self.base.recipe, seed), mixture, model=model)  # type: ignore[arg-type]
+        return train(lesson(self.base.recipe, seed), mixture, model=model)
 
 
 def drawn(digits: Digits, count: int, seed: int) -> torch.Tensor:

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from .training.model import DigitNet as DigitNet
     from .training.recipe import ACCURATE as ACCURATE
     from .training.recipe import BALANCED as BALANCED
-    from .training.recipe import ENSEMBLE as ENSEMBLE
     from .training.recipe import FAST as FAST
     from .training.recipe import RECORD as RECORD
     from .training.recipe import ROBUST as ROBUST
@@ -65,7 +64,6 @@ _HOMES = {
     "Digit": "reading.result",
     "DigitNet": "training.model",
     "Digits": "data.dataset",
-    "ENSEMBLE": "training.recipe",
     "Epoch": "training.loop",
     "Evaluation": "training.evaluation",
     "FAST": "training.recipe",

@@ -30,7 +30,6 @@ from PIL import Image
 
 from mnist_digits import (
     BALANCED,
-    ENSEMBLE,
     FAST,
     CheckpointError,
     ClusterError,
@@ -55,7 +54,6 @@ from mnist_digits.cluster.bulk import (
 from mnist_digits.cluster.connection import _check_resources, begin, connected, prepare
 from mnist_digits.cluster.study import (
     Study,
-    independent,
     permutation_test,
     run_study,
     student,
@@ -140,16 +138,9 @@ def test_sign_flips_count_what_chance_could_do() -> None:
     )  # never 0: what was seen is one of the choices
 
 
-def test_ensembles_of_a_study_have_no_member_in_common() -> None:
-    trained = [independent(dataclasses.replace(ENSEMBLE, seed=seed)) for seed in range(4)]
-    members = [recipe.seed + number for recipe in trained for number in range(recipe.ensemble_size)]
-    assert members == list(range(12))
-    assert independent(dataclasses.replace(FAST, seed=7)).seed == 7
-
-
-def test_a_seed_too_large_for_an_ensemble_is_refused_before_the_study(tmp_path: Path) -> None:
+def test_a_seed_too_large_is_refused_before_the_study(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="seed must be"):
-        run_study([ENSEMBLE], [2**32 - 1], tmp_path / "study", tell=quiet)
+        run_study([FAST], [2**32], tmp_path / "study", tell=quiet)
     assert not (tmp_path / "study").exists()
 
 
@@ -586,7 +577,7 @@ def test_a_reading_goes_on_with_the_same_model_only(
     job = json.loads((tmp_path / "out" / "_job.json").read_text())
     assert job["model"]["path"] == str(tmp_path / "mine.onnx")
     begin_reading(archive, tmp_path / "out", Path("mine.onnx"))
-    changed = Path("mine.onnx").read_bytes().replace(b'"ensemble_size": 1', b'"ensemble_size": 2')
+    changed = Path("mine.onnx").read_bytes().replace(b'"batch_size": 250', b'"batch_size": 251')
     Path("mine.onnx").write_bytes(with_checksum(changed))
     with pytest.raises(ClusterError, match="another job"):
         read_source(str(archive / "pictures"), tmp_path / "out", model=Path("mine.onnx"))
@@ -622,7 +613,7 @@ def test_a_field_is_searched_in_the_numbers_that_it_may_be() -> None:
     [
         ({}, 7, [2, 4, 8]),
         ({"epochs": {"low": 5, "high": 20}}, 20, [6, 12]),
-        ({"epochs": {"choices": [9, 3]}, "ensemble_size": {"low": 1, "high": 3}}, 27, [9, 18]),
+        ({"epochs": {"choices": [27, 3]}}, 27, [9, 18]),
     ],
 )
 def test_trials_are_stopped_by_the_longest_of_them(

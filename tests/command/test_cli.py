@@ -60,17 +60,9 @@ def test_every_field_of_the_recipe_is_a_flag(capsys: pytest.CaptureFixture[str])
         assert f"--{field.name.replace('_', '-')} " in text
 
 
-def test_flags_of_old_are_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "--members", "2", "--resume", str(tmp_path)]) == 2
-    assert "give --resume no recipe, no flags of one" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        main(["train", "--help"])
-    assert "--members" not in capsys.readouterr().out
-
-
 def test_a_run_is_written_whole(run_directory: Path) -> None:
     assert {path.name for path in run_directory.iterdir()} == {
-        *("model.safetensors", "metrics.jsonl", "result.json", "predictions.png"),
+        *("model.safetensors", "result.json", "predictions.png"),
     }
     result = json.loads((run_directory / "result.json").read_text())
     assert result["test_accuracy"] >= 0.99

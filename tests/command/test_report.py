@@ -8,7 +8,7 @@ from mnist_digits.command import report
 
 def run_with(validation_accuracy: float, seconds: float) -> Run:
     epoch = Epoch(1, 0.5, 0.9, validation_accuracy, 0.03, 1.0, seconds, [0.5], [0.9])
-    return Run(Recipe(), DigitNet(Recipe()), [epoch], seconds)
+    return Run(Recipe(), DigitNet(Recipe()), [epoch])
 
 
 def test_a_row_of_a_comparison_is_the_mean_over_the_seeds() -> None:

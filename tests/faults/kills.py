@@ -23,7 +23,6 @@ from mnist_digits.command.cli import main
 RECIPES = {
     "plain": [],
     "augmented": ["--shift", "2"],
-    "ensemble": ["--ensemble-size", "2", "--epochs", "2"],
 }
 SMALL = ["--epochs", "4", "--widths", "4", "8", "--hidden", "16", "--batch-size", "2000"]
 ALWAYS = ["--threads", "1", "--no-figures"]

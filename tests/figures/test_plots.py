@@ -159,7 +159,7 @@ def test_the_loss_so_far_fills_its_part_of_the_axis() -> None:
 
 def run_with(validation_accuracy: float, losses: list[float]) -> Run:
     epoch = Epoch(1, 1.0, 0.9, validation_accuracy, 0.1, 1.0, 1.0, losses, losses)
-    return Run(Recipe(), DigitNet(Recipe()), [epoch], 2.0)
+    return Run(Recipe(), DigitNet(Recipe()), [epoch])
 
 
 def test_a_comparison_shows_each_seed_and_the_mean_loss() -> None:

@@ -31,11 +31,10 @@ from mnist_digits.training import checkpoint
 from mnist_digits.training.augmentation import augment
 from mnist_digits.training.calibration import Calibration, calibrate
 from mnist_digits.training.export import export_run
-from mnist_digits.training.model import DigitNet, Ensemble, network
+from mnist_digits.training.model import DigitNet
 from mnist_digits.training.negatives import negatives
 
 PAGE = Path(__file__).parents[2] / "docs" / "onnx.md"
-PAIR = replace(FAST, name="pair", ensemble_size=2)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,7 @@ def exported(fast_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def uncalibrated(fast_run: Run) -> DigitNet | Ensemble:
+def uncalibrated(fast_run: Run) -> DigitNet:
     """The network of `fast` without its temperature."""
     model = copy.deepcopy(fast_run.model).eval()
     model.temperature.fill_(1.0)
@@ -87,15 +86,13 @@ def test_it_answers_as_the_network_does(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", [FAST, BALANCED, PAIR], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("recipe", [FAST, BALANCED], ids=lambda recipe: recipe.name)
 def test_the_temperature_is_in_the_graph(
     recipe: Recipe, mnist: tuple[Digits, Digits], tmp_path: Path
 ) -> None:
-    """Of networks with test-time augmentation and of ensembles, too, whose members keep theirs."""
-    model = network(replace(recipe, widths=(4, 8), hidden=16), members=2).eval()
-    for name, value in model.named_buffers():
-        if name.endswith("temperature"):
-            value.fill_(0.3)
+    """Of networks with test-time augmentation, too."""
+    model = DigitNet(replace(recipe, widths=(4, 8), hidden=16)).eval()
+    model.temperature.fill_(0.3)
     few = mnist[1][:50]
     before = evaluate(model, few).probabilities
     export_run(Run(recipe, model), tmp_path / "model.onnx", Calibration(0.2, 0.8))

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 from writers import save_pictures, sevens
 
-from mnist_digits import ENSEMBLE, FAST, Digits, Run, TrainingError, evaluate
+from mnist_digits import FAST, Digits, Run, TrainingError, evaluate
 from mnist_digits.training.calibration import Calibration, calibrate, raised
 from mnist_digits.training.evaluation import Evaluation
 from mnist_digits.training.examples import Examples, load_examples
-from mnist_digits.training.model import network
 from mnist_digits.training.teaching import (
     Taught,
     added,
@@ -123,12 +122,6 @@ def test_two_pictures_tell_nothing(
     taught = teach(fast_run, examples, *mnist, CALIBRATION)
     assert taught.verdict == "unknown"
     assert "after" not in taught.report()
-
-
-def test_an_ensemble_is_refused(examples: Examples, mnist: tuple[Digits, Digits]) -> None:
-    base = Run(ENSEMBLE, network(ENSEMBLE, 2))
-    with pytest.raises(TrainingError, match="an ensemble cannot be taught"):
-        teach(base, examples, *mnist)
 
 
 @given(some.integers(1, 300), some.integers(1, 500))

@@ -8,10 +8,9 @@ import dataclasses
 import pytest
 import torch
 
-from mnist_digits import FAST, DigitNet, Digits, Recipe, Run, evaluate, train
+from mnist_digits import FAST, Digits, Recipe, Run, evaluate, train
 from mnist_digits.training import loop
 from mnist_digits.training.evaluation import Evaluation
-from mnist_digits.training.model import Ensemble
 from mnist_digits.training.teaching import added
 from mnist_digits.training.temperature import LOWEST, fit_temperature, split_calibration
 
@@ -120,16 +119,3 @@ def test_fast_knows_what_it_knows(fast_run: Run, mnist: tuple[Digits, Digits]) -
     assert calibrated.calibration_error < 0.005
     assert calibrated.negative_log_likelihood < plain.negative_log_likelihood / 3
     assert torch.equal(plain.predictions, calibrated.predictions)
-
-
-def test_an_ensemble_has_a_temperature_of_its_own(few: Digits) -> None:
-    run = train(dataclasses.replace(SHORT, ensemble_size=2), few)
-    assert isinstance(run.model, Ensemble)
-    alone = [train(dataclasses.replace(SHORT, seed=seed), few) for seed in (0, 1)]
-    for member, one in zip(run.model.members, alone, strict=True):
-        assert isinstance(member, DigitNet)
-        assert torch.equal(member.temperature, one.model.temperature)
-    _, held_out = split_calibration(few, 0.1)
-    assert held_out
-    better = evaluate(run.model, held_out).negative_log_likelihood
-    assert better < at_one(run, held_out).negative_log_likelihood

@@ -17,7 +17,6 @@ from mnist_digits import (
 )
 from mnist_digits.training import loop as training
 from mnist_digits.training.device import use_deterministic_operations
-from mnist_digits.training.model import Ensemble
 
 SHORT = dataclasses.replace(FAST, widths=(8, 16), hidden=16, batch_size=100)
 
@@ -29,10 +28,6 @@ def few(mnist: tuple[Digits, Digits]) -> Digits:
 
 def weights(run: Run) -> torch.Tensor:
     return torch.cat([value.double().flatten() for value in run.model.state_dict().values()])
-
-
-def members_of(run: Run) -> int:
-    return len(run.model.members) if isinstance(run.model, Ensemble) else 1
 
 
 def test_fast_reaches_99_percent(fast_run: Run, mnist: tuple[Digits, Digits]) -> None:
@@ -121,11 +116,6 @@ def test_the_history_tells_what_happened(few: Digits) -> None:
         assert sum(epoch.accuracy_curve) / 20 == pytest.approx(epoch.train_accuracy)
 
 
-def test_the_validation_accuracy_of_an_ensemble_is_that_of_all_its_members(few: Digits) -> None:
-    run = train(dataclasses.replace(SHORT, ensemble_size=2), few, validation=few[:500])
-    assert run.history[-1].validation_accuracy == evaluate(run.model, few[:500]).accuracy
-
-
 @pytest.mark.parametrize("batch_size", [2, 7, 199, 200, 60_000])
 def test_every_image_is_learned_from_whatever_the_batch_size(
     few: Digits, batch_size: int, monkeypatch: pytest.MonkeyPatch
@@ -177,11 +167,6 @@ def test_nothing_to_learn_from(few: Digits) -> None:
         train(SHORT, few[:1])
 
 
-def test_an_ensemble_does_not_go_on_from_one_network(few: Digits) -> None:
-    with pytest.raises(TrainingError, match="leave out the model"):
-        train(dataclasses.replace(SHORT, ensemble_size=2), few, model=DigitNet(SHORT))
-
-
 def test_bfloat16_learns_too(few: Digits) -> None:
     run = train(dataclasses.replace(SHORT, epochs=3, precision="bfloat16"), few)
     assert evaluate(run.model, few).accuracy > 0.8
@@ -197,29 +182,10 @@ def test_on_a_gpu(mnist: tuple[Digits, Digits]) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 def test_recorded_steps_learn_as_others_do(mnist: tuple[Digits, Digits]) -> None:
     digits = mnist[0][:5000].to("cuda")
-    recipe = dataclasses.replace(SHORT, epochs=2, dropout=0.1, negatives=0.1, precision="float32")
+    recipe = dataclasses.replace(SHORT, epochs=2, negatives=0.1, precision="float32")
     recorded = train(recipe, digits)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mnist_digits.training.step.WARM_UP", 10**9)
         one_by_one = train(recipe, digits)
     assert recorded.history[-1].loss == pytest.approx(one_by_one.history[-1].loss, rel=0.05)
     assert evaluate(recorded.model, digits).accuracy > 0.9
-
-
-@pytest.mark.slow
-def test_an_ensemble_answers_with_the_mean_of_its_members(few: Digits) -> None:
-    recipe = dataclasses.replace(SHORT, ensemble_size=3, seed=4, epochs=2)
-    seen: list[tuple[int, int]] = []
-    run = train(
-        recipe,
-        few,
-        on_epoch=lambda run: seen.append((members_of(run), len(run.history))),
-    )
-    alone = [train(dataclasses.replace(SHORT, seed=seed, epochs=2), few) for seed in (4, 5, 6)]
-
-    mean = torch.stack([evaluate(member.model, few).probabilities for member in alone]).mean(dim=0)
-    torch.testing.assert_close(evaluate(run.model, few).probabilities, mean, rtol=0, atol=1e-6)
-    assert seen == [(1, 1), (1, 2), (2, 3), (2, 4), (3, 5), (3, 6)]
-    assert run.recipe == recipe
-    assert [epoch.epoch for epoch in run.history] == [1, 2, 3, 4, 5, 6]
-    assert run.history[-1].seconds == pytest.approx(run.training_seconds)

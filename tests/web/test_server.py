@@ -586,7 +586,7 @@ def test_a_fault_is_answered_and_logged_and_the_server_goes_on(
 
 
 def test_a_model_that_does_not_show_what_goes_on_inside() -> None:
-    """Such as an ensemble: the probabilities are its only output."""
+    """Such as one with test-time augmentation: the probabilities are its only output."""
     import onnx
 
     model = onnx.load(SHIPPED / "model.onnx")

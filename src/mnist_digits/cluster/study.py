@@ -5,9 +5,6 @@
         runs/robust/seed-7/   a run, as `train` writes it
         result.json           accuracies, mean, deviation, interval
 
-In `seed-7` the members of an ensemble of three have the seeds 21, 22 and 23, so that no two
-ensembles of a study share a member.
-
 Finished runs are kept: a study that was stopped goes on with the missing ones. On this machine
 alone it needs no Ray.
 """
@@ -161,7 +158,7 @@ def run_study(
         ClusterError: two recipes have the same name, the folder belongs to another study, Ray is
             needed and missing or does not answer, no machine has so many cores, or every run of
             a recipe failed.
-        RecipeError: a seed is too large for an ensemble.
+        RecipeError: a seed is too large.
     """
     names = [recipe.name for recipe in recipes]
     if len(set(names)) < len(names):
@@ -169,8 +166,6 @@ def run_study(
             f"two recipes are called {names[0]}: change `name` in one of their files"
         )
     wanted = [replace(recipe, seed=seed) for recipe in recipes for seed in seeds]
-    for recipe in wanted:
-        independent(recipe)  # refuses a seed that is too large, before anything begins
     job = {"study": [as_dict(recipe) for recipe in recipes], "held_out": held_out, "cpus": cpus}
     job["gpus"] = gpus > 0  # a GPU gives other weights than a CPU: they are not mixed
     begin(directory, job, resume=True)
@@ -221,23 +216,18 @@ def _trained(
         cores = usable_cores()
         if cpus > cores:
             raise ClusterError(f"a run can have {cores} CPU cores here: ask for fewer")
-        train = partial(_train, held_out=held_out, threads=cpus, gpus=0)
+        train = partial(train_here, held_out=held_out, threads=cpus, gpus=0)
         yield from on_this_machine(train, recipes, cores // cpus)
         return
     with connected(address, cpus, gpus):
         yield from _on_ray(recipes, held_out, cpus, gpus)
 
 
-def _train(recipe: Recipe, held_out: bool, threads: int, gpus: float) -> dict[str, bytes]:
-    """A run of the study, in a process of its own."""
-    return train_here(independent(recipe), held_out, threads, gpus)
-
-
 def _on_ray(recipes: Sequence[Recipe], held_out: bool, cpus: int, gpus: float) -> Trained:
     import ray
 
     # Runs that are lost with their machine are made again elsewhere.
-    task = ray.remote(_train).options(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
+    task = ray.remote(train_here).options(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
     waiting = {task.remote(r, held_out, cpus, gpus): r for r in recipes}
     while waiting:
         (ready,), _ = ray.wait(list(waiting))
@@ -246,15 +236,6 @@ def _on_ray(recipes: Sequence[Recipe], held_out: bool, cpus: int, gpus: float) -
             yield recipe, ray.get(ready)
         except ray.exceptions.RayError as error:
             yield recipe, last_line(getattr(error, "cause", None) or error)
-
-
-def independent(recipe: Recipe) -> Recipe:
-    """The recipe as a study trains it: an ensemble's seed times its size.
-
-    Ensembles of neighbouring seeds would share members, so that their accuracies would not be
-    independent, as deviation, interval and comparison assume.
-    """
-    return replace(recipe, seed=recipe.seed * recipe.ensemble_size)
 
 
 def _folder(directory: Path, recipe: Recipe) -> Path:

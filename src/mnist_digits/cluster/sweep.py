@@ -54,8 +54,8 @@ class Trial:
 
     Attributes:
         accuracy: on the validation slice, a fraction of 1; None if the trial failed.
-        epochs: trained, of all members; fewer than `planned` if it was stopped early.
-        planned: the epochs of its recipe, of all members.
+        epochs: trained; fewer than `planned` if it was stopped early.
+        planned: the epochs of its recipe.
         seconds: of training.
     """
 
@@ -81,7 +81,6 @@ def read_space(path: Path | None, recipe: Recipe) -> dict[str, dict[str, Any]]:
         raise ClusterError(f"cannot read the search space {path}: {error}") from error
     if not isinstance(space, dict) or not all(isinstance(part, dict) for part in space.values()):
         raise ClusterError('a search space is like {"learning_rate": {"low": 0.01, "high": 0.1}}')
-    space = {Recipe.old_names.get(name, name): part for name, part in space.items()}
     varied = 0
     for name, part in space.items():
         values = _ends(name, part)
@@ -235,17 +234,13 @@ def _scheduler(recipe: Recipe, space: dict[str, dict[str, Any]]) -> Any:
     """
     from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 
-    epochs = _most("epochs", recipe, space) * _most("ensemble_size", recipe, space)
+    epochs = max(_ends("epochs", space["epochs"])) if "epochs" in space else recipe.epochs
     if epochs < 3:
         return FIFOScheduler()
     grace = max(1, epochs // 3)
     return ASHAScheduler(
         time_attr="epoch", max_t=epochs + 1, grace_period=grace, reduction_factor=2
     )
-
-
-def _most(name: str, recipe: Recipe, space: dict[str, dict[str, Any]]) -> int:
-    return max(_ends(name, space[name])) if name in space else int(getattr(recipe, name))
 
 
 def _teller(tell: Callable[[str], None], trials: int) -> Any:
@@ -331,13 +326,12 @@ def _ended(directory: Path) -> int:
 def _trial(number: int, result: Any, recipe: Recipe) -> Trial:
     metrics, values = result.metrics or {}, dict(result.config or {})
     error = last_line(result.error) if result.error else str(metrics.get("error", ""))
-    own = replace(recipe, **_values(values))
     return Trial(
         number=number,
         values=values,
         accuracy=None if error else metrics.get(METRIC),
         epochs=int(metrics.get("epoch", 0)),
-        planned=own.epochs * own.ensemble_size,
+        planned=int(values.get("epochs", recipe.epochs)),
         seconds=float(metrics.get("spent", 0.0)),
         error=error,
     )

@@ -66,18 +66,14 @@ def add_recipe_flags(command: Parser, recipes: Mapping[str, Recipe | DetectorRec
         )
         several = isinstance(field.default, tuple)
         told = f"{field.metadata['help']} ({defaults})".replace("%", "%%")
-        names = {field.name: told}
-        names |= {old: argparse.SUPPRESS for old, new in one.old_names.items() if new == field.name}
-        for name, text in names.items():
-            group.add_argument(
-                f"--{name.replace('_', '-')}",
-                dest=field.name,
-                type=int if several else type(field.default),
-                nargs="+" if several else None,
-                default=argparse.SUPPRESS,
-                metavar=field.name.upper(),
-                help=text,
-            )
+        group.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=int if several else type(field.default),
+            nargs="+" if several else None,
+            default=argparse.SUPPRESS,
+            metavar=field.name.upper(),
+            help=told,
+        )
 
 
 def _shown(value: object) -> str:

@@ -22,7 +22,7 @@ def add_flags(command: Parser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    from ..training import checkpoint, reproduction
+    from ..training import reproduction
     from ..training.device import use_deterministic_operations
     from ..training.loop import train
     from . import report
@@ -49,7 +49,7 @@ def execute(options: argparse.Namespace) -> int:
         print(report.epoch_line(latest.history[-1]), file=table)
 
     again = train(run.recipe, digits, on_epoch=tell)
-    outcome = reproduction.compare(run, again, checkpoint.environment(digits))
+    outcome = reproduction.compare(run, again, reproduction.environment(digits))
     if options.json:
         print(json.dumps({"identical": outcome.identical, **dataclasses.asdict(outcome)}))
     else:

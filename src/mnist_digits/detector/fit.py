@@ -34,7 +34,6 @@ from ..training.optimization import adamw_one_cycle, optimizer_state, restore_op
 from ..training.recipe import DetectorRecipe
 from ..training.scenes.glyphs import LETTERS, OF_WORDS, Glyphs, letters, load_glyphs
 from ..training.scenes.scene import scene
-from ..training.state import group, prefixed
 from . import loss as losses
 from .networks import SEPARATOR, DetectNet, LookNet, crops, places_of
 from .truth import Geometry, Labels, Lesson, collated, heat_and_geometry, labelled, lesson
@@ -204,7 +203,7 @@ def _begin(
     optimizer, schedule = adamw_one_cycle(model, recipe, recipe.steps, (0.9, 0.999))
     run = DetectorRun(recipe, cast(Networks, average.module), 0, [], {})
     if resume:
-        model.load_state_dict(group("live.", resume.state))
+        model.load_state_dict(_group("live.", resume.state))
         average.module.load_state_dict(resume.model.state_dict())
         average.n_averaged.copy_(resume.state["averaged"])
         restore_optimizer(resume.state, model, optimizer, schedule)
@@ -260,7 +259,7 @@ def _state(
     model: Networks, average: AveragedModel, optimizer: torch.optim.Optimizer
 ) -> dict[str, Tensor]:
     """What a resumed training needs beside the averaged weights; not copied."""
-    state = prefixed("live.", model.state_dict()) | optimizer_state(model, optimizer)
+    state = model.state_dict(prefix="live.") | optimizer_state(model, optimizer)
     return state | {"averaged": average.n_averaged}
 
 
@@ -268,7 +267,7 @@ def save_detector(run: DetectorRun, file: Path) -> None:
     """Write a run, finished or not, to one file: weights, state, recipe and history."""
     from safetensors.torch import save
 
-    weights = prefixed("model.", run.model.state_dict())
+    weights = run.model.state_dict(prefix="model.")
     about = {"recipe": dataclasses.asdict(run.recipe), "steps": run.steps, "history": run.history}
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in (weights | run.state).items()}
     write_whole(file, save(tensors, {"detector": json.dumps(about)}))
@@ -293,8 +292,13 @@ def load_detector(file: Path) -> DetectorRun:
             about = json.loads(content.metadata()["detector"])
             tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
         recipe, model = DetectorRecipe(**about["recipe"]), Networks()
-        model.load_state_dict(group("model.", tensors))
+        model.load_state_dict(_group("model.", tensors))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{file} is no detector's run: {error}") from error
     state = {k: v for k, v in tensors.items() if not k.startswith("model.")}
     return DetectorRun(recipe, model.eval(), about["steps"], about["history"], state)
+
+
+def _group(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin so, by the rest of their names."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -165,7 +165,7 @@ class Reader:
         """What the stages of the network make of frames, as `classify` takes them.
 
         For each stage its feature maps, (N, channels, h, w); no stages for a model that is
-        exported without them, such as an ensemble.
+        exported without them: one with test-time augmentation.
 
         Raises:
             PictureError: the array is of another shape or type.

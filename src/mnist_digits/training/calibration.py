@@ -15,7 +15,7 @@ from torch import Tensor
 from ..data.dataset import Digits
 from .augmentation import augment
 from .evaluation import Evaluation, logits_of
-from .model import DigitNet, Ensemble
+from .model import DigitNet
 from .negatives import negatives
 from .recipe import Recipe
 from .temperature import fit_temperature
@@ -41,7 +41,7 @@ class Calibration:
     sure_above: float = 0.9
 
 
-def calibrate(model: DigitNet | Ensemble, recipe: Recipe, held_out: Digits) -> Calibration:
+def calibrate(model: DigitNet, recipe: Recipe, held_out: Digits) -> Calibration:
     """Fit temperature and threshold on digits that the network was not trained on.
 
     A network that has a temperature other than 1 keeps it. The threshold is the lowest at which

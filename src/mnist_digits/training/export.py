@@ -25,31 +25,33 @@ from ..reading.onnx_file import with_checksum
 from ..reading.reader import FORMAT
 from .calibration import Calibration
 from .loop import Run
-from .model import DigitNet, Ensemble
+from .model import DigitNet
 
 # What each file says of itself, where ONNX Runtime shows it (`get_modelmeta().description`).
 CLASSIFIER = (
     "Reads handwritten digits. In: frames, uint8 (N, 1, 28, 28), 0 to 255, light ink on a dark "
     "ground, the digit as large and in the middle as in MNIST. Out: probabilities, float32 "
-    "(N, 10), of the digits 0 to 9; of a single network also first and second, its feature maps."
+    "(N, 10), of the digits 0 to 9; without test-time augmentation also first and second, its "
+    "feature maps."
 )
 
 
 class _Exported(nn.Module):
-    """uint8 frames (N, 1, 28, 28) to probabilities (N, 10) and, of a single network, feature maps.
+    """uint8 frames (N, 1, 28, 28) to probabilities (N, 10) and feature maps.
 
-    These are the outputs of its two convolutional stages, kept to show how it sees.
+    These are the outputs of its two convolutional stages, kept to show how it sees; there are none
+    with test-time augmentation.
     """
 
-    def __init__(self, model: DigitNet | Ensemble) -> None:
+    def __init__(self, model: DigitNet) -> None:
         super().__init__()
         self.model = model
         self.outputs = ["probabilities"]
-        if isinstance(model, DigitNet) and not model.tta_shift:
+        if not model.tta_shift:
             self.outputs += ["first", "second"]
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
-        if isinstance(self.model, Ensemble) or self.model.tta_shift:
+        if self.model.tta_shift:
             return (self.model(frames).softmax(dim=1),)
         first = self.model.first(self.model.normalized(frames.float()))
         second = self.model.second(first)

@@ -6,10 +6,11 @@ loop waits for the device only once an epoch: the losses of the steps stay there
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from ..errors import TrainingError
 from .augmentation import augment
 from .evaluation import evaluate
 from .handwriting import draw, with_flags
-from .model import DigitNet, Ensemble
+from .model import DigitNet
 from .negatives import negatives
 from .optimization import adamw_one_cycle, restore_optimizer
 from .recipe import Recipe
@@ -39,9 +40,9 @@ class Epoch:
 
     `loss` and `train_accuracy` are means over the augmented images, in training mode,
     while the weights changed; `loss_curve` and `accuracy_curve` are the same over each
-    twentieth of the epoch. `validation_accuracy` is that of the network after the epoch: in an
-    ensemble, of all members so far. `learning_rate` is the highest of the epoch's steps.
-    `seconds` are those of training since its start.
+    twentieth of the epoch. `validation_accuracy` is that of the network after the epoch.
+    `learning_rate` is the highest of the epoch's steps. `seconds` are those of training since its
+    start.
     """
 
     epoch: int
@@ -59,19 +60,34 @@ class Epoch:
 class Run:
     """A training and its outcome; `result` is empty until the run has been evaluated.
 
-    `training_seconds` go from the data in memory to the final weights, without validation
-    and `on_epoch`. `state` is what a resumed training needs beside the weights; it holds
-    the training's own tensors, which the next step changes, so save it in `on_epoch`.
-    `held_out` tells whether the validation slice was kept from the training.
+    `state` is what a resumed training needs beside the weights; it holds the training's own
+    tensors, which the next step changes, so save it in `on_epoch`. `held_out` tells whether the
+    validation slice was kept from the training.
     """
 
     recipe: Recipe
-    model: DigitNet | Ensemble
+    model: DigitNet
     history: list[Epoch] = field(default_factory=list)
-    training_seconds: float = 0.0
     result: dict[str, Any] = field(default_factory=dict)
     state: dict[str, Tensor] = field(default_factory=dict, repr=False)
     held_out: bool = False
+
+    @property
+    def training_seconds(self) -> float:
+        """From the data in memory to the last weights, without validation and `on_epoch`."""
+        return self.history[-1].seconds if self.history else 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """What `result` says of the run itself; a file of the run does not store it twice."""
+        return {
+            "temperature": float(self.model.temperature),
+            "validation_accuracy": self.history[-1].validation_accuracy if self.history else None,
+            "held_out": self.held_out,
+            "training_seconds": self.training_seconds,
+            "seed": self.recipe.seed,
+            "recipe": json.loads(self.recipe.to_json()),
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+        }
 
 
 def train(
@@ -93,36 +109,19 @@ def train(
 
     Args:
         validation: measured after every epoch; nothing is chosen by it here.
-        model: go on from its weights, in place, instead of random ones; not for an
-            ensemble.
+        model: go on from its weights, in place, instead of random ones.
         resume: a run by this recipe on these digits that was stopped after an epoch: go on with
             it. The weights become those of a run that was never stopped, bit for bit.
         on_epoch: called after every epoch with the run so far.
 
     Raises:
-        TrainingError: there are not two images, an ensemble was given a model, the run to resume
-            is another one, or the loss became infinite or not a number.
+        TrainingError: there are not two images, the run to resume is another one, or the loss
+            became infinite or not a number.
     """
     if len(dataset) < 2:
         raise TrainingError("there must be two images at least to train on")
     if resume:
         _check_resumable(resume, recipe, dataset)
-    if recipe.ensemble_size == 1:
-        return _train_network(recipe, dataset, validation, model, resume, on_epoch)
-    if model:
-        raise TrainingError("an ensemble cannot go on from one network: leave out the model")
-    return _train_ensemble(recipe, dataset, validation, resume, on_epoch)
-
-
-def _train_network(
-    recipe: Recipe,
-    dataset: Digits,
-    validation: Digits | None,
-    model: DigitNet | None,
-    resume: Run | None,
-    on_epoch: Callable[[Run], None] | None,
-) -> Run:
-    """The training loop of one network; the arguments are those of `train`."""
     started, image_count = time.perf_counter(), len(dataset)
     device = dataset.device
     dataset, calibration = split_calibration(dataset, recipe.calibration_fraction)
@@ -144,9 +143,9 @@ def _train_network(
             sums = torch.stack(step_sums).cpu().double()  # the only wait for the device
             if calibration and epoch == recipe.epochs:
                 set_temperature(model, calibration)
-            run.training_seconds += time.perf_counter() - started
+            seconds = time.perf_counter() - started
             rates = [float(rate) for rate in learning_rates]
-            run.history.append(_epoch(run, sums, rates, len(dataset), validation))
+            run.history.append(_epoch(run, sums, rates, len(dataset), seconds, validation))
             run.state = capture(model, optimizer, image_count)
             if on_epoch:
                 on_epoch(run)
@@ -165,7 +164,7 @@ def _begin(
     if resume:
         model.load_state_dict(resume.model.state_dict())
         restore_optimizer(resume.state, model, optimizer, schedule)
-        run.history, run.training_seconds = [*resume.history], resume.training_seconds
+        run.history = [*resume.history]
         run.state = capture(model, optimizer, int(resume.state["images"]))
     return run, model, optimizer, schedule
 
@@ -178,10 +177,9 @@ def _check_resumable(resume: Run, recipe: Recipe, dataset: Digits) -> None:
     images = int(resume.state["images"])
     if images != len(dataset):
         raise TrainingError(f"this run was begun on {images:,} images, not on {len(dataset):,}")
-    epochs = (len(resume.history) - 1) % recipe.epochs + 1
     learned = len(split_calibration(dataset, recipe.calibration_fraction)[0])
     steps_per_epoch = _steps_per_epoch(recipe, learned + round(recipe.found * learned))
-    if float(resume.state["optimizer.0.step"]) != epochs * steps_per_epoch:
+    if float(resume.state["optimizer.0.step"]) != len(resume.history) * steps_per_epoch:
         raise TrainingError("the state of this run does not fit its history: it is damaged")
 
 
@@ -251,6 +249,7 @@ def _epoch(
     sums: Tensor,
     learning_rates: list[float],
     images: int,
+    seconds: float,
     validation: Digits | None,
 ) -> Epoch:
     """What an epoch of `images` images gave; `sums` (S, 2) are those of its S steps.
@@ -263,7 +262,6 @@ def _epoch(
     # Batches differ by an image at most: they count alike.
     parts = torch.stack([part.mean(dim=0) for part in sums.tensor_split(min(20, len(sums)))])
     curves = parts * len(sums) / images
-    seconds = run.training_seconds - (run.history[-1].seconds if run.history else 0)
     return Epoch(
         epoch=len(run.history) + 1,
         loss=loss,
@@ -271,7 +269,7 @@ def _epoch(
         validation_accuracy=evaluate(run.model, validation).accuracy if validation else None,
         learning_rate=max(learning_rates),
         images_per_second=images / seconds,
-        seconds=run.training_seconds,
+        seconds=run.training_seconds + seconds,
         loss_curve=curves[:, 0].tolist(),
         accuracy_curve=curves[:, 1].tolist(),
     )
@@ -292,71 +290,3 @@ def _check_finite(run: Run, sums: Tensor, learning_rates: list[float]) -> None:
         f"the {what} in epoch {len(run.history) + 1}, step {step + 1}, at a learning rate of "
         f"{learning_rates[step]:.3g}: choose a lower one"
     )
-
-
-def _train_ensemble(
-    recipe: Recipe,
-    digits: Digits,
-    validation: Digits | None,
-    resume: Run | None,
-    on_epoch: Callable[[Run], None] | None,
-) -> Run:
-    """Train the members one after the other, each a run of its own with the next seed."""
-    members = _split(resume) if resume else []
-    for member in members:
-        member.model.to(digits.device)
-    begun = members.pop() if members and len(members[-1].history) < recipe.epochs else None
-
-    def watch(latest: Run) -> None:
-        if validation:
-            whole = Ensemble([*(member.model for member in members), latest.model])
-            accuracy = evaluate(whole, validation).accuracy
-            latest.history[-1] = replace(latest.history[-1], validation_accuracy=accuracy)
-        if on_epoch:
-            on_epoch(_merged(recipe, [*members, latest], validation is not None))
-
-    for number in range(len(members), recipe.ensemble_size):
-        alone = _member(recipe, number)
-        # Without the validation slice: all members together are measured on it, not each alone.
-        members.append(_train_network(alone, digits, None, None, begun, watch))
-        begun = None
-    run, started = _merged(recipe, members, validation is not None), time.perf_counter()
-    _, calibration = split_calibration(digits, recipe.calibration_fraction)
-    if calibration:
-        set_temperature(run.model, calibration)
-    run.training_seconds += time.perf_counter() - started
-    run.history[-1] = replace(run.history[-1], seconds=run.training_seconds)
-    return run
-
-
-def _member(recipe: Recipe, number: int) -> Recipe:
-    return replace(recipe, ensemble_size=1, seed=(recipe.seed + number) % 2**32)
-
-
-def _merged(recipe: Recipe, members: list[Run], held_out: bool) -> Run:
-    """The ensemble of the members so far; their epochs, in a row, are its history."""
-    run = Run(recipe, Ensemble(member.model for member in members), held_out=held_out)
-    run.state = members[-1].state
-    for member in members:
-        for epoch in member.history:
-            number, seconds = len(run.history) + 1, run.training_seconds + epoch.seconds
-            run.history.append(replace(epoch, epoch=number, seconds=seconds))
-        run.training_seconds += member.training_seconds
-    return run
-
-
-def _split(ensemble: Run) -> list[Run]:
-    """The members that `_merged` has put together; only the last one has a state."""
-    members: list[Run] = []
-    recipe, before = ensemble.recipe, 0.0
-    for number, model in enumerate(cast(Ensemble, ensemble.model).members):
-        first = number * recipe.epochs
-        history = [
-            replace(epoch, epoch=epoch.epoch - first, seconds=epoch.seconds - before)
-            for epoch in ensemble.history[first : first + recipe.epochs]
-        ]
-        network, spent = cast(DigitNet, model), history[-1].seconds
-        members.append(Run(_member(recipe, number), network, history, spent))
-        before += spent
-    members[-1].state = ensemble.state
-    return members

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -50,8 +49,23 @@ class DigitNet(nn.Module):
         self.register_buffer("temperature", torch.ones(()))
         self.tta_shift = recipe.tta_shift
         self.by_frame = recipe.normalization == "frame"
-        self.first, self.second, side = _plain(recipe) if recipe.kernel else _strided(recipe)
-        self.head = _head(recipe, recipe.widths[-1] * side**2)
+        first, second = recipe.widths
+        self.first = nn.Sequential(
+            nn.Conv2d(1, first, 6, stride=2, bias=False),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(first),
+            nn.ReLU(),
+        )
+        self.second = nn.Sequential(
+            nn.Conv2d(first, second, 3, bias=False), nn.BatchNorm2d(second), nn.ReLU()
+        )
+        self.head = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(second * 4 * 4, recipe.hidden, bias=False),
+            nn.BatchNorm1d(recipe.hidden),
+            nn.ReLU(),
+            nn.Linear(recipe.hidden, 10),
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         images = self.normalized(images.float())
@@ -73,56 +87,6 @@ class DigitNet(nn.Module):
         return offsets / deviation.clamp_min(LEAST_STD)
 
 
-def _strided(recipe: Recipe) -> tuple[nn.Sequential, nn.Sequential, int]:
-    """Two stages, and the pixels a side that they leave: a large step, then a small one."""
-    first, second = recipe.widths
-    return (
-        nn.Sequential(
-            nn.Conv2d(1, first, 6, stride=2, bias=False),
-            nn.MaxPool2d(2),
-            nn.BatchNorm2d(first),
-            nn.ReLU(),
-        ),
-        nn.Sequential(nn.Conv2d(first, second, 3, bias=False), nn.BatchNorm2d(second), nn.ReLU()),
-        4,
-    )
-
-
-def _plain(recipe: Recipe) -> tuple[nn.Sequential, nn.Sequential, int]:
-    """The same of convolutions at every place, without padding, in two halves.
-
-    An, Lee, Park, Yang and So, "An Ensemble of Simple Convolutional Neural Network Models for
-    MNIST Digit Recognition", 2020, whose M3, M5 and M7 have kernels of 3, 5 and 7 pixels.
-    """
-    channels = [1, *recipe.widths]
-    layers = [
-        nn.Sequential(
-            nn.Conv2d(before, after, recipe.kernel, bias=False), nn.BatchNorm2d(after), nn.ReLU()
-        )
-        for before, after in pairwise(channels)
-    ]
-    half = (len(layers) + 1) // 2
-    side = 28 - len(layers) * (recipe.kernel - 1)
-    return nn.Sequential(*layers[:half]), nn.Sequential(*layers[half:]), side
-
-
-def _head(recipe: Recipe, features: int) -> nn.Sequential:
-    """From the features (N, C, h, w) to logits (N, 10)."""
-    dropout = [nn.Dropout(recipe.dropout)] if recipe.dropout else []
-    if not recipe.hidden:
-        last = nn.Linear(features, 10, bias=False)
-        return nn.Sequential(nn.Flatten(), *dropout, last, nn.BatchNorm1d(10))
-    return nn.Sequential(
-        nn.Flatten(),
-        *dropout,
-        nn.Linear(features, recipe.hidden, bias=False),
-        nn.BatchNorm1d(recipe.hidden),
-        nn.ReLU(),
-        *dropout,
-        nn.Linear(recipe.hidden, 10),
-    )
-
-
 def shifted(images: Tensor, pixels: int) -> list[Tensor]:
     """The images, and copies shifted right, left, down and up; the edge pixels are repeated."""
     height, width = images.shape[2:]
@@ -138,28 +102,3 @@ def log_mean_probability(answers: Iterable[Tensor]) -> Tensor:
     """Logits (N, 10) of which the softmax is the mean of the answers' softmaxes."""
     log_probabilities = torch.stack([logits.log_softmax(dim=1) for logits in answers])
     return log_probabilities.logsumexp(dim=0) - math.log(len(log_probabilities))
-
-
-class Ensemble(nn.Module):
-    """Several networks that answer together: the mean of their probabilities.
-
-    Takes what each of them takes; gives logits (N, 10), divided by a `temperature` of its own:
-    the mean of networks that are as sure as they may be is less sure than it may be.
-    """
-
-    temperature: Tensor
-
-    def __init__(self, members: Iterable[nn.Module]) -> None:
-        super().__init__()
-        self.register_buffer("temperature", torch.ones(()))
-        self.members = nn.ModuleList(members)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return log_mean_probability(member(images) for member in self.members) / self.temperature
-
-
-def network(recipe: Recipe, members: int) -> DigitNet | Ensemble:
-    """The recipe's network with random weights; an ensemble with so many members."""
-    if recipe.ensemble_size == 1:
-        return DigitNet(recipe)
-    return Ensemble(DigitNet(recipe) for _ in range(members))

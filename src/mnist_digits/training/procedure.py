@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..data.dataset import Digits, split_validation
-from . import checkpoint
-from .evaluation import Evaluation
+from .evaluation import Evaluation, evaluate, summary
 from .loop import Run, train
 from .recipe import Recipe
+from .reproduction import environment
 from .temperature import split_calibration
 
 
@@ -41,4 +41,15 @@ def train_and_measure(
         TrainingError: the loss or the weights became infinite.
     """
     run = train(recipe, kept, validation, resume=resume, on_epoch=on_epoch)
-    return run, *checkpoint.measure(run, kept, test)
+    return run, *measure(run, kept, test)
+
+
+def measure(run: Run, digits: Digits, test: Digits) -> tuple[Evaluation, Evaluation]:
+    """Evaluate a run on the digits that it was trained on and the test set; set its `result`.
+
+    That holds the run's metrics, and what is needed to reproduce them. Accuracies are fractions
+    of 1, times are seconds.
+    """
+    on_train, on_test = evaluate(run.model, digits), evaluate(run.model, test)
+    run.result = {**summary(on_train, on_test), **environment(digits), **run.facts()}
+    return on_train, on_test

@@ -18,8 +18,6 @@ from ..errors import RecipeError
 T = TypeVar("T")
 
 
-# Fields of before version 1.0 that are gone.
-OLD_FIELDS = ("blocks", "average_decay")
 PRECISION = "of the arithmetic; auto: bfloat16 on a GPU that has it, else float32"
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -49,27 +47,11 @@ class Recipe:
         RecipeError: a field has the wrong type or is out of range.
     """
 
-    # What fields were called before version 1.0.
-    old_names: ClassVar[dict[str, str]] = {
-        "members": "ensemble_size",
-        "contrast": "normalization",
-        "drawn": "synthetic_fraction",
-        "flags": "flagged_ones",
-        "test_shift": "tta_shift",
-    }
-
     name: str = setting("fast", "what the run is called")
     seed: int = setting(0, "of the weights, the order and the augmentation", 0, 2**32 - 1)
 
-    ensemble_size: int = setting(1, "networks, of consecutive seeds, that answer together", 1, 100)
-    widths: tuple[int, ...] = setting(
-        (16, 32), "channels of the two stages; with --kernel, of each convolution", 1, 1024
-    )
-    kernel: int = setting(
-        0, "0: two stages, of which the first moves by 2; else pixels a side, at every place", 0, 27
-    )
-    hidden: int = setting(64, "units of the hidden linear layer; 0: there is none", 0, 4096)
-    dropout: float = setting(0.0, "probability, before each linear layer", 0, 0.9)
+    widths: tuple[int, int] = setting((16, 32), "channels of the two stages", 1, 1024)
+    hidden: int = setting(64, "units of the hidden linear layer", 1, 4096)
     normalization: str = setting(
         "dataset",
         "of pixels by mean and standard deviation: dataset (of MNIST) or frame (of each image)",
@@ -127,14 +109,6 @@ class Recipe:
                 f"name must be 1 to 64 letters, digits and dashes, with single dots between them, "
                 f"not {self.name!r}"
             )
-        convolutions = len(self.widths)
-        if not self.kernel and convolutions != 2:
-            raise RecipeError(f"widths must be two numbers, not {convolutions}: {self.widths}")
-        if self.kernel and not 0 < convolutions * (self.kernel - 1) < 28:
-            raise RecipeError(
-                f"{convolutions} convolutions of {self.kernel} pixels leave nothing of 28 x 28: "
-                f"choose fewer widths, or a kernel from 2 on that is smaller"
-            )
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
@@ -154,17 +128,10 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: object) -> Recipe:
-        """The recipe of these fields; those left out have their defaults.
-
-        Fields of recipes before 1.0 are taken by their names of then.
-        """
+        """The recipe of these fields; those left out have their defaults."""
         if not isinstance(values, dict):
             raise RecipeError(f"a recipe is an object with fields, not {type(values).__name__}")
-        named = {str(name): value for name, value in values.items()}
-        fields = {cls.old_names.get(name, name): value for name, value in named.items()}
-        for name in OLD_FIELDS:
-            if fields.pop(name, 0):
-                raise RecipeError(f"recipes have no {name!r} any more: only 0 was of use")
+        fields = {str(name): value for name, value in values.items()}
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(fields.keys() - known)
         if unknown:
@@ -181,7 +148,6 @@ class DetectorRecipe:
     """
 
     name: ClassVar[str] = "detector"
-    old_names: ClassVar[dict[str, str]] = {}
     seed: int = setting(0, "of the weights and the scenes", 0, 2**32 - 1)
     scenes: int = setting(380_000, "pictures to train on; each is made and seen once", 16, 10**9)
     batch_size: int = setting(32, "pictures a step", 1, 4096)
@@ -209,8 +175,8 @@ def _check_fields(recipe: Recipe | DetectorRecipe) -> None:
 def _checked(field: dataclasses.Field[Any], value: object) -> object:
     """`value`, turned into the type of the field's default, if it is one that may be."""
     if isinstance(field.default, tuple):
-        if not isinstance(value, (tuple, list)):
-            raise RecipeError(f"{field.name} must be a list of whole numbers, not {value!r}")
+        if not isinstance(value, (tuple, list)) or len(value) != 2:
+            raise RecipeError(f"{field.name} must be two numbers, not {value!r}")
         return tuple(_checked_number(field, int, number) for number in value)
     if isinstance(field.default, str):
         choices = field.metadata["choices"]
@@ -280,12 +246,6 @@ RECORD = dataclasses.replace(
 Twice as wide and as long as ACCURATE; all of the augmentation until the last fifth of the epochs.
 """
 
-ENSEMBLE = dataclasses.replace(ACCURATE, name="ensemble", ensemble_size=3)
-"""Three networks of ACCURATE, with consecutive seeds, whose probabilities are averaged.
-
-99.70% ± 0.05% (seeds 0 to 2, and 3 to 5): no more than one of them alone.
-"""
-
 ROBUST = Recipe(
     name="robust",
     widths=(64, 160),
@@ -310,7 +270,7 @@ ROBUST = Recipe(
 
 99.71% of the test digits (seed 0) in bfloat16, 20 minutes on one of two busy CPU cores."""
 
-RECIPES = {recipe.name: recipe for recipe in (FAST, BALANCED, ACCURATE, RECORD, ENSEMBLE, ROBUST)}
+RECIPES = {recipe.name: recipe for recipe in (FAST, BALANCED, ACCURATE, RECORD, ROBUST)}
 
 
 def named(name: str) -> Recipe:

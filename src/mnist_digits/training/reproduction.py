@@ -1,13 +1,25 @@
-"""Compare the weights of a run with those of the same recipe trained again, bit for bit."""
+"""What the bits of a run's weights depend on, and whether a second training gives the same."""
 
 from __future__ import annotations
 
+import hashlib
+import platform
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..data.dataset import Digits
 from .loop import Run
+
+# The packages whose version can change the images that are trained on, or the weights.
+PACKAGES = (
+    *("mnist-digit-classification", "torch", "torchvision", "numpy"),
+    *("matplotlib", "opencv-python-headless", "pillow"),
+)
 
 
 @dataclass(frozen=True)
@@ -33,8 +45,7 @@ def compare(run: Run, again: Run, here: dict[str, Any]) -> Reproduction:
     """Compare a finished run with one of the same recipe.
 
     Args:
-        here: the environment of `again`, from `checkpoint.environment`; that of the run is in
-            its result.
+        here: the `environment` of `again`; that of the run is in its result.
     """
     differing, largest = 0, 0.0
     weights = again.model.state_dict()
@@ -65,3 +76,43 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
     if isinstance(versions, dict):
         flat |= {f"the version of {name}": value for name, value in versions.items()}
     return flat
+
+
+def environment(digits: Digits) -> dict[str, Any]:
+    """What the bits of the weights depend on, beside the recipe, when trained here and now."""
+    device = digits.device
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "data_sha256": digits.checksum(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in PACKAGES},
+        },
+        "code_sha256": _code_checksum(),
+    }
+
+
+def _version(package: str) -> str | None:
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.version(package)
+    return None  # of OpenCV there are several packages
+
+
+def _code_checksum() -> str:
+    """SHA-256 of the package's own modules: during development they change within a version."""
+    folder = Path(__file__).parents[1]
+    code = hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        code.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
+    return code.hexdigest()
+
+
+def _processor() -> str:
+    """The CPU's name where Linux tells it, and the widest instructions that torch uses on it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return f"{(names or [platform.machine()])[0]}, {torch.backends.cpu.get_cpu_capability()}"

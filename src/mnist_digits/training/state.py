@@ -11,7 +11,6 @@ from torch import Tensor
 
 from .model import DigitNet
 from .optimization import KEPT, optimizer_state
-from .recipe import Recipe
 
 # A state is made of numbers: that of the device is an index into these.
 DEVICES = ("cpu", "cuda", "mps")
@@ -33,27 +32,11 @@ def capture(model: DigitNet, optimizer: torch.optim.Optimizer, images: int) -> d
     return numbers | optimizer_state(model, optimizer)
 
 
-def expected(recipe: Recipe) -> dict[str, Tensor]:
-    """The state of a training by the recipe, on the device `meta`: shapes and types only."""
-    with torch.device("meta"):
-        model = DigitNet(recipe)
-        whole, fraction = torch.empty((), dtype=torch.int64), torch.empty(())
+def expected(model: DigitNet) -> dict[str, Tensor]:
+    """Tensors of the names, shapes and types of the state of a training of the model."""
+    whole, fraction = torch.empty((), dtype=torch.int64), torch.empty(())
     state = dict.fromkeys(("images", "threads", "deterministic", "device"), whole)
     for number, parameter in enumerate(model.parameters()):
         tensors = (fraction, parameter, parameter)
         state |= {f"optimizer.{number}.{n}": t for n, t in zip(KEPT, tensors, strict=True)}
     return state
-
-
-def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors with their names in one group of a file."""
-    return {prefix + name: tensor for name, tensor in tensors.items()}
-
-
-def group(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of one group of a file, by their names before `prefixed`."""
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }

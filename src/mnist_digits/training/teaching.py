@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,13 +27,12 @@ from ..errors import TrainingError
 from ..processes import in_processes, usable_cores
 from ..reading.labelled import Outcome
 from ..reading.reader import MODEL, Reader
-from . import checkpoint
 from .calibration import Calibration, calibrate, raised
 from .evaluation import Evaluation, evaluate, wilson_interval
 from .examples import Examples
 from .loop import Run, train
 from .model import DigitNet
-from .procedure import unlearned
+from .procedure import measure, unlearned
 from .recipe import Recipe
 
 STEPS, BATCH = 100, 200
@@ -151,12 +150,9 @@ def teach(
         folds: parts of the pictures for cross-validation; two and more.
 
     Raises:
-        TrainingError: the base is an ensemble, or the labels fit neither what the network reads
-            nor each other.
+        TrainingError: the labels fit neither what the network reads nor each other.
         UsageError: several processes are asked for by a script without its main guard.
     """
-    if not isinstance(base.model, DigitNet):
-        raise TrainingError("an ensemble cannot be taught: choose a run of a single network")
     calibration = calibration or Calibration(float(base.model.temperature))
     parts = _parts(examples, folds, seed)
     *others, run = _taught_with(parts, base, examples, digits, steps, processes, seed, on_part)
@@ -168,7 +164,7 @@ def teach(
     if after:
         _check_labels(before, after)
         calibration = raised(calibration, after)
-    checkpoint.measure(run, examples.digits.to(digits.device), test)
+    measure(run, examples.digits.to(digits.device), test)
     errors = evaluate(base.model.to(digits.device), test).errors
     taught = Taught(run, examples, calibration, before, after, errors)
     run.result["teaching"] = taught.report()
@@ -201,7 +197,7 @@ def _taught_with(
     on_part: Callable[[int, int], None] | None,
 ) -> list[Run]:
     """A run for each part of the examples, from the base's weights."""
-    model = cast(DigitNet, base.model).to(digits.device)
+    model = base.model.to(digits.device)
     hard = hardest(model, digits)
     count = steps * BATCH
     mixtures = (with_examples(digits, hard, examples.of(part), seed, count) for part in parts)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..data.dataset import Digits
 from .evaluation import logits_of
-from .model import DigitNet, Ensemble
+from .model import DigitNet
 
 # With fewer images to fit it on, the temperature stays 1: chance would choose it.
 LEAST_IMAGES = 100
@@ -50,7 +50,7 @@ def _single(images: Tensor) -> Tensor:
     return counts[kinds] == 1
 
 
-def set_temperature(model: DigitNet | Ensemble, digits: Digits) -> None:
+def set_temperature(model: DigitNet, digits: Digits) -> None:
     """Fit the network's temperature on digits that it has not learned from, and set it."""
     model.temperature.fill_(1.0)
     model.temperature.fill_(fit_temperature(logits_of(model, digits.images), digits.labels))
