@@ -51,6 +51,7 @@ FILES = {
     "/": ("index.html", "text/html"),
     "/style.css": ("style.css", "text/css"),
     "/draw.js": ("draw.js", "text/javascript"),
+    "/server.js": ("server.js", "text/javascript"),
     "/teach.js": ("teach.js", "text/javascript"),
     "/samples.json": ("samples.json", "application/json"),
 }
