@@ -8,7 +8,6 @@ asked of another host, and any static host serves it, in any folder.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import shutil
@@ -20,13 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import httpx
 import numpy as np
 
 from mnist_digits import Reader
 from mnist_digits.reading import detection, explanation, layout, reader
 from mnist_digits.reading.picture import WORKING_SIZE
-from mnist_digits.web.server import STATIC, create_app
+from mnist_digits.web.server import STATIC, facts
 
 HERE = Path(__file__).parent
 # Microsoft's runtime for browsers (MIT): the package, and the SHA-256 of what is used of it.
@@ -89,7 +87,7 @@ def build(site: Path) -> None:
     _add_runtime(site)
     (site / "index.html").write_text(_page(), "utf-8")
     read = Reader.load(threads=1)
-    _write(site / "model.json", _facts(read))
+    _write(site / "model.json", {**facts(read), "teach": False})
     constants = _constants(read) | {"bytes": {name: (site / name).stat().st_size for name in LARGE}}
     _write(site / "constants.json", constants)
     for side in ICONS:
@@ -122,17 +120,6 @@ def _page() -> str:
     server = '<script src="server.js" defer></script>'
     assert server in page
     return page.replace(server, HEAD)
-
-
-def _facts(read: Reader) -> Any:
-    """What the app answers about its networks."""
-
-    async def asked() -> Any:
-        transport = httpx.ASGITransport(create_app(read))
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return (await client.get("/api/model")).json()
-
-    return asyncio.run(asked())
 
 
 def _constants(read: Reader) -> dict[str, Any]:

@@ -101,14 +101,7 @@ def create_app(
 
     @app.api_route("/api/model", methods=READING)
     async def model() -> Response:
-        reader = current()
-        detector = sum((MODELS / name).stat().st_size for name in (DETECT, LOOK))
-        about = {"sure_above": reader.sure_above, "bytes": reader.size}
-        about |= {"detector_bytes": detector, "teach": teaching is not None}
-        result = dict(reader.information["result"])
-        # It names the pictures, and says where they lie.
-        result.pop("teaching", None)
-        return JSONResponse({**reader.information, "result": result, **about})
+        return JSONResponse({**facts(current()), "teach": teaching is not None})
 
     @app.api_route("/healthz", methods=READING)
     async def health() -> Response:
@@ -117,6 +110,16 @@ def create_app(
     if teaching:
         app.include_router(routes(teaching, workers))
     return Bounded(Guard(app, hosts), workers)
+
+
+def facts(reader: Reader) -> dict[str, Any]:
+    """What the page says of the networks: recipe, results, sizes."""
+    result = dict(reader.information["result"])
+    # It names the pictures, and says where they lie.
+    result.pop("teaching", None)
+    detector = sum((MODELS / name).stat().st_size for name in (DETECT, LOOK))
+    about = {"sure_above": reader.sure_above, "bytes": reader.size, "detector_bytes": detector}
+    return {**reader.information, "result": result, **about}
 
 
 def _file(name: str, media_type: str) -> Callable[[], Any]:
