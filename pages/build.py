@@ -189,4 +189,6 @@ if __name__ == "__main__":
     target = Path(sys.argv[1] if len(sys.argv) > 1 else "site")
     build(target)
     size = sum(file.stat().st_size for file in target.iterdir())
-    print(f"Written to {target}, {size / 1e6:.1f} MB: `python -m http.server -d {target}` serves it")
+    print(
+        f"Written to {target}, {size / 1e6:.1f} MB: `python -m http.server -d {target}` serves it"
+    )

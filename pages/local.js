@@ -5,15 +5,15 @@ const WHERE = "in this browser";
 const facts = async () => (await fetch("model.json")).json();
 
 const asked = new Map(); // what was asked and is not answered yet, by its number
-let reader = null; // the worker, once it is started
 let questions = 0;
+let reader = null; // the worker, once it is started
 
 async function post(path, body) {
-  reader ??= begin();
+  const worker = await (reader ??= begin());
   const id = questions++;
   const answer = await new Promise((resolve) => {
     asked.set(id, resolve);
-    reader.then((worker) => worker.postMessage({ id, path, body }));
+    worker.postMessage({ id, path, body });
   });
   if (answer.error) throw Object.assign(new Error(sentence(answer.error)), { pause: 0 });
   return answer;
@@ -22,13 +22,14 @@ async function post(path, body) {
 async function begin() {
   await offline();
   const worker = new Worker("worker.js", { type: "module" });
-  worker.onerror = () => failed("the reader did not start");
   worker.onmessage = ({ data }) => {
-    if (data.id !== undefined) {
-      asked.get(data.id)(data.answer ?? data);
-      asked.delete(data.id);
-    } else if (data.failed) failed(data.failed);
-    else progress(data);
+    if (data.id === undefined) return progress(data);
+    asked.get(data.id)(data.answer ?? data);
+    asked.delete(data.id);
+  };
+  worker.onerror = () => {
+    for (const resolve of asked.values()) resolve({ error: "this browser is too old to read: open the page in another one" });
+    asked.clear();
   };
   return worker;
 }
@@ -48,13 +49,6 @@ function progress({ loaded, all, ready }) {
   bar.max = all;
   bar.value = loaded;
   notice(`The reader is being loaded: ${megabytes(loaded)} of ${megabytes(all)}.`);
-}
-
-function failed(reason) {
-  byId("loading").hidden = true;
-  const error = `${reason}. Close other tabs and load this page again, or open it in another browser`;
-  for (const resolve of asked.values()) resolve({ error });
-  asked.clear();
 }
 
 addEventListener("DOMContentLoaded", () => { reader ??= begin(); });

@@ -10,11 +10,10 @@ WebAssembly.Memory = function (limits) {
   return new Memory({ ...limits, maximum: Math.min(limits.maximum ?? PAGES, PAGES) });
 };
 
-const ready = start();
-ready.then(
-  () => postMessage({ ready: true }),
-  (error) => postMessage({ failed: String(error?.message ?? error) }),
-);
+const ready = start().catch(({ message }) => {
+  throw new Error(`the reader does not start (${message}): close other tabs and load this page again, or open it in another browser`);
+});
+ready.catch(() => {}).then(() => postMessage({ ready: true })); // or it never will be
 
 onmessage = async ({ data: { id, path, body } }) => {
   try {
