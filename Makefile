@@ -57,7 +57,7 @@ pretrained: $(VENV)/installed-dev  ## Train and export the model that the packag
 	$(BIN)/python -m mnist_digits.web.samples
 
 site: $(VENV)/installed-dev  ## Write the page that needs no server into site/ (npm brings the runtime)
-	$(BIN)/python pages/build.py
+	$(BIN)/python website/make_site.py
 
 screenshot: $(VENV)/installed-dev  ## Take the picture of the page that the README shows
 	PYTHONPATH=tests $(BIN)/python tests/browser/screenshot.py

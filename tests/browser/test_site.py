@@ -8,19 +8,18 @@ from __future__ import annotations
 import base64
 import io
 import shutil
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from chromium import new_page
 from handwriting import HANDS
+from make_site import build
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
@@ -30,10 +29,6 @@ from test_page import answer, watch, write
 from mnist_digits import load_mnist
 from mnist_digits.training.scenes.glyphs import Glyphs, load_glyphs
 from mnist_digits.training.scenes.scene import scene
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "pages"))
-from build import build  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,

@@ -1,6 +1,6 @@
 """The page as a site of files alone, read in the browser: `make site`.
 
-    python pages/build.py [FOLDER]      (site)
+    python website/make_site.py [FOLDER]      (site)
 
 It has the app's own page, the three networks, and onnxruntime-web, which npm brings: nothing is
 asked of another host, and any static host serves it, in any folder.
