@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help run app test test-fast coverage torture fuzz audit bench bench-full bench-serving
-.PHONY: bench-cluster pretrained notebook screenshot lint format clean
+.PHONY: bench-cluster pretrained notebook site screenshot lint format clean
 
 help:  ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -55,6 +55,9 @@ bench-cluster: $(VENV)/installed-dev  ## Measure many runs and pictures at once 
 pretrained: $(VENV)/installed-dev  ## Train and export the model that the package ships, choose the samples of the page (half an hour with a GPU and 16 cores, else a day)
 	$(BIN)/python -m mnist_digits.command.pretrained
 	$(BIN)/python -m mnist_digits.web.samples
+
+site: $(VENV)/installed-dev  ## Write the page that needs no server into site/ (npm brings the runtime)
+	$(BIN)/python website/make_site.py
 
 screenshot: $(VENV)/installed-dev  ## Take the picture of the page that the README shows
 	PYTHONPATH=tests $(BIN)/python tests/browser/screenshot.py

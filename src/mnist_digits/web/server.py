@@ -51,6 +51,7 @@ FILES = {
     "/": ("index.html", "text/html"),
     "/style.css": ("style.css", "text/css"),
     "/draw.js": ("draw.js", "text/javascript"),
+    "/server.js": ("server.js", "text/javascript"),
     "/teach.js": ("teach.js", "text/javascript"),
     "/samples.json": ("samples.json", "application/json"),
 }
@@ -98,14 +99,7 @@ def create_app(
         return await workers.answer(_explain, current(), content)
 
     async def model(_: Request) -> Response:
-        reader = current()
-        detector = sum((MODELS / name).stat().st_size for name in (DETECT, LOOK))
-        about = {"sure_above": reader.sure_above, "bytes": reader.size}
-        about |= {"detector_bytes": detector, "teach": teaching is not None}
-        result = dict(reader.information["result"])
-        # It names the pictures, and says where they lie.
-        result.pop("teaching", None)
-        return JSONResponse({**reader.information, "result": result, **about})
+        return JSONResponse({**facts(current()), "teach": teaching is not None})
 
     # What is always the same is answered by the answer itself.
     same = {"/healthz": Response(b'{"status": "ok"}', media_type="application/json")}
@@ -121,6 +115,16 @@ def create_app(
     if teaching:
         app.include_router(routes(teaching, workers))
     return Bounded(Guard(app, hosts), workers)
+
+
+def facts(reader: Reader) -> dict[str, Any]:
+    """What the page says of the networks: recipe, results, sizes."""
+    result = dict(reader.information["result"])
+    # It names the pictures, and says where they lie.
+    result.pop("teaching", None)
+    detector = sum((MODELS / name).stat().st_size for name in (DETECT, LOOK))
+    about = {"sure_above": reader.sure_above, "bytes": reader.size, "detector_bytes": detector}
+    return {**reader.information, "result": result, **about}
 
 
 def _read(reader: Reader, content: bytes, asked: Asked) -> dict[str, Any]:

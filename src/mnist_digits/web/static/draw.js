@@ -1,4 +1,4 @@
-// The sheet, what was read on it, and why. No library, and no request but to this server.
+// The sheet, what was read on it, and why. No library; what is asked is asked through `request`.
 "use strict";
 
 const byId = (id) => document.getElementById(id);
@@ -289,23 +289,6 @@ async function read() {
     else if (about === subject) show(null);
     throw error;
   }
-}
-
-async function request(method, path, body) {
-  let response;
-  try {
-    response = await fetch(path, { method, body, signal: AbortSignal.timeout(30000) });
-  } catch {
-    const message = "The server does not answer. What you drew is kept; trying again …";
-    throw Object.assign(new Error(message), { pause: 700 });
-  }
-  const answer = await response.json().catch(() => ({ error: `status ${response.status}` }));
-  if (response.ok) return answer;
-  if (response.status === 503) {
-    const pause = 1000 * (Number(response.headers.get("Retry-After")) || 1);
-    throw Object.assign(new Error("The server is busy; trying again …"), { pause });
-  }
-  throw Object.assign(new Error(sentence(answer.error)), { pause: 0 });
 }
 
 const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
@@ -676,7 +659,7 @@ function drawStage(stage, features) {
 // --- Samples, and what the model is -------------------------------------------------------
 
 async function showSamples() {
-  const samples = await (await fetch("/samples.json")).json();
+  const samples = await (await fetch("samples.json")).json();
   const groups = [samples.filter((s) => s.answer === s.label), samples.filter((s) => s.answer !== s.label)];
   byId("strip").replaceChildren(
     ...groups.map((group) => {
@@ -712,7 +695,7 @@ function sampleButton({ index, label, pixels }) {
 const megabytes = (size) => `${(size / 1e6).toFixed(1)} MB`;
 
 async function showFacts() {
-  const { recipe, result, bytes: size, detector_bytes: detector, teach } = await (await fetch("/api/model")).json();
+  const { recipe, result, bytes: size, detector_bytes: detector, teach } = await facts();
   if (teach && !lesson) seeLesson().catch((error) => notice(error.message));
   // Of a network that was exported before it was measured there is none.
   const accuracy = result?.test_accuracy;
@@ -720,7 +703,7 @@ async function showFacts() {
   byId("facts").textContent =
     `The network that names digits: recipe ${recipe.name}, ${megabytes(size)}${right ?? ""}; ` +
     `those that find them: ${megabytes(detector)}. ` +
-    "All run on the computer that serves this page; nothing leaves it.";
+    `All run ${WHERE}; nothing leaves it.`;
 }
 
 // --- Events -------------------------------------------------------------------------------

@@ -1,0 +1,22 @@
+// What the page asks, asked of the server that it came from.
+"use strict";
+
+const WHERE = "on the computer that serves this page";
+const facts = () => request("GET", "/api/model");
+
+async function request(method, path, body) {
+  let response;
+  try {
+    response = await fetch(path, { method, body, signal: AbortSignal.timeout(30000) });
+  } catch {
+    const message = "The server does not answer. What you drew is kept; trying again …";
+    throw Object.assign(new Error(message), { pause: 700 });
+  }
+  const answer = await response.json().catch(() => ({ error: `status ${response.status}` }));
+  if (response.ok) return answer;
+  if (response.status === 503) {
+    const pause = 1000 * (Number(response.headers.get("Retry-After")) || 1);
+    throw Object.assign(new Error("The server is busy; trying again …"), { pause });
+  }
+  throw Object.assign(new Error(sentence(answer.error)), { pause: 0 });
+}

@@ -1,0 +1,208 @@
+"""The site that reads in the browser: in a real one, served from a folder of a plain host.
+
+The tests are skipped where there is no browser, or no npm to bring the runtime.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import numpy as np
+import pytest
+from chromium import new_page
+from handwriting import HANDS
+from make_site import build
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+from real_server import shipped
+from test_page import answer, watch, write
+
+from mnist_digits import load_mnist
+from mnist_digits.training.scenes.glyphs import Glyphs, load_glyphs
+from mnist_digits.training.scenes.scene import scene
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("npm"), reason="there is no npm"),
+]
+# As far as a host's own folder is from the root.
+FOLDER = "who/digits"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def copyfile(self, *files: Any) -> None:
+        with suppress(ConnectionError):  # of a page that was closed meanwhile
+            super().copyfile(*files)
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadingHTTPServer]:
+    root = tmp_path_factory.mktemp("host")
+    build(root / FOLDER)
+    shutil.copytree(root / FOLDER, root / "without", ignore=shutil.ignore_patterns("*.wasm"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(root)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def shared(browser: Browser, host: ThreadingHTTPServer) -> Iterator[Page]:
+    """A page that is loaded once for all tests that only read."""
+    page = new_page(browser, viewport={"width": 1280, "height": 900})
+    complaints: list[str] = []
+    watch(page, host.server_port, complaints)
+    page.goto(address(host))
+    yield page
+    page.context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def page(shared: Page) -> Iterator[Page]:
+    yield shared
+    while shared.locator("#clear").is_enabled():
+        shared.keyboard.press("Escape")
+
+
+def address(host: ThreadingHTTPServer) -> str:
+    return f"http://127.0.0.1:{host.server_port}/{FOLDER}/"
+
+
+def read_in(page: Page, content: bytes, single: bool = False) -> Any:
+    """What the browser's reader answers to a picture's bytes."""
+    script = """async ([text, single]) => {
+        const blob = new Blob([bytes(text)]);
+        const answer = await request("POST", `/api/read?details=true&single=${single}`, blob);
+        return { ...answer, seen: null };
+    }"""
+    return page.evaluate(script, [base64.b64encode(content).decode(), single])
+
+
+def encoded(pixels: NDArray[np.uint8], format: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format, **options)
+    return file.getvalue()
+
+
+def assert_equal(told: Any, content: bytes, single: bool = False, within: float = 0.001) -> None:
+    """The browser's answer is Python's."""
+    reading = shipped().read(content, single)
+    assert (told["text"], told["sure"]) == (reading.text, reading.sure)
+    assert (told["why"], told["turns"]) == (reading.why, reading.turns)
+    for one, digit in zip(told["digits"], reading.digits, strict=True):
+        assert one["confidence"] == pytest.approx(digit.confidence, abs=within)
+        assert one["probabilities"] == pytest.approx(digit.probabilities, abs=within)
+        assert one["box"] == pytest.approx(digit.box, abs=1)
+
+
+@pytest.fixture(scope="module")
+def glyphs() -> Glyphs:
+    return load_glyphs(load_mnist()[1], 500)
+
+
+@pytest.mark.parametrize("start", range(0, 40, 10))
+def test_made_scenes_are_read_as_python_reads_them(start: int, page: Page, glyphs: Glyphs) -> None:
+    for number in range(start, start + 10):
+        made = scene(np.random.default_rng((17, number)), glyphs)
+        content = encoded(made.pixels)
+        assert_equal(read_in(page, content), content)
+
+
+def test_single_digits_and_frames_are_read_as_python_reads_them(page: Page) -> None:
+    for image in load_mnist()[1].images[:10, 0].numpy():
+        for content in (encoded(image), encoded(np.kron(255 - image, np.ones((3, 3), np.uint8)))):
+            assert_equal(read_in(page, content, single=True), content, single=True)
+
+
+def test_a_turned_page_is_turned_and_its_places_are_turned_back(page: Page) -> None:
+    white = np.full((200, 420), 255, np.uint8)
+    for place, image in enumerate(load_mnist()[1].images[[1, 2, 3, 4, 7], 0].numpy()):
+        part = np.kron(255 - image, np.ones((2, 2), np.uint8))
+        white[70:126, 30 + 75 * place : 86 + 75 * place] = part
+    content = encoded(np.rot90(white).copy())
+    told = read_in(page, content)
+    assert told["turns"]
+    assert_equal(told, content)
+
+
+def test_photos_are_decoded_nearly_as_python_does(page: Page, glyphs: Glyphs) -> None:
+    """JPEG decoders differ by a level or two, and large photos are reduced by other filters."""
+    made = scene(np.random.default_rng(5), glyphs, "long", ["hand", "uneven"])
+    upright = encoded(made.pixels, "JPEG", quality=90)
+    assert_equal(read_in(page, upright), upright, within=0.05)
+    large = np.kron(made.pixels, np.ones((10, 10, 1), np.uint8))
+    photo = Image.fromarray(np.rot90(large).copy())
+    exif = photo.getexif()
+    exif[0x0112] = 6  # shown turned by a quarter, as phones store them
+    file = io.BytesIO()
+    photo.save(file, "JPEG", quality=90, exif=exif)
+    told = read_in(page, file.getvalue())
+    assert told["text"] == shipped().read(file.getvalue()).text == made.text
+    assert (told["width"], told["height"]) == (2560, 2560)
+
+
+def test_what_is_transparent_gets_the_ground_that_python_gives_it(page: Page) -> None:
+    image = load_mnist()[1].images[0, 0].numpy()
+    alpha = np.pad(np.kron(image, np.ones((4, 4), np.uint8)), 30)
+    for ink in (0, 255):
+        content = encoded(np.dstack([np.full_like(alpha, ink)] * 3 + [alpha]))
+        assert_equal(read_in(page, content), content, within=0.05)
+
+
+def test_what_cannot_be_opened_is_said(page: Page) -> None:
+    page.locator("#file").set_input_files({"name": "a.heic", "mimeType": "", "buffer": b"no"})
+    expect(page.locator("#notice")).to_contain_text("save it as a JPEG or PNG")
+
+
+def test_it_draws_and_reads_on_without_a_network(page: Page) -> None:
+    page.context.set_offline(True)
+    page.reload()
+    for place, digit in enumerate((2, 0, 7)):
+        write(page, HANDS["school"][digit], left=0.15 + 0.45 * place, top=0.3, height=0.4)
+    assert answer(page) == "207"
+    expect(page.locator("#fall-caption")).to_contain_text("7")
+    expect(page.locator("#facts")).to_contain_text("in this browser")
+    page.context.set_offline(False)
+
+
+def test_what_to_do_is_said_where_the_reader_does_not_start(
+    browser: Browser, host: ThreadingHTTPServer
+) -> None:
+    """For whatever reason: no WebAssembly, no memory, a file that is missing."""
+    page = new_page(browser)
+    page.goto(address(host).replace(FOLDER, "without"))
+    write(page, HANDS["school"][7], left=0.5, top=0.2, height=0.6)
+    expect(page.locator("#notice")).to_contain_text("open it in another browser")
+    page.context.close()
+
+
+@pytest.mark.parametrize("size", [(320, 568), (568, 320), (390, 844)])
+def test_on_a_phone_all_of_it_fits_and_a_finger_writes(
+    size: tuple[int, int], browser: Browser, host: ThreadingHTTPServer
+) -> None:
+    width, height = size
+    viewport: Any = {"width": width, "height": height}
+    page = new_page(browser, viewport=viewport, has_touch=True, is_mobile=True)
+    page.goto(address(host))
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    expect(page.locator("#loading")).to_be_hidden()
+    page.locator("#ink").tap()
+    expect(page.locator("#clear")).to_be_enabled()
+    assert page.evaluate("getComputedStyle(document.querySelector('#ink')).touchAction") == "none"
+    page.context.close()

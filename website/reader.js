@@ -1,0 +1,432 @@
+// Reads pictures as the package's Python does: the same three ONNX graphs, and what is around them
+// (`reading/detection.py`, `reader.py`, `layout.py`, `framing.py`, `explanation.py`).
+
+// A place that was looked at: {x, y, size, score, logits, box, next, ink, frame}, in pixels; `next`
+// is the place of its box. Pictures are {data, width, height}, with three bytes a pixel.
+
+const EPSILON = 1.1920929e-7;
+const SIDE = 28;
+const CROP = 2 * SIDE;
+
+export class Reader {
+  // `constants` are those of Python, and what calibration found: `make site` writes them.
+  constructor(ort, sessions, constants) {
+    Object.assign(this, { ort, ...sessions, constants });
+  }
+
+  // What is read in a picture, as `POST /api/read?details=true` answers.
+  async read({ picture, width, height }, single) {
+    const framed = alreadyFramed(picture);
+    const reading = framed ? await this.readFrame(framed) : await this.search(picture, single);
+    return described(reading, picture, width, height, this.constants);
+  }
+
+  async readFrame({ frame, box }) {
+    const [probabilities] = await this.classify([frame]);
+    const confidence = Math.max(...probabilities);
+    const digit = answer(probabilities, confidence, box, frame, this.constants.frame_sure_above);
+    return { rows: [[digit]], missing: "", seen: null, turns: 0 };
+  }
+
+  search(picture, single) {
+    return single ? this.readOne(picture) : this.readAnyWayUp(picture);
+  }
+
+  async readOne(picture) {
+    const { nothing, possible } = this.constants;
+    const { found, crowded } = await this.find(picture);
+    const seen = found.filter(({ score, frame }) => score > nothing && frame.some((value) => value));
+    if (!seen.length) return { rows: [], missing: crowded ? CROWDED : "", seen, turns: 0 };
+    const [first, ...others] = seen;
+    const several = others.some((other) => other.score > possible && height(other) > height(first) / 2);
+    return { rows: [await this.answers([first])], missing: several ? ANOTHER : "", seen, turns: 0 };
+  }
+
+  // As it is; or turned, if most of it is not sure, and one way much clearer than all others.
+  async readAnyWayUp(picture) {
+    const reading = await this.readRows(picture);
+    const digits = reading.rows.flat();
+    const sure = digits.filter((digit) => digit.sure).length;
+    const certain = digits.length && sure === digits.length && !reading.missing;
+    if (certain || !reading.seen.length || (digits.length && 2 * sure >= digits.length)) return reading;
+    const ways = [reading];
+    let page = picture;
+    for (let turns = 1; turns < 4; turns++) {
+      page = turned(page);
+      ways.push({ ...(await this.readRows(page)), turns });
+    }
+    const { read } = this.constants;
+    const clarity = (way) => sum(way.rows.flat().map(({ confidence }) => Math.max(confidence - read, 0)));
+    const [clearest, second] = [...ways].sort((one, other) => clarity(other) - clarity(one));
+    return clarity(clearest) > clarity(second) + read ? clearest : reading;
+  }
+
+  async readRows(picture) {
+    const { read, possible } = this.constants;
+    const { found, crowded } = await this.find(picture);
+    if (crowded) return { rows: [], missing: CROWDED, seen: found, turns: 0 };
+    const [sure, others] = [found.filter(({ score }) => score > read), found.filter(({ score }) => score <= read)];
+    const digits = await this.answers(sure);
+    const rows = inRows(sure.map(({ box }) => box), this.constants);
+    const usual = median(sure.map(height));
+    const doubtful = others.some((other) => other.score > possible && height(other) > usual / 2);
+    const seen = [...rows.flat().map((n) => sure[n]), ...others];
+    return { rows: rows.map((row) => row.map((n) => digits[n])), missing: doubtful ? ANOTHER : "", seen, turns: 0 };
+  }
+
+  // Which digits these places are, by both networks that name digits.
+  async answers(found) {
+    if (!found.length) return [];
+    const [byLook, byClassifier, byScore, byAgreement, offset] = this.constants.answer;
+    const classified = await this.classify(found.map(({ frame }) => frame));
+    return found.map((place, n) => {
+      const logarithms = classified[n].map((p) => Math.log(p + EPSILON));
+      const probabilities = softmax(place.logits.map((logit, k) => byLook * logit + byClassifier * logarithms[k]));
+      const best = highest(probabilities);
+      const score = clamp(place.score, EPSILON, 1 - EPSILON);
+      const evidence = byScore * Math.log(score / (1 - score)) + byAgreement * logarithms[best] + offset;
+      const confidence = probabilities[best] / (1 + Math.exp(-evidence));
+      return answer(probabilities, confidence, place.box, place.frame, this.constants.sure_above);
+    });
+  }
+
+  // Probabilities of digits in frames of 784 bytes, ten of each.
+  async classify(frames) {
+    const { probabilities } = await this.classifier.run({ frames: this.stacked(frames) });
+    return frames.map((_, n) => [...probabilities.data.subarray(10 * n, 10 * n + 10)]);
+  }
+
+  stacked(frames) {
+    const bytes = new Uint8Array(SIDE * SIDE * frames.length);
+    frames.forEach((frame, n) => bytes.set(frame, n * SIDE * SIDE));
+    return new this.ort.Tensor("uint8", bytes, [frames.length, 1, SIDE, SIDE]);
+  }
+
+  // All that was looked at, the surest first, and whether there is too much of it to be digits.
+  async find(picture) {
+    const { level, read, possible, working_size: working } = this.constants;
+    const longest = Math.max(picture.width, picture.height);
+    let found = [];
+    for (let side = 2 * longest > level ? level : 2 * level; ; ) {
+      const { reduced, proposals, across, down } = await this.propose(picture, side);
+      if (proposals.at(-1).score > read) return { found, crowded: true };
+      const moved = (places) => places.map((place) => enlarged(place, across, down));
+      const scale = longest / side;
+      const fresh = proposals
+        .filter(({ score }) => score > possible)
+        .filter((place) => this.isNew(enlarged(place, scale, scale), found))
+        .slice(0, proposals.length - found.length);
+      const small = fresh.filter(({ size }) => size < SIDE);
+      found.push(...moved(await this.looked(reduced, fresh.filter(({ size }) => size >= SIDE))));
+      const most = small.length ? Math.max(longest, Math.min(2 * longest, working)) : longest;
+      if (side >= most || (!small.length && found.some(({ score }) => score > read))) {
+        const last = fresh.length || found.length ? small : proposals.slice(0, 1);
+        found.push(...moved(await this.looked(reduced, last)));
+        return { found: this.distinct(found), crowded: false };
+      }
+      side = Math.min(2 * side, most);
+    }
+  }
+
+  // The picture reduced to a longer side, and where digits may be in it, the likeliest first.
+  async propose(picture, side) {
+    const longest = Math.max(picture.width, picture.height);
+    const [high, wide] = [picture.height, picture.width].map((length) => Math.max(Math.round((length * side) / longest), 1));
+    const size = new this.ort.Tensor("int64", BigInt64Array.of(BigInt(high), BigInt(wide)), [2]);
+    const { reduced, proposals } = await this.detect.run({ pixels: this.pixels(picture), size });
+    const places = rowsOf(proposals).map(([x, y, size, score]) => ({ x, y, size, score }));
+    const [across, down] = [picture.width / wide, picture.height / high];
+    return { reduced: { data: reduced.data, width: wide, height: high }, proposals: places, across, down };
+  }
+
+  pixels({ data, width, height }) {
+    return new this.ort.Tensor("uint8", data, [height, width, 3]);
+  }
+
+  // What is at these places; where the box is elsewhere, after a second look if that is better.
+  async looked(picture, places) {
+    const { moved, possible } = this.constants;
+    const first = await this.lookAt(picture, places);
+    const away = ({ x, y, size }, { next }) => Math.max(Math.abs(next.x - x), Math.abs(next.y - y), Math.abs(next.size - size));
+    const again = first.filter((place) => place.score > possible && away(place, place) > moved * place.size);
+    const second = await this.lookAt(picture, again.map(({ next }) => next));
+    const better = again.filter((place, n) => second[n].score > place.score);
+    return [...first.filter((place) => !better.includes(place)), ...second.filter((place, n) => place.score > again[n].score)];
+  }
+
+  async lookAt(picture, places) {
+    const looked = [];
+    for (let start = 0; start < places.length; start += this.constants.batch) {
+      const part = places.slice(start, start + this.constants.batch);
+      const proposals = Float32Array.from(part.flatMap(({ x, y, size }) => [x, y, size]));
+      const feeds = { pixels: this.pixels(picture), proposals: new this.ort.Tensor("float32", proposals, [part.length, 3]) };
+      const { classes, scores, boxes, places: next, ink, frames } = await this.look.run(feeds);
+      const [logits, corners, nexts] = [classes, boxes, next].map(rowsOf);
+      part.forEach(({ x, y, size }, n) => {
+        const [atX, atY, atSize] = nexts[n];
+        looked.push({
+          x, y, size,
+          score: scores.data[n],
+          logits: logits[n].slice(0, 10),
+          box: corners[n],
+          next: { x: atX, y: atY, size: atSize },
+          ink: ink.data.slice(n * CROP * CROP, (n + 1) * CROP * CROP),
+          frame: frames.data.slice(n * SIDE * SIDE, (n + 1) * SIDE * SIDE),
+        });
+      });
+    }
+    return looked;
+  }
+
+  // Whether a place is that of a digit that was not found yet, and not dust beside them.
+  isNew(place, found) {
+    const { same, read } = this.constants;
+    const digits = found.filter(({ score }) => score > read);
+    if (!digits.length) return true;
+    const away = digits.every((digit) => Math.hypot(place.x - digit.x, place.y - digit.y) > same * digit.size);
+    return away && 2 * place.size > same * median(digits.map(({ size }) => size));
+  }
+
+  // What may be digits, the surest first, without what is a surer one's ink. Where such ink is
+  // another digit, or elsewhere, it stays as a doubt.
+  distinct(found) {
+    const { read } = this.constants;
+    let left = [...found].sort((one, other) => other.score - one.score);
+    const [best, beside] = [[], []];
+    while (left.length) {
+      const [first, ...others] = left;
+      best.push(first);
+      const covered = others.filter((other) => sameInk(first, other));
+      for (const other of covered) {
+        const another = highest(other.logits) !== highest(first.logits) || this.isNew(other, [first]);
+        if (another && other.score > read) beside.push({ ...other, score: read });
+      }
+      left = others.filter((other) => !covered.includes(other));
+    }
+    return [...best, ...beside].sort((one, other) => other.score - one.score);
+  }
+
+  // What the answer to a frame rests on, and the network's feature maps, as `POST /api/explain` has it.
+  async explain(frame) {
+    const { patch, step } = this.constants;
+    const { probabilities, ...stages } = await this.classifier.run({ frames: this.stacked([frame]) });
+    const digit = highest([...probabilities.data]);
+    const patches = [];
+    for (let y = step - patch; y < SIDE; y += step) for (let x = step - patch; x < SIDE; x += step) patches.push([x, y]);
+    const within = ([x, y], n) => {
+      const [across, down] = [(n % SIDE) - x, Math.floor(n / SIDE) - y];
+      return across >= 0 && across < patch && down >= 0 && down < patch;
+    };
+    const covered = await this.classify(patches.map((place) => frame.map((value, n) => (within(place, n) ? 0 : value))));
+    const falls = covered.map((row) => Math.max(probabilities.data[digit] - row[digit], 0));
+    const fall = Array.from(frame, (_, n) => mean(falls.filter((_, k) => within(patches[k], n))));
+    const most = Math.max(...fall);
+    return {
+      digit,
+      fall: { most, map: packed(fall, 255 / Math.max(most, 1e-6)) },
+      stages: Object.values(stages).map(({ data, dims }) => {
+        const strongest = data.reduce((one, other) => Math.max(one, other), 1e-6);
+        return { shape: dims.slice(1), maps: packed(data, 255 / strongest) };
+      }),
+    };
+  }
+}
+
+const CROWDED = "more than 1,000 places look like digits";
+const ANOTHER = "there may be another digit";
+
+const sum = (values) => values.reduce((one, other) => one + other, 0);
+const mean = (values) => sum(values) / values.length;
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+const height = ({ box }) => box[3] - box[1];
+const highest = (values) => values.indexOf(Math.max(...values));
+
+function median(values) {
+  if (!values.length) return 0;
+  const ordered = [...values].sort((one, other) => one - other);
+  const [low, high] = [ordered[(ordered.length - 1) >> 1], ordered[ordered.length >> 1]];
+  return (low + high) / 2;
+}
+
+function softmax(logits) {
+  const most = Math.max(...logits);
+  const odds = logits.map((logit) => Math.exp(logit - most));
+  return odds.map((one) => one / sum(odds));
+}
+
+function rowsOf({ data, dims: [count, wide] }) {
+  return Array.from({ length: count }, (_, n) => [...data.subarray(n * wide, (n + 1) * wide)]);
+}
+
+function enlarged(place, across, down) {
+  const moved = { ...place, x: place.x * across, y: place.y * down, size: place.size * Math.max(across, down) };
+  if (place.box) moved.box = place.box.map((value, n) => value * (n % 2 ? down : across));
+  return moved;
+}
+
+// A picture turned by a quarter against the clock.
+function turned({ data, width, height }) {
+  const rotated = new Uint8Array(data.length);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const [from, to] = [3 * (y * width + x), 3 * ((width - 1 - x) * height + y)];
+      for (let n = 0; n < 3; n++) rotated[to + n] = data[from + n];
+    }
+  }
+  return { data: rotated, width: height, height: width };
+}
+
+// Whether two places have most of the ink of one in common.
+function sameInk(one, other) {
+  const [[ax, ay, bx, by], [cx, cy, dx, dy]] = [one.box, other.box];
+  if (ax >= dx || cx >= bx || ay >= dy || cy >= by) return false;
+  // Where the pixels of one's ink are in the other's.
+  const along = (middle, otherMiddle) =>
+    Array.from({ length: CROP }, (_, n) => {
+      const place = middle + one.size * ((n + 0.5) / SIDE - 1);
+      return Math.floor(((place - otherMiddle) / other.size + 1) * SIDE);
+    });
+  const [columns, rows] = [along(one.x, other.x), along(one.y, other.y)];
+  let common = 0;
+  rows.forEach((row, y) => {
+    if (row < 0 || row >= CROP) return;
+    columns.forEach((column, x) => {
+      if (column >= 0 && column < CROP) common += Math.min(other.ink[row * CROP + column], one.ink[y * CROP + x]);
+    });
+  });
+  const area = ({ ink, size }) => sum([...ink]) * size ** 2;
+  return 2 * common * one.size ** 2 > Math.min(area(one), area(other));
+}
+
+// The numbers of boxes in reading order: rows from the top, each from the left; rows may slope.
+function inRows(boxes, { beside, agree }) {
+  const slope = slopeOf(boxes, agree);
+  const across = ([x0, , x1]) => (x0 + x1) / 2;
+  const level = boxes.map((box) => [box[1], box[3]].map((y) => y - slope * across(box)));
+  const share = (one, other) => {
+    const common = Math.min(one[1], other[1]) - Math.max(one[0], other[0]);
+    return common / Math.max(Math.min(one[1] - one[0], other[1] - other[0]), 1);
+  };
+  const rows = [];
+  for (const n of boxes.map((_, n) => n).sort((one, other) => across(boxes[one]) - across(boxes[other]))) {
+    const shares = rows.map((row) => share(level[n], level[row.at(-1)]));
+    const best = highest(shares);
+    if (shares[best] > beside) rows[best].push(n);
+    else rows.push([n]);
+  }
+  const top = (row) => mean(row.map((n) => mean(level[n])));
+  return rows.sort((one, other) => top(one) - top(other));
+}
+
+// How far rows fall for each pixel to the right: the median over neighbours.
+function slopeOf(boxes, agree) {
+  const middles = boxes.map(([x0, y0, x1, y1]) => [(x0 + x1) / 2, (y0 + y1) / 2]);
+  const away = middles.map(([x, y]) =>
+    middles.map(([otherX, otherY]) => {
+      const [across, down] = [otherX - x, otherY - y];
+      return across > 0 && Math.abs(down) < 2 * across ? Math.hypot(across, down) : Infinity;
+    }),
+  );
+  const nearest = (distances) => distances.indexOf(Math.min(...distances));
+  const right = away.map(nearest);
+  const left = middles.map((_, n) => nearest(away.map((row) => row[n])));
+  const falls = middles.flatMap(([x, y], n) => {
+    const next = right[n];
+    const linked = left[next] === n && Number.isFinite(away[n][next]);
+    return linked ? [(middles[next][1] - y) / (middles[next][0] - x)] : [];
+  });
+  if (falls.length < 2) return 0;
+  const slope = median(falls);
+  return median(falls.map((fall) => Math.abs(fall - slope))) < agree ? slope : 0;
+}
+
+// The ink of a picture that is framed as in MNIST already, light on dark, and its box; else null.
+function alreadyFramed({ data, width, height }) {
+  if (width !== SIDE || height !== SIDE) return null;
+  const grey = Uint8Array.from({ length: SIDE * SIDE }, (_, n) => Math.round((data[3 * n] + data[3 * n + 1] + data[3 * n + 2]) / 3));
+  for (const frame of [grey, grey.map((value) => 255 - value)]) {
+    const inked = [...frame.keys()].filter((n) => frame[n] > 16);
+    if (!inked.length) continue;
+    const [xs, ys] = [inked.map((n) => n % SIDE), inked.map((n) => Math.floor(n / SIDE))];
+    const box = [Math.min(...xs), Math.min(...ys), Math.max(...xs) + 1, Math.max(...ys) + 1];
+    const side = Math.max(box[2] - box[0], box[3] - box[1]);
+    const centre = (place) => sum([...frame].map((value, n) => value * place(n))) / sum([...frame]) - SIDE / 2;
+    const off = Math.max(Math.abs(centre((n) => n % SIDE)), Math.abs(centre((n) => Math.floor(n / SIDE))));
+    if (side >= 19 && side <= 20 && off <= 0.75) return { frame, box };
+  }
+  return null;
+}
+
+const tooWide = ([x0, y0, x1, y1]) => x1 - x0 > 2 * (y1 - y0);
+
+function answer(probabilities, confidence, box, frame, sureAbove) {
+  const sure = confidence >= sureAbove && !tooWide(box);
+  return { digit: highest(probabilities), confidence, probabilities, box, frame, sure };
+}
+
+// --- As JSON ------------------------------------------------------------------------------
+
+function described({ rows, missing, seen, turns }, picture, width, height, { read }) {
+  const digits = rows.flat();
+  const text = rows.map((row) => row.map(({ digit }) => digit).join("")).join("/");
+  const sure = digits.length > 0 && !missing && digits.every((digit) => digit.sure);
+  const back = (x, y) => {
+    const [wide, high] = [picture.width, picture.height];
+    const [across, down] = [[x, y], [wide - y, x], [wide - x, high - y], [y, high - x]][turns];
+    return [(across * width) / wide, (down * height) / high];
+  };
+  const boxBack = ([x0, y0, x1, y1]) => {
+    const [[ax, ay], [bx, by]] = [back(x0, y0), back(x1, y1)];
+    return [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)];
+  };
+  const whole = (box) => {
+    const [x0, y0, x1, y1] = boxBack(box).map(Math.round);
+    return [x0, y0, Math.max(x1, x0 + 1), Math.max(y1, y0 + 1)];
+  };
+  return {
+    text, sure, turns, width, height,
+    why: sure ? "" : why(digits, missing),
+    digits: digits.map((digit) => ({ ...digit, box: whole(digit.box), frame: packed(digit.frame) })),
+    seen: seen && overview(seen, digits.length, { read, back, boxBack, turns, width, height }),
+  };
+}
+
+function why(digits, missing) {
+  const doubtful = digits.filter(({ sure }) => !sure).sort((one, other) => one.confidence - other.confidence);
+  if (!doubtful.length) return missing || (digits.length ? "" : "no digits found");
+  const [{ digit, confidence, probabilities, box }] = doubtful;
+  if (tooWide(box)) return `the ${digit} is wide for one digit`;
+  const [first, second] = probabilities.map((_, n) => n).sort((one, other) => probabilities[other] - probabilities[one]);
+  return probabilities[second] >= (1 - confidence) / 2 ? `the ${first} could be ${second}` : `the ${first} may be no digit`;
+}
+
+// What was looked at; more than a hundred places would only cover each other on the page.
+function overview(seen, digits, { read, back, boxBack, turns, width, height }) {
+  const shown = seen.slice(0, 100);
+  const places = shown.map((place) => {
+    const [x, y] = back(place.x, place.y);
+    const [x0, y0, x1, y1] = boxBack([place.x - place.size, place.y - place.size, place.x, place.y]);
+    const probabilities = softmax(place.logits).map((p) => place.score * p);
+    return { x, y, size: Math.max(x1 - x0, y1 - y0), score: place.score, box: boxBack(place.box), probabilities };
+  });
+  const none = seen.slice(digits).filter(({ score }) => score <= read).length;
+  const ink = shown.flatMap((place) => [...upright(place.ink, turns)]);
+  return { picture: [width, height], looked_at: seen.length, none, places, ink: packed(ink, 255) };
+}
+
+// Ink as it lies in the picture before it was turned.
+function upright(ink, turns) {
+  const last = CROP - 1;
+  const from = [(x, y) => [x, y], (x, y) => [y, last - x], (x, y) => [last - x, last - y], (x, y) => [last - y, x]][turns];
+  return ink.map((_, n) => {
+    const [x, y] = from(n % CROP, Math.floor(n / CROP));
+    return ink[y * CROP + x];
+  });
+}
+
+// Values as base64, a byte each.
+function packed(values, scale = 1) {
+  let text = "";
+  for (const value of values) text += String.fromCharCode(Math.round(clamp(value * scale, 0, 255)));
+  return btoa(text);
+}
