@@ -26,17 +26,17 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from mnist_digits import (
     BALANCED,
-    ENSEMBLE,
     FAST,
     CheckpointError,
     ClusterError,
     Digits,
     Reader,
-    RecipeError,
     Run,
     load,
     load_mnist,
@@ -47,20 +47,12 @@ from mnist_digits.cluster.bulk import (
     _counts,
     find_parts,
     pictures_of,
-    read_batch,
     read_part,
     read_source,
-    work_on,
+    share,
 )
 from mnist_digits.cluster.connection import _check_resources, begin, connected, prepare
-from mnist_digits.cluster.study import (
-    Study,
-    independent,
-    permutation_test,
-    run_study,
-    student,
-    verdict,
-)
+from mnist_digits.cluster.study import Study, run_study, sign_flips, verdict
 from mnist_digits.cluster.sweep import (
     DEFAULT_SPACE,
     METRIC,
@@ -124,33 +116,24 @@ def quiet(_: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("freedom", "quantile"), [(1, 12.706), (4, 2.776), (5, 2.571), (9, 2.262), (29, 2.045)]
+    ("count", "quantile"), [(2, 12.706), (5, 2.776), (6, 2.571), (10, 2.262), (30, 2.045)]
 )
-def test_students_quantiles(freedom: int, quantile: float) -> None:
-    assert student(freedom) == pytest.approx(quantile, abs=2e-3)
+def test_the_interval_is_that_of_student(count: int, quantile: float) -> None:
+    study = study_of("one", [0.98 + 0.0001 * number for number in range(count)])
+    reach = quantile * study.deviation / count**0.5
+    assert study.interval == pytest.approx((study.mean - reach, study.mean + reach), abs=1e-6)
+    assert study_of("same", [0.99, 0.99]).interval == (0.99, 0.99)
+    assert study_of("single", [0.99]).interval == (0, 1)
 
 
 def test_sign_flips_count_what_chance_could_do() -> None:
-    assert permutation_test([1.0, 1.0, 1.0]) == 2 / 8
-    assert permutation_test([1.0, -1.0]) == 1
-    assert permutation_test([0.1] * 10) == 2 / 1024
-    assert permutation_test(list(np.random.default_rng(0).normal(0, 1, 30))) > 0.05
-    assert (
-        permutation_test([1.0] * 30) == 1 / 100_001
-    )  # never 0: what was seen is one of the choices
-
-
-def test_ensembles_of_a_study_have_no_member_in_common() -> None:
-    trained = [independent(dataclasses.replace(ENSEMBLE, seed=seed)) for seed in range(4)]
-    members = [recipe.seed + number for recipe in trained for number in range(recipe.ensemble_size)]
-    assert members == list(range(12))
-    assert independent(dataclasses.replace(FAST, seed=7)).seed == 7
-
-
-def test_a_seed_too_large_for_an_ensemble_is_refused_before_the_study(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="seed must be"):
-        run_study([ENSEMBLE], [2**32 - 1], tmp_path / "study", tell=quiet)
-    assert not (tmp_path / "study").exists()
+    assert sign_flips([1.0, 1.0, 1.0]) == 2 / 8
+    assert sign_flips([1.0, -1.0]) == 1
+    assert sign_flips([0.1] * 10) == 2 / 1024
+    many = list(np.random.default_rng(0).normal(0, 1, 30))
+    assert sign_flips(many) == sign_flips(many) > 0.05
+    # Never 0: what was seen is one of the choices, on either side.
+    assert sign_flips([1.0] * 30) == 2 / 100_001
 
 
 def study_of(name: str, accuracies: list[float]) -> Study:
@@ -231,11 +214,10 @@ def test_only_the_cores_that_may_be_used_are_shared_out(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     processes = Mock(side_effect=RuntimeError)
-    for module in ("study", "bulk"):
-        monkeypatch.setattr(f"mnist_digits.cluster.{module}.on_this_machine", processes)
+    monkeypatch.setattr("mnist_digits.cluster.connection.in_processes", processes)
     with pytest.raises(ClusterError, match="a run can have 1 CPU cores here: ask for fewer"):
         run_study([TINY], [0], tmp_path / "study", cpus=2, tell=quiet)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ClusterError, match="cannot work in 1 processes here"):
         read_source(str(archive / "pictures"), tmp_path / "out", tell=quiet)
     assert processes.call_args.args[-1] == 1
     ray = Mock(side_effect=RuntimeError)
@@ -253,7 +235,7 @@ def test_a_machine_that_refuses_processes_is_told_of_in_a_line(
     error: Exception, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with `ulimit -u`, `-n` or `-v`."""
-    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor.submit", Mock(side_effect=error))
+    monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", Mock(side_effect=error))
     with pytest.raises(ClusterError, match=r"cannot work in \d+ processes here .*`ulimit -a`"):
         run_study([TINY], [0], tmp_path / "study", tell=quiet)
     with pytest.raises(ClusterError, match=r"cannot work in \d+ processes here .*`ulimit -a`"):
@@ -271,7 +253,7 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """A study whose runs have ended as soon as they are asked for."""
     files = {"result.json": b'{"test_accuracy": 0.99, "training_seconds": 1.0}'}
     study = "mnist_digits.cluster.study"
-    monkeypatch.setattr(f"{study}._trained", lambda runs, *_: ((run, files) for run in runs))
+    monkeypatch.setattr(f"{study}.perform", lambda _, runs, *__: ((run, files) for run in runs))
 
 
 @pytest.mark.usefixtures("no_ray")
@@ -535,7 +517,7 @@ def test_a_part_of_a_tar_file_is_read_from_where_it_begins(
     *_, last = find_parts(str(file))
     expected = [*pictures_of(last)]
     content = bytearray(file.read_bytes())
-    content[: last.offset] = b"\xff" * last.offset  # what would be an error to read
+    content[: last.first] = b"\xff" * last.first  # what would be an error to read
     file.write_bytes(content)
     assert [*pictures_of(last)] == expected
 
@@ -543,20 +525,15 @@ def test_a_part_of_a_tar_file_is_read_from_where_it_begins(
 def test_a_part_is_described_as_ever() -> None:
     """A reading that an earlier version began goes on."""
     described = {"number": 3, "kind": "tar", "paths": ["a.tar"], "count": 9, "column": ""}
-    part = Part("tar", ["a.tar"], count=9, offset=512, number=3)
-    assert part.to_dict() == {**described, "first": 512}
-    assert Part("parquet", ["a"], row=70, column="x").to_dict()["first"] == 70
+    part = Part("tar", ["a.tar"], count=9, first=512, number=3)
+    assert dataclasses.asdict(part) == {**described, "first": 512}
 
 
 def test_a_name_that_is_not_text_is_read(archive: Path, tmp_path: Path) -> None:
     strange = tmp_path / os.fsdecode(b"\xff.png")
     shutil.copy(archive / "pictures" / "0000.png", strange)
     (part,) = find_parts(str(tmp_path))
-    table = pyarrow.Table.from_pylist([work_on(part, tmp_path, None)])
-    assert read_batch(table.to_pydict()) == {"pictures": [1], "error": [""]}
-    written = (tmp_path / part.name).read_bytes()
     assert read_part(pickle.loads(pickle.dumps(part)), tmp_path) == 1  # as for a process
-    assert (tmp_path / part.name).read_bytes() == written
     (row,) = parquet.read_table(tmp_path / part.name).to_pylist()
     assert row["file"] == f"{tmp_path}/\\xff.png"
     assert row["error"] is None
@@ -571,7 +548,7 @@ def test_a_model_that_is_none_is_refused_before_the_reading(archive: Path, tmp_p
 def begin_reading(archive: Path, out: Path, model: Path | None = None) -> None:
     """Stopped before the first part."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mnist_digits.cluster.bulk._outcomes", Mock(side_effect=KeyboardInterrupt))
+        patch.setattr("mnist_digits.cluster.bulk.perform", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             read_source(str(archive / "pictures"), out, model=model, tell=quiet)
 
@@ -622,7 +599,7 @@ def test_a_field_is_searched_in_the_numbers_that_it_may_be() -> None:
     [
         ({}, 7, [2, 4, 8]),
         ({"epochs": {"low": 5, "high": 20}}, 20, [6, 12]),
-        ({"epochs": {"choices": [9, 3]}, "ensemble_size": {"low": 1, "high": 3}}, 27, [9, 18]),
+        ({"epochs": {"choices": [9, 3]}}, 9, [3, 6]),
     ],
 )
 def test_trials_are_stopped_by_the_longest_of_them(
@@ -970,6 +947,26 @@ def test_a_reading_on_this_machine_needs_no_ray(archive: Path, tmp_path: Path) -
 def test_a_package_that_is_missing_is_named(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(ClusterError, match="this needs scipy: install it, or"):
+        run_study([TINY], [0], tmp_path / "study", tell=quiet)
+    assert not (tmp_path / "study").exists()
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ClusterError, match="this needs pyarrow: install it, or"):
         read_source(str(archive / "pictures"), tmp_path / "out", tell=quiet)
+
+
+@given(st.integers(0, 200), st.integers(1, 64))
+def test_the_shares_are_exactly_the_whole(count: int, of: int) -> None:
+    parts = list(range(count))
+    shares = [share(parts, number, of) for number in range(1, of + 1)]
+    assert sorted(part for one in shares for part in one) == parts
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize("text", ["", "3", "0/4", "5/4", "1/0", "-1/4", "1/4/2", "a/b", "1.0/4"])
+def test_what_is_no_shard_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["read", "scans", "--out", "out", f"--shard={text}"])
+    assert stopped.value.code == 2
+    assert "argument --shard: must be like 3/32" in capsys.readouterr().err

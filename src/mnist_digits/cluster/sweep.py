@@ -24,15 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..errors import ClusterError, RecipeError, TrainingError
 from ..processes import RETRIES, last_line
 from ..training.recipe import FAST, Recipe
-from .connection import (
-    JOB,
-    as_dict,
-    begin,
-    connected,
-    digits,
-    prepare,
-    write_json,
-)
+from .connection import JOB, as_dict, begin, connected, digits, prepare, write_json
 
 if TYPE_CHECKING:
     from ..training.loop import Run
@@ -54,8 +46,7 @@ class Trial:
 
     Attributes:
         accuracy: on the validation slice, a fraction of 1; None if the trial failed.
-        epochs: trained, of all members; fewer than `planned` if it was stopped early.
-        planned: the epochs of its recipe, of all members.
+        epochs: trained; fewer than `planned`, those of its recipe, if it was stopped early.
         seconds: of training.
     """
 
@@ -79,39 +70,35 @@ def read_space(path: Path | None, recipe: Recipe) -> dict[str, dict[str, Any]]:
         space = json.loads(path.read_text()) if path else DEFAULT_SPACE
     except (OSError, ValueError, RecursionError) as error:
         raise ClusterError(f"cannot read the search space {path}: {error}") from error
-    if not isinstance(space, dict) or not all(isinstance(part, dict) for part in space.values()):
+    if not isinstance(space, dict):
         raise ClusterError('a search space is like {"learning_rate": {"low": 0.01, "high": 0.1}}')
     space = {Recipe.old_names.get(name, name): part for name, part in space.items()}
-    varied = 0
-    for name, part in space.items():
-        values = _ends(name, part)
-        varied += len(set(map(str, values))) > 1
-        for value in values:
-            try:
-                replace(recipe, **_values({name: value}))
-            except TypeError as error:
-                fields = sorted(field.name for field in dataclasses.fields(Recipe))
-                raise ClusterError(f"a recipe has no field {name!r}: it has {fields}") from error
-            except RecipeError as error:
-                raise ClusterError(f"the search space does not fit: {error}") from error
-    if not varied:
+    values = {name: _ends(name, part) for name, part in space.items()}
+    for name, value in ((name, value) for name, ends in values.items() for value in ends):
+        try:
+            replace(recipe, **_values({name: value}))
+        except TypeError as error:
+            fields = sorted(field.name for field in dataclasses.fields(Recipe))
+            raise ClusterError(f"a recipe has no field {name!r}: it has {fields}") from error
+        except RecipeError as error:
+            raise ClusterError(f"the search space does not fit: {error}") from error
+    if all(len(set(map(str, ends))) == 1 for ends in values.values()):
         raise ClusterError("the search space has nothing to vary: give a field two values at least")
     return space
 
 
-def _ends(name: str, part: dict[str, Any]) -> list[Any]:
-    if isinstance(part.get("choices"), list) and part["choices"]:
-        return list(part["choices"])
-    low, high = part.get("low"), part.get("high")
-    numbers = all(
-        isinstance(end, (int, float)) and not isinstance(end, bool) for end in (low, high)
+def _ends(name: str, part: object) -> list[Any]:
+    """The choices, or the lowest and the highest value."""
+    match part:
+        case {"choices": [_, *_] as choices}:
+            return choices
+        case {"low": int() | float() as low, "high": int() | float() as high} if low <= high:
+            if low > 0 or not cast(dict[str, Any], part).get("log"):
+                return [low, high]
+    raise ClusterError(
+        f'{name} must have {{"low": ..., "high": ..., "log": true}}, numbers in this order, above '
+        f'0 with log, or {{"choices": [...]}}'
     )
-    if not numbers or not low <= high or (part.get("log") and low <= 0):  # type: ignore[operator]
-        raise ClusterError(
-            f'{name} must have {{"low": ..., "high": ..., "log": true}}, numbers in this order, '
-            f'above 0 with log, or {{"choices": [...]}}'
-        )
-    return [low, high]
 
 
 def run_sweep(
@@ -235,7 +222,7 @@ def _scheduler(recipe: Recipe, space: dict[str, dict[str, Any]]) -> Any:
     """
     from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 
-    epochs = _most("epochs", recipe, space) * _most("ensemble_size", recipe, space)
+    epochs = max(_ends("epochs", space["epochs"])) if "epochs" in space else recipe.epochs
     if epochs < 3:
         return FIFOScheduler()
     grace = max(1, epochs // 3)
@@ -244,30 +231,25 @@ def _scheduler(recipe: Recipe, space: dict[str, dict[str, Any]]) -> Any:
     )
 
 
-def _most(name: str, recipe: Recipe, space: dict[str, dict[str, Any]]) -> int:
-    return max(_ends(name, space[name])) if name in space else int(getattr(recipe, name))
-
-
-def _teller(tell: Callable[[str], None], trials: int) -> Any:
+def _teller(tell: Callable[[str], None], count: int) -> Any:
     from ray import tune
 
     class Teller(cast(Any, tune.Callback)):  # type: ignore[misc]
         """Prints a line when a trial is over."""
 
-        def on_trial_complete(self, *_: Any, trials: list[Any], trial: Any, **__: Any) -> None:
-            failed = "error" in trial.last_result
-            outcome = "failed" if failed else f"{trial.last_result.get(METRIC, 0):.2%}"
-            self._tell(trials, trial, outcome)
-
-        def on_trial_error(self, *_: Any, trials: list[Any], trial: Any, **__: Any) -> None:
-            self._tell(trials, trial, "failed")
-
-        def _tell(self, all_trials: list[Any], trial: Any, outcome: str) -> None:
+        def on_trial_complete(
+            self, *_: Any, trials: list[Any], trial: Any, failed: bool = False, **__: Any
+        ) -> None:
+            last = trial.last_result
+            failed = failed or "error" in last
+            outcome = "failed" if failed else f"{last.get(METRIC, 0):.2%}"
             # All trials, including those that ended before the sweep was resumed.
-            done = 1 + sum(other.is_finished() for other in all_trials if other is not trial)
-            epoch = trial.last_result.get("epoch", 0)
+            done = 1 + sum(other.is_finished() for other in trials if other is not trial)
             shown = "  ".join(f"{name} {_shown(value)}" for name, value in trial.config.items())
-            tell(f"{done:4} of {trials}  {outcome:>7}  epoch {epoch:<3}  {shown}")
+            tell(f"{done:4} of {count}  {outcome:>7}  epoch {last.get('epoch', 0):<3}  {shown}")
+
+        def on_trial_error(self, **told: Any) -> None:
+            self.on_trial_complete(**told, failed=True)
 
     return Teller()
 
@@ -331,13 +313,12 @@ def _ended(directory: Path) -> int:
 def _trial(number: int, result: Any, recipe: Recipe) -> Trial:
     metrics, values = result.metrics or {}, dict(result.config or {})
     error = last_line(result.error) if result.error else str(metrics.get("error", ""))
-    own = replace(recipe, **_values(values))
     return Trial(
         number=number,
         values=values,
         accuracy=None if error else metrics.get(METRIC),
         epochs=int(metrics.get("epoch", 0)),
-        planned=own.epochs * own.ensemble_size,
+        planned=replace(recipe, **_values(values)).epochs,
         seconds=float(metrics.get("spent", 0.0)),
         error=error,
     )

@@ -17,8 +17,7 @@ def add_flags(command: Parser) -> None:
         "--seeds",
         type=_seeds,
         default=list(range(10)),
-        help="seeds, such as 0-29 or 0,3,7 (0-9); an ensemble of three trains with three times "
-        "the seed",
+        help="seeds, such as 0-29 or 0,3,7 (0-9)",
     )
     command.add_argument("--against", metavar="RECIPE", help="another recipe, to compare with")
     command.add_argument(
