@@ -16,7 +16,6 @@ import cv2
 import pytest
 
 from mnist_digits import processes
-from mnist_digits.cluster import bulk
 from mnist_digits.processes import RETRIES, in_processes, usable_cores
 from mnist_digits.training.teaching import workers
 
@@ -105,6 +104,8 @@ def test_no_more_is_taken_than_is_worked_on(
 
 
 def threads(_: int) -> tuple[int, int | None]:
+    from mnist_digits.cluster import bulk
+
     reader = bulk._reader(None)
     return cv2.getNumThreads(), reader._threads
 

@@ -60,29 +60,24 @@ def in_processes(
                 busy[here] = process, *waiting.popleft()
             for here in cast(list[Connection], connection.wait(list(busy))):
                 process, item, retries = busy[here]
+                alive = True
                 try:
                     answer: list[Any] = here.recv()
                     begun = True
-                except (EOFError, OSError):  # it was killed
-                    _end(here, process)
-                    del busy[here]
+                except (EOFError, OSError):
                     if not begun:
                         raise UsageError(NONE_BEGAN) from None
-                    if retries:
-                        waiting.appendleft((item, retries - 1))
-                    else:
-                        yield item, KILLED
-                    continue
-                if not answer:  # it has begun
-                    _hand(here, work, item)
-                    continue
-                if waiting:
+                    alive, answer, retries = False, [] if retries else [KILLED], retries - 1
+                if not answer:  # it has begun, or its item is to be tried again
+                    waiting.appendleft((item, retries))
+                if alive and waiting:
                     busy[here] = process, *waiting.popleft()
                     _hand(here, work, busy[here][1])
                 else:
-                    _end(here, process)
                     del busy[here]
-                yield item, answer[0]
+                    _end(here, process)
+                if answer:
+                    yield item, answer[0]
     finally:
         for here, (process, *_) in busy.items():
             _end(here, process)
@@ -115,7 +110,12 @@ def _serve(there: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
     with suppress(EOFError, OSError):  # the parent has just ended
         there.send([])
         while message := there.recv_bytes():

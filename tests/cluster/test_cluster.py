@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import gzip
+import importlib
 import io
 import json
 import lzma
@@ -15,20 +16,24 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
+import optuna
 import psutil
+import pyarrow
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from pyarrow import parquet
 
 from mnist_digits import (
     BALANCED,
@@ -42,6 +47,7 @@ from mnist_digits import (
     load_mnist,
     train,
 )
+from mnist_digits.cluster import bulk
 from mnist_digits.cluster.bulk import (
     Part,
     _counts,
@@ -77,11 +83,6 @@ from mnist_digits.training.recipe import Recipe
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
-pyarrow = pytest.importorskip("pyarrow")
-optuna = pytest.importorskip("optuna")
-pytest.importorskip("ray")
-from pyarrow import parquet  # noqa: E402
-
 # Ray opens files that it leaves to the garbage collector, and forks.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -656,38 +657,29 @@ def test_what_ended_before_a_sweep_was_resumed_is_counted() -> None:
 # What runs on Ray
 
 
+# A node with a core, on 127.0.0.1 alone.
+NODE: dict[str, Any] = {
+    "num_cpus": 1,
+    "node_ip_address": "127.0.0.1",
+    "object_store_memory": 2**27,
+}
+
+
 @pytest.fixture(scope="module")
-def running() -> Iterator[str]:
-    """The address of a cluster on this machine, of a head and a node with a core each."""
-    with cluster(nodes=1) as (address, _):
-        yield address
+def cluster() -> Iterator[Any]:
+    """A cluster on this machine, of a head and a node with a core each."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+    cluster.add_node(**NODE)
+    yield cluster
+    cluster.shutdown()
 
 
-class cluster:  # noqa: N801
-    """A cluster of a head with one core and some nodes with one core each, on 127.0.0.1 alone."""
-
-    def __init__(self, nodes: int) -> None:
-        from ray.cluster_utils import Cluster
-
-        local: dict[str, Any] = {
-            "num_cpus": 1,
-            "node_ip_address": "127.0.0.1",
-            "object_store_memory": 2**27,
-        }
-        self.cluster = Cluster(
-            initialize_head=True, head_node_args={**local, "include_dashboard": False}
-        )
-        self.nodes = [self.cluster.add_node(**local) for _ in range(nodes)]
-
-    def __enter__(self) -> tuple[str, Callable[[], None]]:
-        return self.cluster.address, self.kill
-
-    def __exit__(self, *_: object) -> None:
-        self.cluster.shutdown()
-
-    def kill(self) -> None:
-        """End a node at once, with all that runs on it."""
-        self.cluster.remove_node(self.nodes.pop(), allow_graceful=False)
+@pytest.fixture(scope="module")
+def running(cluster: Any) -> str:
+    """Its address."""
+    return str(cluster.address)
 
 
 @pytest.fixture(scope="module", params=["processes", "ray"])
@@ -783,10 +775,17 @@ def test_all_sources_are_read_as_the_reader_reads(
         assert rows[number]["digits"][0]["box"] == list(reading.digits[0].box)
     assert [row["file"] for row in rows if row["error"]] == [rows[500]["file"]]
     # Both ways write what a plain call writes, byte for byte.
-    for part in find_parts(str(archive / source)):
-        written = (tmp_path / "out" / part.name).read_bytes()
-        read_part(part, tmp_path)
-        assert (tmp_path / part.name).read_bytes() == written
+    written = {file.name: file.read_bytes() for file in (tmp_path / "out").glob("*.parquet")}
+    assert written == read_plainly(archive / source)
+
+
+@functools.cache
+def read_plainly(source: Path) -> dict[str, bytes]:
+    """The files of all parts, as plain calls write them."""
+    with tempfile.TemporaryDirectory() as folder:
+        for part in find_parts(str(source)):
+            read_part(part, Path(folder))
+        return {file.name: file.read_bytes() for file in Path(folder).iterdir()}
 
 
 @pytest.mark.slow
@@ -808,20 +807,23 @@ def order(row: dict[str, Any]) -> tuple[int, str]:
 
 
 @pytest.mark.slow
-def test_nodes_die_and_nothing_is_lost_or_counted_twice(archive: Path, tmp_path: Path) -> None:
+def test_nodes_die_and_nothing_is_lost_or_counted_twice(
+    archive: Path, cluster: Any, running: str, tmp_path: Path
+) -> None:
     seeds, source = [0, 1, 2], str(archive / "pictures")
     said: list[str] = []
-    with cluster(nodes=2) as (address, kill):
 
-        def after_the_first(line: str) -> None:
-            said.append(line)
-            if len(said) == 1:
-                kill()
+    def after_the_first(line: str) -> None:
+        said.append(line)
+        if len(said) == 1:
+            # At once, with all that runs on it.
+            cluster.remove_node(node, allow_graceful=False)
 
-        counts = read_source(source, tmp_path / "out", address=address, tell=after_the_first)
-        said.clear()
-        folder = tmp_path / "study"
-        (study,) = run_study([TINY], seeds, folder, address=address, tell=after_the_first)
+    node = cluster.add_node(**NODE)
+    counts = read_source(source, tmp_path / "out", address=running, tell=after_the_first)
+    said.clear()
+    node, folder = cluster.add_node(**NODE), tmp_path / "study"
+    (study,) = run_study([TINY], seeds, folder, address=running, tell=after_the_first)
     assert counts == {"pictures": 501, "errors": 1}
     files = parquet.read_table(tmp_path / "out").column("file").to_pylist()
     assert len(set(files)) == len(files) == 501
@@ -945,7 +947,7 @@ def test_a_reading_on_this_machine_needs_no_ray(archive: Path, tmp_path: Path) -
 
 
 def test_a_package_that_is_missing_is_named(
-    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "scipy", None)
     with pytest.raises(ClusterError, match="this needs scipy: install it, or"):
@@ -953,10 +955,10 @@ def test_a_package_that_is_missing_is_named(
     assert not (tmp_path / "study").exists()
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ClusterError, match="this needs pyarrow: install it, or"):
-        read_source(str(archive / "pictures"), tmp_path / "out", tell=quiet)
+        importlib.reload(bulk)
 
 
-@given(st.integers(0, 200), st.integers(1, 64))
+@given(st.integers(0, 50), st.integers(1, 60))
 def test_the_shares_are_exactly_the_whole(count: int, of: int) -> None:
     parts = list(range(count))
     shares = [share(parts, number, of) for number in range(1, of + 1)]
@@ -970,3 +972,39 @@ def test_what_is_no_shard_is_refused(text: str, capsys: pytest.CaptureFixture[st
         main(["read", "scans", "--out", "out", f"--shard={text}"])
     assert stopped.value.code == 2
     assert "argument --shard: must be like 3/32" in capsys.readouterr().err
+
+
+def test_all_shards_together_read_exactly_the_whole(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By jobs of their own, into one folder or several."""
+    monkeypatch.setattr("mnist_digits.cluster.bulk.FILES", 60)
+    monkeypatch.setattr("mnist_digits.cluster.bulk.perform", one_by_one)
+    source = str(archive / "pictures")
+    counts = [
+        read_source(source, tmp_path / "out", shard=(number, 4), tell=quiet)
+        for number in range(1, 5)
+    ]
+    assert [count["pictures"] for count in counts] == [141, 120, 120, 120]
+    assert sum(count["errors"] for count in counts) == 1
+    files = parquet.read_table(tmp_path / "out").column("file").to_pylist()
+    assert files == sorted(files)
+    assert len(set(files)) == len(files) == 501
+    # A job that is given again, and one that takes the whole, have nothing left to do.
+    said: list[str] = []
+    assert read_source(source, tmp_path / "out", shard=(2, 4), tell=said.append) == counts[1]
+    assert read_source(source, tmp_path / "out", tell=said.append)["pictures"] == 501
+    assert said == ["2 of 2 parts are there already", "9 of 9 parts are there already"]
+    # More jobs than parts.
+    empty = read_source(source, tmp_path / "out", shard=(10, 10), tell=quiet)
+    assert empty == {"pictures": 0, "errors": 0}
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / f"._job.json.{'0' * 32}").touch()  # which another job is just writing
+    assert read_source(source, tmp_path / "other", shard=(4, 4), tell=quiet) == counts[3]
+    names = sorted(file.name for file in (tmp_path / "other").glob("part-*"))
+    assert names == ["part-000003.parquet", "part-000007.parquet"]
+
+
+def one_by_one(work: Any, items: list[Any], *_: Any) -> Iterator[tuple[Any, Any]]:
+    """What `perform` does, in this process."""
+    return ((item, work(item)) for item in items)

@@ -34,9 +34,11 @@ from ..reading.documents import Source, read_bounded
 from ..reading.folders import SUFFIXES, files_in, is_picture_name
 from .connection import begin, check_installed, perform
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+check_installed("pyarrow")
+import pyarrow as pa  # noqa: E402
+from pyarrow import parquet  # noqa: E402
 
+if TYPE_CHECKING:
     from ..reading.reader import Reader
 
 T = TypeVar("T")
@@ -97,12 +99,10 @@ def read_source(
         `pictures`, the number of all of the share, and `errors`, the number that could not be read.
 
     Raises:
-        ClusterError: pyarrow is not installed, there are no pictures, the folder belongs to
-            another job, Ray is needed and missing or does not answer, or a part cannot be read or
-            written.
+        ClusterError: there are no pictures, the folder belongs to another job, Ray is needed and
+            missing or does not answer, or a part cannot be read or written.
         CheckpointError: the model cannot be used.
     """
-    check_installed("pyarrow")
     model = model.absolute() if model else None  # Ray's processes run in other folders
     identity = {"path": str(model or ""), "sha256": _checksum(model)}
     parts = find_parts(source, column, directory)
@@ -146,9 +146,6 @@ def _checksum(model: Path | None) -> str:
 
 def read_part(part: Part, directory: Path, model: Path | None = None) -> int:
     """Read the pictures of a part and write its file; returns the number of pictures."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
     reader = _reader(model)
     rows = [_row(reader, name, content) for name, content in pictures_of(part)]
     buffer = io.BytesIO()
@@ -170,8 +167,6 @@ def _reader(model: Path | None) -> Reader:
 
 def schema() -> pa.Schema:
     """The columns of the written files: those of `predict --json`, and `error`, null if none."""
-    import pyarrow as pa
-
     digit = pa.struct({"digit": pa.int8(), "confidence": pa.float32(), "box": pa.list_(pa.int32())})
     fields = {"file": pa.string(), "text": pa.string(), "sure": pa.bool_()}
     return pa.schema({**fields, "digits": pa.list_(digit), "error": pa.string()})
@@ -238,10 +233,8 @@ def _is_picture(member: tarfile.TarInfo) -> bool:
 
 def _rows(part: Part) -> Iterator[tuple[str, Source]]:
     """The part's rows of the column, read from the row group on in which they begin."""
-    from pyarrow import parquet, types
-
     (name,) = part.paths
-    struct = types.is_struct(parquet.read_schema(name).field(part.column).type)
+    struct = pa.types.is_struct(parquet.read_schema(name).field(part.column).type)
     leaf = f"{part.column}.bytes" if struct else part.column
     row, end = 0, part.first + part.count
     with parquet.ParquetFile(name, buffer_size=2**20) as file:
@@ -266,8 +259,6 @@ def _rows_at_once(name: str, index: int, leaf: str) -> int:
 
     A row takes their average, or what is stored once for all rows that repeat it.
     """
-    from pyarrow import parquet
-
     with parquet.ParquetFile(name, read_dictionary=[leaf], buffer_size=2**20) as file:
         group = file.metadata.row_group(index)
         columns = [group.column(number) for number in range(group.num_columns)]
@@ -316,9 +307,6 @@ def _files(source: str, directory: Path | None) -> list[str]:
 
 
 def _parquet_parts(name: str, column: str | None) -> list[Part]:
-    import pyarrow as pa
-    from pyarrow import parquet
-
     try:
         with parquet.ParquetFile(name) as file:
             fields = {field.name: field.type for field in file.schema_arrow}
@@ -339,8 +327,6 @@ def _parquet_parts(name: str, column: str | None) -> list[Part]:
 
 
 def _holds_images(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
     if pa.types.is_struct(kind):
         index = kind.get_field_index("bytes")
         kind = kind.field(index).type if index >= 0 else kind
@@ -378,9 +364,6 @@ def _check_end(archive: _Archive) -> None:
 
 
 def _counts(directory: Path, parts: list[Part]) -> dict[str, int]:
-    import pyarrow as pa
-    from pyarrow import parquet
-
     pictures = errors = 0
     for part in parts:
         file = directory / part.name

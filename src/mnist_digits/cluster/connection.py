@@ -121,14 +121,14 @@ def _on_ray(
 ) -> Generator[tuple[T, R | str], None, None]:
     import ray
 
-    # Ray takes no partial.
-    task = ray.remote(lambda item: work(item))
-    task = task.options(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
+    remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
+    task: Any = remote(lambda item: work(item))  # it takes no partial
     waiting = deque(items)
     running: dict[Any, T] = {}
     while waiting or running:
         while waiting and len(running) < AHEAD:
-            running[task.remote(waiting[0])] = waiting.popleft()
+            item = waiting.popleft()
+            running[task.remote(item)] = item
         (ready,), _ = ray.wait(list(running))
         item = running.pop(ready)
         try:
@@ -154,21 +154,18 @@ def check_installed(package: str) -> None:
     """Raise a ClusterError if a package of the extra `cluster` is missing."""
     try:
         import_module(package)
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise ClusterError(
             f"this needs {package}: install it, or what everything here needs, with "
-            f"pip install 'mnist-digit-classification[cluster]'"
+            f"pip install 'mnist-digit-classification[cluster]' ({last_line(error)})"
         ) from error
-    except ImportError as error:
-        raise ClusterError(f"cannot load {package}: {last_line(error)}") from error
 
 
 def _check_resources(nodes: list[dict[str, Any]], cpus: int, gpus: float) -> None:
     """Refuse what no machine has: Ray would wait forever for one to be added."""
-    for node in nodes:
-        has = node["Resources"]
-        if node["Alive"] and has.get("CPU", 0) >= cpus and has.get("GPU", 0) >= gpus:
-            return
+    having = (node["Resources"] for node in nodes if node["Alive"])
+    if any(has.get("CPU", 0) >= cpus and has.get("GPU", 0) >= gpus for has in having):
+        return
     wanted = f"{cpus} CPU cores" if cpus > 1 else "a CPU core"
     wanted += f" and {gpus:g} of a GPU" if 0 < gpus < 1 else f" and {gpus:g} GPUs" if gpus else ""
     raise ClusterError(f"no machine has {wanted} for a run: ask for fewer")

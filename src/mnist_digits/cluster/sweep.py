@@ -19,15 +19,12 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from ..errors import ClusterError, RecipeError, TrainingError
 from ..processes import RETRIES, last_line
 from ..training.recipe import FAST, Recipe
 from .connection import JOB, as_dict, begin, connected, digits, prepare, write_json
-
-if TYPE_CHECKING:
-    from ..training.loop import Run
 
 # field: {low, high, log} or {choices}. These matter in nearly every recipe.
 DEFAULT_SPACE: dict[str, dict[str, Any]] = {
@@ -164,6 +161,7 @@ def _tuner(
     tell: Callable[[str], None],
 ) -> Any:
     from ray import tune
+    from ray.tune.search.optuna import OptunaSearch
 
     def trial(values: dict[str, Any]) -> None:
         _run_trial(replace(recipe, **_values(values)), cpus, gpus)
@@ -178,7 +176,9 @@ def _tuner(
             metric=METRIC,
             mode="max",
             num_samples=trials,
-            search_alg=_search(space, recipe.seed),
+            search_alg=OptunaSearch(
+                _distributions(space), metric=METRIC, mode="max", seed=recipe.seed
+            ),
             scheduler=_scheduler(recipe, space),
         ),
         run_config=tune.RunConfig(
@@ -192,13 +192,12 @@ def _tuner(
     )
 
 
-def _search(space: dict[str, dict[str, Any]], seed: int) -> Any:
+def _distributions(space: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The space as Optuna has it."""
     import optuna
-    from ray.tune.search.optuna import OptunaSearch
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    kinds = {name: _distribution(name, part) for name, part in space.items()}
-    return OptunaSearch(kinds, metric=METRIC, mode="max", seed=seed)
+    return {name: _distribution(name, part) for name, part in space.items()}
 
 
 def _distribution(name: str, part: dict[str, Any]) -> Any:
@@ -206,8 +205,8 @@ def _distribution(name: str, part: dict[str, Any]) -> Any:
 
     if "choices" in part:
         # Tuples, because Optuna compares choices by their hash.
-        choices = [tuple(v) if isinstance(v, list) else v for v in part["choices"]]
-        return distributions.CategoricalDistribution(cast(Any, choices))
+        choices: Any = [tuple(v) if isinstance(v, list) else v for v in part["choices"]]
+        return distributions.CategoricalDistribution(choices)
     # The field's type decides, not that of the ends: a shift from 0 to 2 may be 0.7.
     whole = isinstance(getattr(FAST, name), int)
     kind = distributions.IntDistribution if whole else distributions.FloatDistribution
@@ -225,9 +224,8 @@ def _scheduler(recipe: Recipe, space: dict[str, dict[str, Any]]) -> Any:
     epochs = max(_ends("epochs", space["epochs"])) if "epochs" in space else recipe.epochs
     if epochs < 3:
         return FIFOScheduler()
-    grace = max(1, epochs // 3)
     return ASHAScheduler(
-        time_attr="epoch", max_t=epochs + 1, grace_period=grace, reduction_factor=2
+        time_attr="epoch", max_t=epochs + 1, grace_period=epochs // 3, reduction_factor=2
     )
 
 
@@ -268,16 +266,19 @@ def _run_trial(recipe: Recipe, threads: int, gpus: float) -> None:
 
     from ..data.dataset import split_validation
     from ..training import checkpoint
-    from ..training import loop as training
+    from ..training.loop import Run, train
 
     begun = None
     if last := tune.get_checkpoint():
         with last.as_directory() as folder:
             begun = checkpoint.load_unfinished(Path(folder))
-    reached = _reached(begun)
+    reached: dict[str, Any] = {METRIC: 0.0, "epoch": 0, "spent": 0.0}
 
-    def on_epoch(run: training.Run) -> None:
-        reached.update(_reached(run))
+    def on_epoch(run: Run) -> None:
+        last = run.history[-1]
+        reached.update(
+            {METRIC: last.validation_accuracy, "epoch": last.epoch, "spent": last.seconds}
+        )
         with tempfile.TemporaryDirectory() as folder:
             checkpoint.save(run, Path(folder))
             tune.report(dict(reached), checkpoint=tune.Checkpoint.from_directory(folder))
@@ -285,18 +286,10 @@ def _run_trial(recipe: Recipe, threads: int, gpus: float) -> None:
     try:
         device = prepare(threads, gpus)
         kept, validation = (part.to(device) for part in split_validation(digits()[0]))
-        training.train(recipe, kept, validation, resume=begun, on_epoch=on_epoch)
+        train(recipe, kept, validation, resume=begun, on_epoch=on_epoch)
     except TrainingError as error:
         # It would fail each time: ended without an exception, which Tune would answer by a retry.
         tune.report({**reached, METRIC: 0.0, "error": str(error)})
-
-
-def _reached(run: Run | None) -> dict[str, Any]:
-    """What a trial reports after its last epoch."""
-    if not (run and run.history):
-        return {METRIC: 0.0, "epoch": 0, "spent": 0.0}
-    last = run.history[-1]
-    return {METRIC: last.validation_accuracy, "epoch": last.epoch, "spent": last.seconds}
 
 
 def _ended(directory: Path) -> int:
@@ -337,15 +330,10 @@ def importance(trials: list[Trial], space: dict[str, dict[str, Any]]) -> dict[st
     done = [trial for trial in trials if trial.accuracy is not None]
     if len(done) < 4:
         return {}
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize")
-    kinds = {name: _distribution(name, part) for name, part in space.items()}
+    kinds, study = _distributions(space), optuna.create_study(direction="maximize")
     for trial in done:
-        study.add_trial(
-            optuna.trial.create_trial(
-                params=_values(trial.values), distributions=kinds, value=trial.accuracy
-            )
-        )
+        values = {"params": _values(trial.values), "value": trial.accuracy}
+        study.add_trial(optuna.trial.create_trial(distributions=kinds, **values))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna warns that it is experimental
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
