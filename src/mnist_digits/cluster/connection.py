@@ -91,11 +91,10 @@ def perform(
 
     Args:
         work: a function that can be pickled.
-        cpus: cores of each item.
-        gpus: GPUs of each item.
+        address, cpus, gpus: as `connected` takes them, for each item.
 
     Raises:
-        ClusterError: as `connected`; or this machine refuses so many cores, processes, threads,
+        ClusterError: as `connected`, or if this machine refuses so many cores, processes, threads,
             memory or open files.
     """
     if not items:
@@ -208,11 +207,7 @@ def prepare(threads: int, gpus: float) -> torch.device:
 
 
 def begin(directory: Path, job: dict[str, Any], resume: bool) -> None:
-    """Make the folder of a job, or check that the one there belongs to this job.
-
-    Args:
-        job: the description; an earlier one in the folder must be equal.
-        resume: whether to go on with what is there; otherwise it is refused.
+    """Make the folder of a job, or if `resume`, go on with one that has the same description.
 
     Raises:
         ClusterError: the folder belongs to another job, or cannot be written.
@@ -240,11 +235,7 @@ def begin(directory: Path, job: dict[str, Any], resume: bool) -> None:
 
 
 def write_json(file: Path, value: object) -> None:
-    """Write a result of a job, whole or not at all.
-
-    Raises:
-        ClusterError: it cannot be written.
-    """
+    """Write a result of a job, whole or not at all; a ClusterError if it cannot be written."""
     try:
         write_whole(file, (json.dumps(value, indent=2) + "\n").encode())
     except OSError as error:

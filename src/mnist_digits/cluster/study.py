@@ -134,9 +134,7 @@ def run_study(
 
     Args:
         held_out: train without the validation slice and measure on it, to choose between recipes.
-        address: of a Ray cluster, or `auto`; without one, processes of this machine.
-        cpus: cores and threads of each run.
-        gpus: GPUs of each run; a fraction shares one. They need Ray, on this machine too.
+        address, cpus, gpus: as `perform` takes them, for each run.
         tell: called with each line of progress.
 
     Raises:

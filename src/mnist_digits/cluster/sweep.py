@@ -115,9 +115,7 @@ def run_sweep(
         directory: on a cluster, one that all machines reach by the same path.
         space: see `read_space`.
         resume: go on with the sweep in the folder, each trial after its last finished epoch.
-        address: see `connected`.
-        cpus: cores and threads of each trial.
-        gpus: GPUs of each trial; a fraction shares one.
+        address, cpus, gpus: as `connected` takes them, for each trial.
         tell: called with a line for each trial that ends.
 
     Raises:
@@ -243,17 +241,16 @@ def _teller(tell: Callable[[str], None], count: int) -> Any:
             outcome = "failed" if failed else f"{last.get(METRIC, 0):.2%}"
             # All trials, including those that ended before the sweep was resumed.
             done = 1 + sum(other.is_finished() for other in trials if other is not trial)
-            shown = "  ".join(f"{name} {_shown(value)}" for name, value in trial.config.items())
+            values = trial.config.items()
+            shown = "  ".join(
+                f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values
+            )
             tell(f"{done:4} of {count}  {outcome:>7}  epoch {last.get('epoch', 0):<3}  {shown}")
 
         def on_trial_error(self, **told: Any) -> None:
             self.on_trial_complete(**told, failed=True)
 
     return Teller()
-
-
-def _shown(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _values(values: dict[str, Any]) -> dict[str, Any]:
@@ -306,15 +303,10 @@ def _ended(directory: Path) -> int:
 def _trial(number: int, result: Any, recipe: Recipe) -> Trial:
     metrics, values = result.metrics or {}, dict(result.config or {})
     error = last_line(result.error) if result.error else str(metrics.get("error", ""))
-    return Trial(
-        number=number,
-        values=values,
-        accuracy=None if error else metrics.get(METRIC),
-        epochs=int(metrics.get("epoch", 0)),
-        planned=replace(recipe, **_values(values)).epochs,
-        seconds=float(metrics.get("spent", 0.0)),
-        error=error,
-    )
+    accuracy = None if error else metrics.get(METRIC)
+    epochs, planned = int(metrics.get("epoch", 0)), replace(recipe, **_values(values)).epochs
+    seconds = float(metrics.get("spent", 0.0))
+    return Trial(number, values, accuracy, epochs, planned, seconds, error)
 
 
 def importance(trials: list[Trial], space: dict[str, dict[str, Any]]) -> dict[str, float]:
