@@ -74,7 +74,7 @@ from mnist_digits.cluster.sweep import (
 )
 from mnist_digits.command.cli import build_parser, main
 from mnist_digits.figures import surveys
-from mnist_digits.processes import last_line, usable_cores
+from mnist_digits.processes import last_line
 from mnist_digits.reading.onnx_file import with_checksum
 from mnist_digits.reading.reader import MODEL, SHIPPED
 from mnist_digits.training.recipe import Recipe
@@ -670,7 +670,9 @@ def cluster() -> Iterator[Any]:
     """A cluster on this machine, of a head and a node with a core each."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+    # A node that is killed is missed after 2.5 s, not 15. One that is only slow has 10 s to answer.
+    head = {"include_dashboard": False, "_system_config": {"health_check_period_ms": 500}}
+    cluster = Cluster(initialize_head=True, head_node_args={**NODE, **head})
     cluster.add_node(**NODE)
     yield cluster
     cluster.shutdown()
@@ -734,13 +736,18 @@ def test_a_sweep_finds_a_recipe_to_train_by(running: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_sweep_is_stopped_by_ctrl_c_and_goes_on(tmp_path: Path) -> None:
+def test_a_sweep_is_stopped_by_ctrl_c_and_goes_on(running: str, tmp_path: Path) -> None:
+    """On a cluster with room for two at a time, and then on a Ray that the command starts."""
     (tmp_path / "tiny.json").write_text(TINY.to_json())
     (tmp_path / "space.json").write_text('{"hidden": {"low": 8, "high": 16}}')
     command = [*COMMAND, "sweep", "tiny.json", "--trials", "3", "--name", "x"]
-    command += ["--search", "space.json", "--cpus-per-run", str(usable_cores())]  # one at a time
+    command += ["--search", "space.json"]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        [*command, "--address", running],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
     )
     assert process.stdout is not None
     assert "1 of 3" in process.stdout.readline()

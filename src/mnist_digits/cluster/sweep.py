@@ -324,8 +324,8 @@ def importance(trials: list[Trial], space: dict[str, dict[str, Any]]) -> dict[st
         return {}
     kinds, study = _distributions(space), optuna.create_study(direction="maximize")
     for trial in done:
-        values = {"params": _values(trial.values), "value": trial.accuracy}
-        study.add_trial(optuna.trial.create_trial(distributions=kinds, **values))
+        values, accuracy = _values(trial.values), trial.accuracy
+        study.add_trial(optuna.create_trial(params=values, distributions=kinds, value=accuracy))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna warns that it is experimental
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
