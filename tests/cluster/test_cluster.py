@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import gzip
@@ -912,9 +913,11 @@ def test_processes_are_killed_and_nothing_is_lost_or_counted_twice(
     archive: Path, tmp_path: Path
 ) -> None:
     begun = Begun(archive, tmp_path)
-    # The one that is amid the last part, and any other.
-    for worker in [one for one in begun.workers if "spawn_main" in " ".join(one.cmdline())]:
-        worker.kill()
+    # The one that is amid the last part, and any other that has not ended.
+    for worker in begun.workers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "spawn_main" in " ".join(worker.cmdline()):
+                worker.kill()
     said, errors = begun.ended()
     assert begun.process.returncode == 0, errors
     begun.all_are_read(said)
