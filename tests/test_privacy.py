@@ -66,9 +66,10 @@ def on_ray(_: list[str], pictures: Path, tmp_path: Path) -> None:
     """In a process of Ray, whose start asks whether it is in a cloud: the docs tell of it."""
     pytest.importorskip("ray")
     program = (
-        "from mnist_digits.cluster import bulk, connection\n"
+        "from mnist_digits.cluster import connection\n"
         "from mnist_digits.command.cli import main\n"
-        "bulk.connected = lambda _: connection.connected()\n"
+        "connected = connection.connected\n"
+        "connection.connected = lambda *_: connected()\n"
         f"main(['read', {str(pictures)!r}, '--out', 'out', '--address', 'here'])\n"
     )
     finish([sys.executable, "-c", program], tmp_path, "1 pictures, 0 of them")

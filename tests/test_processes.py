@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from unittest.mock import Mock
 import cv2
 import pytest
 
-from mnist_digits.cluster import bulk
+from mnist_digits import processes
 from mnist_digits.processes import RETRIES, in_processes, usable_cores
 from mnist_digits.training.teaching import workers
 
@@ -95,16 +94,18 @@ def test_processes_of_others_are_left_alone_when_the_work_is_stopped() -> None:
 def test_no_more_is_taken_than_is_worked_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many there are, they do not pile up in the queues of the pool."""
-    submit = Mock(side_effect=ProcessPoolExecutor.submit, autospec=True)
-    monkeypatch.setattr(ProcessPoolExecutor, "submit", lambda *task: submit(*task))
+    """However many there are, they do not pile up before the processes."""
+    handed = Mock(side_effect=processes._hand)
+    monkeypatch.setattr(processes, "_hand", handed)
     with closing(in_processes(partial(half, folder=tmp_path, deaths=0), range(999), 2)) as done:
         for count in range(1, 11):
             next(done)
-            assert submit.call_count <= count + 2
+            assert handed.call_count <= count + 2
 
 
 def threads(_: int) -> tuple[int, int | None]:
+    from mnist_digits.cluster import bulk
+
     reader = bulk._reader(None)
     return cv2.getNumThreads(), reader._threads
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from multiprocessing import connection
 from multiprocessing.connection import Connection
-from typing import TypeVar
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar, cast
 
 from .errors import UsageError
 
@@ -22,6 +22,11 @@ R = TypeVar("R")
 
 # How often work is tried again that was lost with its process or its machine.
 RETRIES = 3
+KILLED = f"its process was killed, {RETRIES + 1} times: is there enough memory?"
+NONE_BEGAN = (
+    "no process could begin its work: a script that starts processes does everything under "
+    '`if __name__ == "__main__":`, as they import it first'
+)
 
 
 def usable_cores() -> int:
@@ -36,89 +41,90 @@ def in_processes(
 ) -> Generator[tuple[T, R | str], None, None]:
     """Each item when it is done: with what `work` returns, or with the error message.
 
-    A process that is killed, for its memory perhaps, takes the others of its pool with it. What
-    they had in hand is tried again in a new pool, each item up to RETRIES times.
-
-    Raises a UsageError where no process can begin, as in a script without its main guard.
+    What a process that is killed, for its memory perhaps, had in hand is done again by a new one,
+    each item up to RETRIES times. Items wait here until a process is free, and results are not
+    kept, so that memory does not grow with the number of items.
 
     Close the iterator (`contextlib.closing`) to end all processes at once.
 
-    Args:
-        work: a function that can be pickled.
-        processes: how many there are at most. Items wait here until one is free, and results are
-            not kept, so that memory does not grow with the number of items.
+    Raises:
+        UsageError: no process can begin, as in a script without its main guard.
     """
     waiting = deque((item, RETRIES) for item in items)
+    busy: dict[Connection, tuple[BaseProcess, T, int]] = {}
     begun = False
-    while waiting:
-        with _pool(processes) as (pool, here):
-            yield from _until_broken(pool, work, waiting, processes)
-            begun = begun or here.poll()
-            if waiting and not begun:
-                raise UsageError(
-                    "no process could begin its work: a script that starts processes does "
-                    'everything under `if __name__ == "__main__":`, as they import it first'
-                )
+    try:
+        while waiting or busy:
+            while waiting and len(busy) < processes:
+                here, process = _started()
+                busy[here] = process, *waiting.popleft()
+            for here in cast(list[Connection], connection.wait(list(busy))):
+                process, item, retries = busy[here]
+                alive = True
+                try:
+                    answer: list[Any] = here.recv()
+                    begun = True
+                except (EOFError, OSError):
+                    if not begun:
+                        raise UsageError(NONE_BEGAN) from None
+                    alive, answer, retries = False, [] if retries else [KILLED], retries - 1
+                if not answer:  # it has begun, or its item is to be tried again
+                    waiting.appendleft((item, retries))
+                if alive and waiting:
+                    busy[here] = process, *waiting.popleft()
+                    _hand(here, work, busy[here][1])
+                else:
+                    del busy[here]
+                    _end(here, process)
+                if answer:
+                    yield item, answer[0]
+    finally:
+        for here, (process, *_) in busy.items():
+            _end(here, process)
 
 
-def _until_broken(
-    pool: ProcessPoolExecutor,
-    work: Callable[[T], R],
-    waiting: deque[tuple[T, int]],
-    processes: int,
-) -> Generator[tuple[T, R | str], None, None]:
-    """Work on what is waiting, until the pool breaks; what is to be tried again waits then."""
-    in_hand: dict[Future[R], tuple[T, int]] = {}
-    broken = False
-    while in_hand or (waiting and not broken):
-        while waiting and not broken and len(in_hand) < processes:
-            try:
-                in_hand[pool.submit(work, waiting[0][0])] = waiting[0]
-                waiting.popleft()
-            except BrokenProcessPool:
-                broken = True
-        for future in wait(in_hand, return_when=FIRST_COMPLETED).done:
-            item, retries = in_hand.pop(future)
-            error = future.exception()
-            if not isinstance(error, BrokenProcessPool):
-                yield item, last_line(error) if error else future.result()
-                continue
-            broken = True
-            if retries:
-                waiting.appendleft((item, retries - 1))
-            else:
-                yield item, f"its process was killed, {RETRIES + 1} times: is there enough memory?"
-
-
-@contextmanager
-def _pool(processes: int) -> Iterator[tuple[ProcessPoolExecutor, Connection]]:
-    """A pool whose processes are ended at once if anything goes wrong here, Ctrl-C included.
-
-    And a connection that has something to read once one of them has begun.
-    """
+def _started() -> tuple[Connection, BaseProcess]:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    with here, there, ProcessPoolExecutor(processes, context, _end_with_parent, (there,)) as pool:
-        try:
-            yield pool, here
-        except BaseException:
-            # Nobody takes it: each of them sees that it is there.
-            here.send("end")
-            raise
+    process = context.Process(target=_serve, args=(there,), daemon=True)
+    with there:
+        process.start()
+    return here, process
 
 
-def _end_with_parent(there: Connection) -> None:
-    """In a process of the pool: leave Ctrl-C to the parent, and end when it ends or says so."""
+def _hand(here: Connection, *work_and_item: object) -> None:
+    # Pickled as they are: a connection's own `send` puts tensors into shared memory, which
+    # containers have little of. If the process is gone, the next `recv` tells.
+    with suppress(OSError):
+        here.send_bytes(pickle.dumps(work_and_item))
+
+
+def _end(here: Connection, process: BaseProcess) -> None:
+    process.kill()
+    process.join()
+    here.close()
+
+
+def _serve(there: Connection) -> None:
+    """In a process: leave Ctrl-C to the parent, end with it, and work on what it sends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    there.send("begun")
     parent = multiprocessing.parent_process()
     assert parent
 
-    def watch() -> None:
-        connection.wait([there, parent.sentinel])
+    def end_with_parent() -> None:
+        parent.join()
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    with suppress(EOFError, OSError):  # the parent has just ended
+        there.send([])
+        while message := there.recv_bytes():
+            try:
+                work, item = pickle.loads(message)
+                answer = pickle.dumps([work(item)])
+            except Exception as error:
+                answer = pickle.dumps([last_line(error)])
+            there.send_bytes(answer)
 
 
 def last_line(error: BaseException) -> str:

@@ -15,31 +15,33 @@ from __future__ import annotations
 import glob
 import hashlib
 import io
-import json
-import logging
 import os
 import sys
 import tarfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, cast
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar, cast
 
 from ..errors import ClusterError, PictureError
 from ..files import write_whole
-from ..processes import last_line, usable_cores
+from ..processes import last_line
 from ..reading.documents import Source, read_bounded
 from ..reading.folders import SUFFIXES, files_in, is_picture_name
-from .connection import begin, check_installed, connected, on_this_machine
+from .connection import begin, check_installed, perform
+
+check_installed("pyarrow")
+import pyarrow as pa  # noqa: E402
+from pyarrow import parquet  # noqa: E402
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from ..reading.reader import Reader
 
+T = TypeVar("T")
 # Pictures in a part: some seconds of work, and some megabytes of answers.
 FILES, ROWS = 200, 4_000
 # Bytes of the headers of a member of a tar file. A name has 4 kB at most, a sparse file's map more.
@@ -50,33 +52,26 @@ BATCH = 2**25
 
 @dataclass(frozen=True)
 class Part:
-    """Some pictures of a source.
+    """Some pictures of a source, as `_job.json` has them.
 
     Attributes:
         kind: files, parquet or tar.
         paths: the picture files, or the one Parquet or tar file.
         count: how many rows or members to read; 0 for files.
-        row: Parquet: the index of the first row.
-        offset: tar: the byte at which the first member begins.
+        first: Parquet: the index of the first row; tar: the byte at which the first member begins.
         column: Parquet: the column with the images.
     """
 
     kind: str
     paths: list[str]
     count: int = 0
-    row: int = 0
-    offset: int = 0
+    first: int = 0
     column: str = ""
     number: int = 0
 
     @property
     def name(self) -> str:
         return f"part-{self.number:06}.parquet"
-
-    def to_dict(self) -> dict[str, Any]:
-        """The part in `_job.json`, where row and offset have always shared the name `first`."""
-        values = asdict(self)
-        return values | {"first": values.pop("row") + values.pop("offset")}
 
 
 def read_source(
@@ -85,6 +80,7 @@ def read_source(
     column: str | None = None,
     model: Path | None = None,
     address: str | None = None,
+    shard: tuple[int, int] = (1, 1),
     tell: Callable[[str], None] = print,
 ) -> dict[str, int]:
     """Read all pictures of a source into Parquet files in a folder.
@@ -97,28 +93,43 @@ def read_source(
         column: Parquet: the one with the images, if several have files' bytes or {bytes, path}.
         model: an exported run; without one, the model that the package ships.
         address: of a Ray cluster, or `auto`; without one, processes of this machine.
+        shard: (3, 32) reads the third of 32 shares of the parts, as `share` has them.
 
     Returns:
-        `pictures`, the number of all, and `errors`, the number that could not be read.
+        `pictures`, the number of all of the share, and `errors`, the number that could not be read.
 
     Raises:
-        ClusterError: pyarrow is not installed, there are no pictures, the folder belongs to
-            another job, Ray is needed and missing or does not answer, or a part cannot be read or
-            written.
+        ClusterError: there are no pictures, the folder belongs to another job, Ray is needed and
+            missing or does not answer, or a part cannot be read or written.
         CheckpointError: the model cannot be used.
     """
-    check_installed("pyarrow")
     model = model.absolute() if model else None  # Ray's processes run in other folders
     identity = {"path": str(model or ""), "sha256": _checksum(model)}
     parts = find_parts(source, column, directory)
-    described = [part.to_dict() for part in parts]
+    # Of all shares: they may have the same folder.
+    described = [asdict(part) for part in parts]
     begin(directory, {"read": source, "parts": described, "model": identity}, resume=True)
+    parts = share(parts, *shard)
     missing = [part for part in parts if not (directory / part.name).is_file()]
     if len(missing) < len(parts):
         tell(f"{len(parts) - len(missing)} of {len(parts)} parts are there already")
-    if missing:
-        _read_parts(missing, directory, model, address, tell)
+    pictures = 0
+    read = partial(read_part, directory=directory.absolute(), model=model)
+    with closing(perform(read, missing, address)) as outcomes:
+        for done, (_, outcome) in enumerate(outcomes, start=1):
+            if isinstance(outcome, str):
+                raise ClusterError(
+                    f"a part could not be read or written ({outcome}): mend that, and give the "
+                    f"same command again; the parts that are there are kept"
+                )
+            pictures += outcome
+            tell(f"{done} of {len(missing)} parts, {pictures:,} pictures")
     return _counts(directory, parts)
+
+
+def share(parts: Sequence[T], number: int, of: int) -> list[T]:
+    """The share of that number, from 1, of so many: every `of`-th part, so that all are alike."""
+    return list(parts[number - 1 :: of])
 
 
 def _checksum(model: Path | None) -> str:
@@ -133,87 +144,8 @@ def _checksum(model: Path | None) -> str:
     return hashlib.sha256((path / MODEL if path.is_dir() else path).read_bytes()).hexdigest()
 
 
-def _read_parts(
-    parts: list[Part],
-    directory: Path,
-    model: Path | None,
-    address: str | None,
-    tell: Callable[[str], None],
-) -> None:
-    """Read parts, and tell of each; the first that cannot be read or written ends the reading."""
-    pictures = 0
-    with closing(_outcomes(parts, directory, model, address)) as outcomes:
-        for done, outcome in enumerate(outcomes, start=1):
-            if isinstance(outcome, str):
-                raise ClusterError(
-                    f"a part could not be read or written ({outcome}): mend that, and give the "
-                    f"same command again; the parts that are there are kept"
-                )
-            pictures += outcome
-            tell(f"{done} of {len(parts)} parts, {pictures:,} pictures")
-
-
-# Of each part when it ends: the number of its pictures, or the error message.
-Outcomes: TypeAlias = Generator[int | str, None, None]
-
-
-def _outcomes(
-    parts: list[Part], directory: Path, model: Path | None, address: str | None
-) -> Outcomes:
-    if address:
-        with connected(address):
-            yield from _on_ray(parts, directory, model)
-        return
-    read = partial(read_part, directory=directory, model=model)
-    for _, outcome in on_this_machine(read, parts, usable_cores()):
-        yield outcome
-
-
-def _on_ray(parts: list[Part], directory: Path, model: Path | None) -> Outcomes:
-    import ray
-
-    # A line is printed for each part; Ray's own progress bars would overwrite it.
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    ray.data.DataContext.get_current().print_on_execution_start = False
-    items = [work_on(part, directory, model) for part in parts]
-    rows = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-        read_batch, batch_size=1, num_cpus=1
-    )
-    for logger in ("ray.data", "ray.data._internal.execution.streaming_executor"):
-        logging.getLogger(logger).setLevel(logging.CRITICAL)
-    try:
-        for row in rows.iter_rows():
-            yield row["error"] or row["pictures"]
-    except ray.exceptions.RayError as error:
-        yield last_line(error)
-
-
-def work_on(part: Part, directory: Path, model: Path | None) -> dict[str, str]:
-    """A row for `read_batch`, as JSON: Ray's tables refuse file names that are not valid text."""
-    values = {"part": asdict(part), "directory": str(directory.absolute()), "model": model}
-    return {"work": json.dumps(values, default=str)}
-
-
-def read_batch(batch: dict[str, Any]) -> dict[str, list[Any]]:
-    """Read a part, in a Ray process; the batch is one row of `work_on`.
-
-    Returns the number of pictures and the error message, empty if there was none: an exception
-    would reach the caller as one of Ray's own.
-    """
-    work = json.loads(str(batch["work"][0]))
-    model = Path(work["model"]) if work["model"] else None
-    try:
-        count = read_part(Part(**work["part"]), Path(work["directory"]), model)
-    except Exception as error:
-        return {"pictures": [0], "error": [last_line(error)]}
-    return {"pictures": [count], "error": [""]}
-
-
 def read_part(part: Part, directory: Path, model: Path | None = None) -> int:
     """Read the pictures of a part and write its file; returns the number of pictures."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
     reader = _reader(model)
     rows = [_row(reader, name, content) for name, content in pictures_of(part)]
     buffer = io.BytesIO()
@@ -235,8 +167,6 @@ def _reader(model: Path | None) -> Reader:
 
 def schema() -> pa.Schema:
     """The columns of the written files: those of `predict --json`, and `error`, null if none."""
-    import pyarrow as pa
-
     digit = pa.struct({"digit": pa.int8(), "confidence": pa.float32(), "box": pa.list_(pa.int32())})
     fields = {"file": pa.string(), "text": pa.string(), "sure": pa.bool_()}
     return pa.schema({**fields, "digits": pa.list_(digit), "error": pa.string()})
@@ -254,21 +184,17 @@ def _row(reader: Reader, name: str, content: Source) -> dict[str, Any]:
 
 def pictures_of(part: Part) -> Iterator[tuple[str, Source]]:
     """The pictures of a part, one after the other: (name, path or bytes)."""
-    if part.kind == "files":
+    if part.kind == "parquet":
+        yield from _rows(part)
+    elif part.kind == "files":
         for path in part.paths:
             yield path, Path(path)
-    elif part.kind == "tar":
-        yield from _members(part)
     else:
-        yield from _rows(part)
-
-
-def _members(part: Part) -> Iterator[tuple[str, Source]]:
-    with open(part.paths[0], "rb") as file:
-        file.seek(part.offset)
-        with _Archive.open(fileobj=file) as archive:
-            for member in islice(filter(_is_picture, archive), part.count):
-                yield f"{part.paths[0]}/{member.name}", archive.content(member)
+        with open(part.paths[0], "rb") as file:
+            file.seek(part.first)
+            with _Archive.open(fileobj=file) as archive:
+                for member in islice(filter(_is_picture, archive), part.count):
+                    yield f"{part.paths[0]}/{member.name}", archive.content(member)
 
 
 class _Archive(tarfile.TarFile):
@@ -278,36 +204,27 @@ class _Archive(tarfile.TarFile):
     """
 
     def __init__(self, name: str | None, mode: Literal["r"], file: BinaryIO, **options: Any):
-        self.bounded = _Bounded(file)
-        super().__init__(name, mode, cast(BinaryIO, self.bounded), **options)
+        self.file, self.left = file, HEADER
+        own = {"seek": file.seek, "tell": file.tell, "close": file.close}
+        bounded = SimpleNamespace(read=self._read, **own)
+        super().__init__(name, mode, cast(BinaryIO, bounded), **options)
 
-    def next(self) -> tarfile.TarInfo | None:
-        self.members: list[tarfile.TarInfo] = []
-        self.bounded.left = HEADER
-        return super().next()
-
-    def content(self, member: tarfile.TarInfo) -> bytes:
-        """The content of a file in it, or the beginning of one that is too large."""
-        self.bounded.left = sys.maxsize
-        file = self.extractfile(member)
-        return read_bounded(cast(BinaryIO, file)) if file else b""
-
-
-class _Bounded:
-    """A file of which `left` bytes may be read."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.left = HEADER
-
-    def read(self, size: int) -> bytes:
+    def _read(self, size: int) -> bytes:
         if size > self.left:
             raise tarfile.ReadError(f"it has a header of more than {HEADER:,} bytes")
         self.left -= size
         return self.file.read(size)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.file, name)
+    def next(self) -> tarfile.TarInfo | None:
+        self.members: list[tarfile.TarInfo] = []
+        self.left = HEADER
+        return super().next()
+
+    def content(self, member: tarfile.TarInfo) -> bytes:
+        """The content of a file in it, or the beginning of one that is too large."""
+        self.left = sys.maxsize
+        file = self.extractfile(member)
+        return read_bounded(cast(BinaryIO, file)) if file else b""
 
 
 def _is_picture(member: tarfile.TarInfo) -> bool:
@@ -315,34 +232,26 @@ def _is_picture(member: tarfile.TarInfo) -> bool:
 
 
 def _rows(part: Part) -> Iterator[tuple[str, Source]]:
-    end = part.row + part.count
-    for start, values in _batches(part):
-        if start >= end:
-            return
-        first = max(0, part.row - start)
-        for row, value in enumerate(values[first : end - start], start + first):
-            content = value.as_py()
-            content = content.get("bytes") if isinstance(content, dict) else content
-            yield f"{part.paths[0]}#{row}", content or b""
-
-
-def _batches(part: Part) -> Iterator[tuple[int, pa.Array]]:
-    """The column, from the row group on in which the part begins: (first row, values)."""
-    from pyarrow import parquet, types
-
+    """The part's rows of the column, read from the row group on in which they begin."""
     (name,) = part.paths
-    struct = types.is_struct(parquet.read_schema(name).field(part.column).type)
+    struct = pa.types.is_struct(parquet.read_schema(name).field(part.column).type)
     leaf = f"{part.column}.bytes" if struct else part.column
-    start = 0
+    row, end = 0, part.first + part.count
     with parquet.ParquetFile(name, buffer_size=2**20) as file:
         for index in range(file.num_row_groups):
             count = file.metadata.row_group(index).num_rows
-            if not count or start + count <= part.row:
-                start += count
+            if not count or row + count <= part.first:
+                row += count
                 continue
             for batch in file.iter_batches(_rows_at_once(name, index, leaf), [index], [leaf]):
-                yield start, batch.column(0)
-                start += len(batch)
+                skipped = max(0, part.first - row)
+                for at, value in enumerate(batch.column(0)[skipped : end - row], row + skipped):
+                    content = value.as_py()
+                    content = content.get("bytes") if struct and content else content
+                    yield f"{name}#{at}", content or b""
+                row += len(batch)
+                if row >= end:
+                    return
 
 
 def _rows_at_once(name: str, index: int, leaf: str) -> int:
@@ -350,15 +259,12 @@ def _rows_at_once(name: str, index: int, leaf: str) -> int:
 
     A row takes their average, or what is stored once for all rows that repeat it.
     """
-    from pyarrow import parquet
-
     with parquet.ParquetFile(name, read_dictionary=[leaf], buffer_size=2**20) as file:
         group = file.metadata.row_group(index)
         columns = [group.column(number) for number in range(group.num_columns)]
         size = sum(c.total_uncompressed_size for c in columns if c.path_in_schema == leaf)
         shared = next(file.iter_batches(1, [index], [leaf])).get_total_buffer_size()
-    row = max(size // group.num_rows, shared)
-    return int(max(1, min(64, BATCH // max(1, row))))
+    return int(max(1, min(64, BATCH // max(1, size // group.num_rows, shared))))
 
 
 def find_parts(source: str, column: str | None = None, directory: Path | None = None) -> list[Part]:
@@ -385,29 +291,22 @@ def find_parts(source: str, column: str | None = None, directory: Path | None = 
 
 def _files(source: str, directory: Path | None) -> list[str]:
     """All files of a source, in order, by their absolute paths."""
-    path = Path(source)
     if os.path.isdir(source):  # which "" is not
-        found = [file for file in files_in(path) if file.is_file()]
-    elif os.path.isfile(source):
-        found = [path]
+        found = [str(file.absolute()) for file in files_in(Path(source)) if file.is_file()]
     else:
-        names = glob.glob(source, recursive=True)
-        found = [Path(name) for name in names if not os.path.isdir(name)]
+        names = [source] if os.path.isfile(source) else glob.glob(source, recursive=True)
+        found = [str(Path(name).absolute()) for name in names if not os.path.isdir(name)]
     if not found:
         raise ClusterError(f"there is nothing at {source}: name a folder, a glob or a file")
-    names = sorted(str(file.absolute()) for file in found)
     if directory:
         own = os.path.join(os.path.abspath(directory), "")
-        names = [name for name in names if not os.path.abspath(name).startswith(own)]
-        if not names:
-            raise ClusterError(f"{source} lies in {directory}, which is written to: choose another")
-    return names
+        found = [name for name in found if not os.path.abspath(name).startswith(own)]
+    if not found:
+        raise ClusterError(f"{source} lies in {directory}, which is written to: choose another")
+    return sorted(found)
 
 
 def _parquet_parts(name: str, column: str | None) -> list[Part]:
-    import pyarrow as pa
-    from pyarrow import parquet
-
     try:
         with parquet.ParquetFile(name) as file:
             fields = {field.name: field.type for field in file.schema_arrow}
@@ -422,14 +321,12 @@ def _parquet_parts(name: str, column: str | None) -> list[Part]:
             f"with --column"
         )
     return [
-        Part("parquet", [name], count=min(ROWS, count - row), row=row, column=chosen)
+        Part("parquet", [name], min(ROWS, count - row), row, chosen)
         for row in range(0, count, ROWS)
     ]
 
 
 def _holds_images(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
     if pa.types.is_struct(kind):
         index = kind.get_field_index("bytes")
         kind = kind.field(index).type if index >= 0 else kind
@@ -441,15 +338,15 @@ def _tar_parts(name: str) -> list[Part]:
         with open(name, "rb") as file, _Archive.open(fileobj=file) as archive:
             offsets = [member.offset for member in archive if _is_picture(member)]
             _check_end(archive)
-            compressed = archive.bounded.file is not file
+            compressed = archive.file is not file
     # tarfile and what unpacks raise nearly anything on damaged files.
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
         raise ClusterError(f"{name} is not a tar file that can be read: {reason}") from error
     if compressed:  # it can only be read from its start
-        return [Part("tar", [name], count=len(offsets))] if offsets else []
+        return [Part("tar", [name], len(offsets))] if offsets else []
     return [
-        Part("tar", [name], count=min(ROWS, len(offsets) - i), offset=offsets[i])
+        Part("tar", [name], min(ROWS, len(offsets) - i), offsets[i])
         for i in range(0, len(offsets), ROWS)
     ]
 
@@ -459,7 +356,7 @@ def _check_end(archive: _Archive) -> None:
 
     `tarfile` takes a damaged header for the end, and would leave out the members after it.
     """
-    rest = archive.bounded.file
+    rest = archive.file
     rest.seek(archive.offset)
     while block := rest.read(2**20):
         if any(block):
@@ -467,9 +364,6 @@ def _check_end(archive: _Archive) -> None:
 
 
 def _counts(directory: Path, parts: list[Part]) -> dict[str, int]:
-    import pyarrow as pa
-    from pyarrow import parquet
-
     pictures = errors = 0
     for part in parts:
         file = directory / part.name

@@ -1,4 +1,4 @@
-"""What studies, sweeps and bulk readings share: Ray, a run in its own process, a job's folder.
+"""What studies, sweeps and bulk readings share: many tasks here or on Ray, a job's folder.
 
 Where Ray is needed and no address is given, it starts on this machine, and is reached from this
 machine only.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import socket
-import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import ClusterError
 from ..files import write_whole
-from ..processes import in_processes, last_line, usable_cores
+from ..processes import RETRIES, in_processes, last_line, usable_cores
 from ..training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ R = TypeVar("R")
 PATIENCE = 10.0
 # Bytes. Runs are small; by default Ray would take a third of the memory.
 OBJECT_STORE = 256 * 2**20
+# Tasks that Ray has at a time: more than most clusters have cores.
+AHEAD = 4_096
 # A job's description, in its folder; Parquet readers skip names that begin with _.
 JOB = "_job.json"
 
@@ -75,14 +77,35 @@ def connected(address: str | None = None, cpus: int = 1, gpus: float = 0) -> Ite
         ray.shutdown()
 
 
-def on_this_machine(
-    work: Callable[[T], R], items: Iterable[T], processes: int
+def perform(
+    work: Callable[[T], R],
+    items: Collection[T],
+    address: str | None = None,
+    cpus: int = 1,
+    gpus: float = 0,
 ) -> Generator[tuple[T, R | str], None, None]:
-    """`in_processes`.
+    """Each item when it is done: with what `work` returns, or with the error message.
+
+    In processes of this machine, or with an address, or GPUs, on Ray. What was lost with a process
+    or a machine is done again. Close the iterator (`contextlib.closing`) to end all work at once.
+
+    Args:
+        work: a function that can be pickled.
+        address, cpus, gpus: as `connected` takes them, for each item.
 
     Raises:
-        ClusterError: the machine refuses processes, threads, memory or open files.
+        ClusterError: as `connected`, or if this machine refuses so many cores, processes, threads,
+            memory or open files.
     """
+    if not items:
+        return
+    if address or gpus:
+        with connected(address, cpus, gpus):
+            yield from _on_ray(work, items, cpus, gpus)
+        return
+    processes = usable_cores() // cpus
+    if not processes:
+        raise ClusterError(f"a run can have {usable_cores()} CPU cores here: ask for fewer")
     try:
         yield from in_processes(work, items, processes)
     except (OSError, MemoryError, RuntimeError) as error:
@@ -92,39 +115,56 @@ def on_this_machine(
         ) from error
 
 
+def _on_ray(
+    work: Callable[[T], R], items: Iterable[T], cpus: int, gpus: float
+) -> Generator[tuple[T, R | str], None, None]:
+    import ray
+
+    remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
+    task: Any = remote(lambda item: work(item))  # it takes no partial
+    waiting = deque(items)
+    running: dict[Any, T] = {}
+    while waiting or running:
+        while waiting and len(running) < AHEAD:
+            item = waiting.popleft()
+            running[task.remote(item)] = item
+        (ready,), _ = ray.wait(list(running))
+        item = running.pop(ready)
+        try:
+            answer = ray.get(ready)
+        except ray.exceptions.RayError as error:
+            answer = last_line(getattr(error, "cause", None) or error)
+        yield item, answer
+
+
 def set_environment(here: bool) -> None:
     """Set what Ray reads when it is imported."""
-    if here:
-        # Lets Ray take the loopback address: any other can be reached from outside.
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-        # By default Ray gives its workers a niceness of 15: beside other work on all cores they
-        # get so little time that a run seems to hang.
-        os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
     # No usage reports, none of Tune's tables, no warning about GPUs.
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    quiet = ("USAGE_STATS_ENABLED", "AIR_NEW_OUTPUT", "ACCEL_ENV_VAR_OVERRIDE_ON_ZERO")
+    os.environ |= {f"RAY_{name}": "0" for name in quiet}
+    if here:
+        # The first lets Ray take the loopback address: any other can be reached from outside. By
+        # default it gives its workers a niceness of 15: beside other work on all cores they get so
+        # little time that a run seems to hang.
+        os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_worker_niceness": "0"}
 
 
 def check_installed(package: str) -> None:
     """Raise a ClusterError if a package of the extra `cluster` is missing."""
     try:
         import_module(package)
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise ClusterError(
             f"this needs {package}: install it, or what everything here needs, with "
-            f"pip install 'mnist-digit-classification[cluster]'"
+            f"pip install 'mnist-digit-classification[cluster]' ({last_line(error)})"
         ) from error
-    except ImportError as error:
-        raise ClusterError(f"cannot load {package}: {last_line(error)}") from error
 
 
 def _check_resources(nodes: list[dict[str, Any]], cpus: int, gpus: float) -> None:
     """Refuse what no machine has: Ray would wait forever for one to be added."""
-    for node in nodes:
-        has = node["Resources"]
-        if node["Alive"] and has.get("CPU", 0) >= cpus and has.get("GPU", 0) >= gpus:
-            return
+    having = (node["Resources"] for node in nodes if node["Alive"])
+    if any(has.get("CPU", 0) >= cpus and has.get("GPU", 0) >= gpus for has in having):
+        return
     wanted = f"{cpus} CPU cores" if cpus > 1 else "a CPU core"
     wanted += f" and {gpus:g} of a GPU" if 0 < gpus < 1 else f" and {gpus:g} GPUs" if gpus else ""
     raise ClusterError(f"no machine has {wanted} for a run: ask for fewer")
@@ -166,33 +206,8 @@ def prepare(threads: int, gpus: float) -> torch.device:
     return pick_device("cuda" if gpus else "cpu")
 
 
-def train_here(recipe: Recipe, held_out: bool, threads: int, gpus: float) -> dict[str, bytes]:
-    """One run, as `mnist-digits train` makes it, in a process of its own.
-
-    Args:
-        held_out: train without the validation slice, and measure on it.
-
-    Returns:
-        The files that `checkpoint.save` writes, by name: the machine may share no folder with
-        the one that asked.
-    """
-    from ..training import checkpoint
-    from ..training.procedure import split, train_and_measure
-
-    device = prepare(threads, gpus)
-    train, test = (part.to(device) for part in digits())
-    run, _, _ = train_and_measure(recipe, *split(train, held_out), test)
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint.save(run, Path(folder))
-        return {file.name: file.read_bytes() for file in Path(folder).iterdir()}
-
-
 def begin(directory: Path, job: dict[str, Any], resume: bool) -> None:
-    """Make the folder of a job, or check that the one there belongs to this job.
-
-    Args:
-        job: the description; an earlier one in the folder must be equal.
-        resume: whether to go on with what is there; otherwise it is refused.
+    """Make the folder of a job, or if `resume`, go on with one that has the same description.
 
     Raises:
         ClusterError: the folder belongs to another job, or cannot be written.
@@ -200,17 +215,19 @@ def begin(directory: Path, job: dict[str, Any], resume: bool) -> None:
     file = directory / JOB
     text = json.dumps(job, indent=2, sort_keys=True) + "\n"
     try:
-        # A folder with nothing but a description is free: none of that job was done.
-        used = directory.exists() and any(path != file for path in directory.iterdir())
-        if used and file.is_file():
-            if not resume:
-                raise ClusterError(
-                    f"{directory} is there already: go on with --resume, or choose another name"
-                )
-            if file.read_text() != text:
-                raise ClusterError(f"{directory} is the folder of another job: choose a new one")
-        elif used:
+        # A folder with nothing but a description, perhaps one that another process of this job is
+        # just writing, is free: nothing was done.
+        used = directory.exists() and any(
+            not path.name.lstrip(".").startswith(JOB) for path in directory.iterdir()
+        )
+        if used and not file.is_file():
             raise ClusterError(f"{directory} has other things in it: choose a new folder")
+        if used and not resume:
+            raise ClusterError(
+                f"{directory} is there already: go on with --resume, or choose another name"
+            )
+        if used and file.read_text() != text:
+            raise ClusterError(f"{directory} is the folder of another job: choose a new one")
         directory.mkdir(parents=True, exist_ok=True)
         write_whole(file, text.encode())
     except OSError as error:
@@ -218,11 +235,7 @@ def begin(directory: Path, job: dict[str, Any], resume: bool) -> None:
 
 
 def write_json(file: Path, value: object) -> None:
-    """Write a result of a job, whole or not at all.
-
-    Raises:
-        ClusterError: it cannot be written.
-    """
+    """Write a result of a job, whole or not at all; a ClusterError if it cannot be written."""
     try:
         write_whole(file, (json.dumps(value, indent=2) + "\n").encode())
     except OSError as error:

@@ -19,23 +19,12 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from ..errors import ClusterError, RecipeError, TrainingError
 from ..processes import RETRIES, last_line
 from ..training.recipe import FAST, Recipe
-from .connection import (
-    JOB,
-    as_dict,
-    begin,
-    connected,
-    digits,
-    prepare,
-    write_json,
-)
-
-if TYPE_CHECKING:
-    from ..training.loop import Run
+from .connection import JOB, as_dict, begin, connected, digits, prepare, write_json
 
 # field: {low, high, log} or {choices}. These matter in nearly every recipe.
 DEFAULT_SPACE: dict[str, dict[str, Any]] = {
@@ -54,8 +43,7 @@ class Trial:
 
     Attributes:
         accuracy: on the validation slice, a fraction of 1; None if the trial failed.
-        epochs: trained; fewer than `planned` if it was stopped early.
-        planned: the epochs of its recipe.
+        epochs: trained; fewer than `planned`, those of its recipe, if it was stopped early.
         seconds: of training.
     """
 
@@ -79,38 +67,35 @@ def read_space(path: Path | None, recipe: Recipe) -> dict[str, dict[str, Any]]:
         space = json.loads(path.read_text()) if path else DEFAULT_SPACE
     except (OSError, ValueError, RecursionError) as error:
         raise ClusterError(f"cannot read the search space {path}: {error}") from error
-    if not isinstance(space, dict) or not all(isinstance(part, dict) for part in space.values()):
+    if not isinstance(space, dict):
         raise ClusterError('a search space is like {"learning_rate": {"low": 0.01, "high": 0.1}}')
-    varied = 0
-    for name, part in space.items():
-        values = _ends(name, part)
-        varied += len(set(map(str, values))) > 1
-        for value in values:
-            try:
-                replace(recipe, **_values({name: value}))
-            except TypeError as error:
-                fields = sorted(field.name for field in dataclasses.fields(Recipe))
-                raise ClusterError(f"a recipe has no field {name!r}: it has {fields}") from error
-            except RecipeError as error:
-                raise ClusterError(f"the search space does not fit: {error}") from error
-    if not varied:
+    space = {Recipe.old_names.get(name, name): part for name, part in space.items()}
+    values = {name: _ends(name, part) for name, part in space.items()}
+    for name, value in ((name, value) for name, ends in values.items() for value in ends):
+        try:
+            replace(recipe, **_values({name: value}))
+        except TypeError as error:
+            fields = sorted(field.name for field in dataclasses.fields(Recipe))
+            raise ClusterError(f"a recipe has no field {name!r}: it has {fields}") from error
+        except RecipeError as error:
+            raise ClusterError(f"the search space does not fit: {error}") from error
+    if all(len(set(map(str, ends))) == 1 for ends in values.values()):
         raise ClusterError("the search space has nothing to vary: give a field two values at least")
     return space
 
 
-def _ends(name: str, part: dict[str, Any]) -> list[Any]:
-    if isinstance(part.get("choices"), list) and part["choices"]:
-        return list(part["choices"])
-    low, high = part.get("low"), part.get("high")
-    numbers = all(
-        isinstance(end, (int, float)) and not isinstance(end, bool) for end in (low, high)
+def _ends(name: str, part: object) -> list[Any]:
+    """The choices, or the lowest and the highest value."""
+    match part:
+        case {"choices": [_, *_] as choices}:
+            return choices
+        case {"low": int() | float() as low, "high": int() | float() as high} if low <= high:
+            if low > 0 or not cast(dict[str, Any], part).get("log"):
+                return [low, high]
+    raise ClusterError(
+        f'{name} must have {{"low": ..., "high": ..., "log": true}}, numbers in this order, above '
+        f'0 with log, or {{"choices": [...]}}'
     )
-    if not numbers or not low <= high or (part.get("log") and low <= 0):  # type: ignore[operator]
-        raise ClusterError(
-            f'{name} must have {{"low": ..., "high": ..., "log": true}}, numbers in this order, '
-            f'above 0 with log, or {{"choices": [...]}}'
-        )
-    return [low, high]
 
 
 def run_sweep(
@@ -130,9 +115,7 @@ def run_sweep(
         directory: on a cluster, one that all machines reach by the same path.
         space: see `read_space`.
         resume: go on with the sweep in the folder, each trial after its last finished epoch.
-        address: see `connected`.
-        cpus: cores and threads of each trial.
-        gpus: GPUs of each trial; a fraction shares one.
+        address, cpus, gpus: as `connected` takes them, for each trial.
         tell: called with a line for each trial that ends.
 
     Raises:
@@ -176,6 +159,7 @@ def _tuner(
     tell: Callable[[str], None],
 ) -> Any:
     from ray import tune
+    from ray.tune.search.optuna import OptunaSearch
 
     def trial(values: dict[str, Any]) -> None:
         _run_trial(replace(recipe, **_values(values)), cpus, gpus)
@@ -190,7 +174,9 @@ def _tuner(
             metric=METRIC,
             mode="max",
             num_samples=trials,
-            search_alg=_search(space, recipe.seed),
+            search_alg=OptunaSearch(
+                _distributions(space), metric=METRIC, mode="max", seed=recipe.seed
+            ),
             scheduler=_scheduler(recipe, space),
         ),
         run_config=tune.RunConfig(
@@ -204,13 +190,12 @@ def _tuner(
     )
 
 
-def _search(space: dict[str, dict[str, Any]], seed: int) -> Any:
+def _distributions(space: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The space as Optuna has it."""
     import optuna
-    from ray.tune.search.optuna import OptunaSearch
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    kinds = {name: _distribution(name, part) for name, part in space.items()}
-    return OptunaSearch(kinds, metric=METRIC, mode="max", seed=seed)
+    return {name: _distribution(name, part) for name, part in space.items()}
 
 
 def _distribution(name: str, part: dict[str, Any]) -> Any:
@@ -218,8 +203,8 @@ def _distribution(name: str, part: dict[str, Any]) -> Any:
 
     if "choices" in part:
         # Tuples, because Optuna compares choices by their hash.
-        choices = [tuple(v) if isinstance(v, list) else v for v in part["choices"]]
-        return distributions.CategoricalDistribution(cast(Any, choices))
+        choices: Any = [tuple(v) if isinstance(v, list) else v for v in part["choices"]]
+        return distributions.CategoricalDistribution(choices)
     # The field's type decides, not that of the ends: a shift from 0 to 2 may be 0.7.
     whole = isinstance(getattr(FAST, name), int)
     kind = distributions.IntDistribution if whole else distributions.FloatDistribution
@@ -237,38 +222,35 @@ def _scheduler(recipe: Recipe, space: dict[str, dict[str, Any]]) -> Any:
     epochs = max(_ends("epochs", space["epochs"])) if "epochs" in space else recipe.epochs
     if epochs < 3:
         return FIFOScheduler()
-    grace = max(1, epochs // 3)
     return ASHAScheduler(
-        time_attr="epoch", max_t=epochs + 1, grace_period=grace, reduction_factor=2
+        time_attr="epoch", max_t=epochs + 1, grace_period=epochs // 3, reduction_factor=2
     )
 
 
-def _teller(tell: Callable[[str], None], trials: int) -> Any:
+def _teller(tell: Callable[[str], None], count: int) -> Any:
     from ray import tune
 
     class Teller(cast(Any, tune.Callback)):  # type: ignore[misc]
         """Prints a line when a trial is over."""
 
-        def on_trial_complete(self, *_: Any, trials: list[Any], trial: Any, **__: Any) -> None:
-            failed = "error" in trial.last_result
-            outcome = "failed" if failed else f"{trial.last_result.get(METRIC, 0):.2%}"
-            self._tell(trials, trial, outcome)
-
-        def on_trial_error(self, *_: Any, trials: list[Any], trial: Any, **__: Any) -> None:
-            self._tell(trials, trial, "failed")
-
-        def _tell(self, all_trials: list[Any], trial: Any, outcome: str) -> None:
+        def on_trial_complete(
+            self, *_: Any, trials: list[Any], trial: Any, failed: bool = False, **__: Any
+        ) -> None:
+            last = trial.last_result
+            failed = failed or "error" in last
+            outcome = "failed" if failed else f"{last.get(METRIC, 0):.2%}"
             # All trials, including those that ended before the sweep was resumed.
-            done = 1 + sum(other.is_finished() for other in all_trials if other is not trial)
-            epoch = trial.last_result.get("epoch", 0)
-            shown = "  ".join(f"{name} {_shown(value)}" for name, value in trial.config.items())
-            tell(f"{done:4} of {trials}  {outcome:>7}  epoch {epoch:<3}  {shown}")
+            done = 1 + sum(other.is_finished() for other in trials if other is not trial)
+            values = trial.config.items()
+            shown = "  ".join(
+                f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values
+            )
+            tell(f"{done:4} of {count}  {outcome:>7}  epoch {last.get('epoch', 0):<3}  {shown}")
+
+        def on_trial_error(self, **told: Any) -> None:
+            self.on_trial_complete(**told, failed=True)
 
     return Teller()
-
-
-def _shown(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _values(values: dict[str, Any]) -> dict[str, Any]:
@@ -281,16 +263,19 @@ def _run_trial(recipe: Recipe, threads: int, gpus: float) -> None:
 
     from ..data.dataset import split_validation
     from ..training import checkpoint
-    from ..training import loop as training
+    from ..training.loop import Run, train
 
     begun = None
     if last := tune.get_checkpoint():
         with last.as_directory() as folder:
             begun = checkpoint.load_unfinished(Path(folder))
-    reached = _reached(begun)
+    reached: dict[str, Any] = {METRIC: 0.0, "epoch": 0, "spent": 0.0}
 
-    def on_epoch(run: training.Run) -> None:
-        reached.update(_reached(run))
+    def on_epoch(run: Run) -> None:
+        last = run.history[-1]
+        reached.update(
+            {METRIC: last.validation_accuracy, "epoch": last.epoch, "spent": last.seconds}
+        )
         with tempfile.TemporaryDirectory() as folder:
             checkpoint.save(run, Path(folder))
             tune.report(dict(reached), checkpoint=tune.Checkpoint.from_directory(folder))
@@ -298,18 +283,10 @@ def _run_trial(recipe: Recipe, threads: int, gpus: float) -> None:
     try:
         device = prepare(threads, gpus)
         kept, validation = (part.to(device) for part in split_validation(digits()[0]))
-        training.train(recipe, kept, validation, resume=begun, on_epoch=on_epoch)
+        train(recipe, kept, validation, resume=begun, on_epoch=on_epoch)
     except TrainingError as error:
         # It would fail each time: ended without an exception, which Tune would answer by a retry.
         tune.report({**reached, METRIC: 0.0, "error": str(error)})
-
-
-def _reached(run: Run | None) -> dict[str, Any]:
-    """What a trial reports after its last epoch."""
-    if not (run and run.history):
-        return {METRIC: 0.0, "epoch": 0, "spent": 0.0}
-    last = run.history[-1]
-    return {METRIC: last.validation_accuracy, "epoch": last.epoch, "spent": last.seconds}
 
 
 def _ended(directory: Path) -> int:
@@ -326,15 +303,10 @@ def _ended(directory: Path) -> int:
 def _trial(number: int, result: Any, recipe: Recipe) -> Trial:
     metrics, values = result.metrics or {}, dict(result.config or {})
     error = last_line(result.error) if result.error else str(metrics.get("error", ""))
-    return Trial(
-        number=number,
-        values=values,
-        accuracy=None if error else metrics.get(METRIC),
-        epochs=int(metrics.get("epoch", 0)),
-        planned=int(values.get("epochs", recipe.epochs)),
-        seconds=float(metrics.get("spent", 0.0)),
-        error=error,
-    )
+    accuracy = None if error else metrics.get(METRIC)
+    epochs, planned = int(metrics.get("epoch", 0)), replace(recipe, **_values(values)).epochs
+    seconds = float(metrics.get("spent", 0.0))
+    return Trial(number, values, accuracy, epochs, planned, seconds, error)
 
 
 def importance(trials: list[Trial], space: dict[str, dict[str, Any]]) -> dict[str, float]:
@@ -350,15 +322,10 @@ def importance(trials: list[Trial], space: dict[str, dict[str, Any]]) -> dict[st
     done = [trial for trial in trials if trial.accuracy is not None]
     if len(done) < 4:
         return {}
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize")
-    kinds = {name: _distribution(name, part) for name, part in space.items()}
+    kinds, study = _distributions(space), optuna.create_study(direction="maximize")
     for trial in done:
-        study.add_trial(
-            optuna.trial.create_trial(
-                params=_values(trial.values), distributions=kinds, value=trial.accuracy
-            )
-        )
+        values, accuracy = _values(trial.values), trial.accuracy
+        study.add_trial(optuna.create_trial(params=values, distributions=kinds, value=accuracy))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna warns that it is experimental
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
