@@ -69,7 +69,6 @@ def read_space(path: Path | None, recipe: Recipe) -> dict[str, dict[str, Any]]:
         raise ClusterError(f"cannot read the search space {path}: {error}") from error
     if not isinstance(space, dict):
         raise ClusterError('a search space is like {"learning_rate": {"low": 0.01, "high": 0.1}}')
-    space = {Recipe.old_names.get(name, name): part for name, part in space.items()}
     values = {name: _ends(name, part) for name, part in space.items()}
     for name, value in ((name, value) for name, ends in values.items() for value in ends):
         try:
