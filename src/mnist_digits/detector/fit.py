@@ -43,7 +43,7 @@ from .truth import Geometry, Labels, Lesson, collated, heat_and_geometry, labell
 STATE = "detector.safetensors"
 # How many of the detector's peaks in a scene are looked at; and the score that they must exceed.
 PEAKS, LEAST_SCORE = 12, 0.05
-# The random state is seeded anew in each step, by a number that no other run's seed leads to.
+# The random state is seeded anew in each step, by a number that no run with another seed uses.
 STEPS = 10**6
 
 

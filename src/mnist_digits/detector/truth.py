@@ -120,7 +120,7 @@ def _shaken(
 
 
 def _displaced(place: NDArray[np.floating], random: np.random.Generator) -> NDArray[np.floating]:
-    """A place beside a digit, at a part of it (as the loop of a 9), or of a far too other size."""
+    """A place beside a digit, or at a part of it (the loop of a 9), or far too small or large."""
     x, y, size = place
     side, kind = random.choice([-1, 1]), random.integers(4)
     if kind == 0:
