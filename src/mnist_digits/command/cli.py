@@ -51,12 +51,12 @@ def main(arguments: list[str] | None = None) -> int:
         # File names may not be valid text; lines should appear at once in a pipe, too.
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
     if arguments is None:
-        # Figures are files: the backend of the user's environment, which may be missing or
-        # misspelt, is not needed. Also for the processes that this one starts.
+        # Figures are only written to files. The backend that the user's environment names is not
+        # needed, and may be missing or misspelt. The processes that this one starts see this, too.
         os.environ["MPLBACKEND"] = "agg"
-    # It warns of a folder for its settings that cannot be written, and takes another.
+    # If matplotlib cannot write to the folder for its settings, it warns, and takes another one.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    # What Pillow warns of either does not matter or ends in a PictureError.
+    # Pillow's warnings do not matter: if a picture cannot be used, a PictureError says so.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     output = sys.stdout and _Output(sys.stdout)
     try:
@@ -67,12 +67,12 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         reason = error.strerror or str(error)
         if error.filename is not None:
-            # Of two names, the second is that of what was to be replaced.
+            # If there are two names, the second is that of the file that was to be replaced.
             name = error.filename2 or error.filename
             return _told(options.command, f"cannot use {name}: {reason}")
         if not (output and output.lost):
             return _told(options.command, f"the system refuses: {reason}")
-        if isinstance(error, BrokenPipeError):  # the reader has ended, as in `| head`
+        if isinstance(error, BrokenPipeError):  # whoever reads the output has ended: `| head`
             return 1
         return _told(options.command, f"cannot write the output: {reason}")
     except MemoryError:
@@ -88,7 +88,7 @@ def _told(command: str, reason: object) -> int:
 
 
 class _Output:
-    """Standard output, and whether it could not be written."""
+    """Standard output; `lost` becomes true when it cannot be written."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self.lost = stream, False
@@ -101,7 +101,7 @@ class _Output:
             return self._stream.write(text)
         except OSError:
             self.lost = True
-            # Otherwise Python would fail again when it closes it.
+            # Otherwise Python would fail again when it closes the stream.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
             raise
 
@@ -127,7 +127,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 class _Version(argparse.Action):
-    """Looks the version up only where it is asked for: 15 ms."""
+    """Looks the version up only if it is asked for, because that takes 15 ms."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from importlib import metadata

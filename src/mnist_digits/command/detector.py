@@ -64,7 +64,7 @@ def fit_into(
     device: torch.device,
     workers: int = 1,
 ) -> DetectorRun:
-    """Train both networks; every so often save their state to the folder, and print a line."""
+    """Train both networks; now and then save their state to the folder, and print a line."""
     from ..detector.fit import STATE, fit, save_detector
     from . import report
 

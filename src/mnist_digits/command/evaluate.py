@@ -98,7 +98,7 @@ def _evaluate_pictures(options: argparse.Namespace) -> int:
     from . import report
 
     found = find_labelled(options.pictures)
-    # One without a label and a file was taken back.
+    # A picture without a label and without a file was taken back.
     pictures = [picture for picture in found if picture.label or picture.path.exists()]
     if not pictures:
         raise PictureError(f"all pictures of {options.pictures} were taken back")

@@ -1,7 +1,7 @@
 """What the subcommands' command lines share: the parser, types of values, and flags.
 
-argparse, because Typer, cyclopts and tyro take 0.04 to 0.06 s longer to import, of the 0.1 s that
-`--help` may take, and print an error as a box of several lines.
+The parser is argparse's. Typer, cyclopts and tyro take 0.04 to 0.06 s longer to import, which is
+much of the 0.1 s that `--help` may take, and they print an error as a box of several lines.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_recipe_flags(command: Parser, recipes: Mapping[str, Recipe | DetectorRecipe]) -> None:
-    """Add a flag for each field of the recipes; the parsed options have only those given."""
+    """Add a flag for each field of the recipes; only flags that are given get into the options."""
     group = command.add_argument_group("recipe", "each choice of the run, with its defaults")
     one: Recipe | DetectorRecipe = next(iter(recipes.values()))
     for field in dataclasses.fields(one):
@@ -131,7 +131,7 @@ def gpus(text: str) -> float:
         number = float(text)
     except ValueError:
         number = -1.0
-    # Ray can share one GPU but not give out one and a half. This refuses inf and nan, too.
+    # Ray can share one GPU, but a run cannot have one and a half. This refuses inf and nan, too.
     if not (0 <= number <= 1 or (number <= 1024 and number.is_integer() and number > 0)):
         raise argparse.ArgumentTypeError(
             f"must be a fraction from 0 to 1, or a whole number, not {text!r}"

@@ -2,12 +2,15 @@
 
     python -m mnist_digits.command.pretrained      (make pretrained)
 
-First the detector's two, on scenes with training digits outside the validation slice; if they were
-stopped, they go on. Then the classifier, on digits as those find them: an ordinary run, saved to
-`models/digits` as PyTorch weights, ONNX and results. It is trained twice: once without the
-validation slice, on which temperature and thresholds are then fitted, and how its answers and those
-of the look become one; and once on all 60,000 images. The second is shipped, with the calibration
-of the first, and evaluated on the test set, once.
+First come the detector's two networks. They learn from scenes, whose digits are training digits
+outside the validation slice. If their training was stopped, it goes on.
+
+Then comes the classifier. It also learns from digits that the detector finds in scenes. It is an
+ordinary run, saved to `models/digits` as PyTorch weights, ONNX and results. It is trained twice:
+once without the validation slice, and once on all 60,000 images. With the first one, the
+temperature and the thresholds are fitted on the validation slice, and the weights that join its
+answers with those of the look. The second one is shipped, with the calibration of the first, and
+is evaluated on the test set, once.
 
 The two trainings run in parallel, on a core each: on two cores that is faster than one after the
 other on two threads, and the weights do not depend on the number of cores.
@@ -43,7 +46,7 @@ from .detector import fit_into
 
 # bfloat16 halves the time of a step on processors with such arithmetic.
 RECIPE = replace(ROBUST, precision="bfloat16")
-# The detector's training takes longest: it is kept, to go on from.
+# The detector's training takes longest: its run is kept, so that it can go on after a stop.
 DETECTOR_RUN = Path("runs") / "detector"
 
 
@@ -76,7 +79,7 @@ def main() -> None:
 
 
 def _detector() -> DetectorRun:
-    """Both networks, trained to their end: finished ones, ones that go on, or new ones."""
+    """Both networks, trained to the end: from a finished run, one that goes on, or a new one."""
     file = DETECTOR_RUN / STATE
     begun = load_detector(file) if file.exists() else None
     recipe = begun.recipe if begun else DetectorRecipe(precision=RECIPE.precision)
@@ -96,7 +99,10 @@ def _train_to_calibrate() -> Run:
 
 
 def _train_on_all() -> tuple[Run, Evaluation, Evaluation]:
-    """In a process of its own: train on all images and measure, so that its threads are saved."""
+    """In a process of its own: train on all images, and measure.
+
+    It is measured here because the result has this process's number of threads.
+    """
     torch.set_num_threads(1)
     digits, test = load_mnist()
     return train_and_measure(RECIPE, digits, None, test, on_epoch=partial(_tell, "all"))

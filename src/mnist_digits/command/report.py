@@ -51,7 +51,7 @@ def detector_line(run: DetectorRun) -> str:
 def comparison_line(setting: str, runs: Sequence[Run]) -> str:
     """A row under COMPARISON_HEADER: the mean over runs that differ only in their seeds.
 
-    They need validation accuracies; the deviation is the sample's.
+    The runs need validation accuracies; the deviation is the sample's.
     """
     accuracies = [run.history[-1].validation_accuracy or 0.0 for run in runs]
     deviation = f"{statistics.stdev(accuracies):.2%}" if len(runs) > 1 else "-"
@@ -142,7 +142,7 @@ def reproduction_text(outcome: Reproduction) -> str:
 def pictures_summary(outcomes: list[Outcome]) -> dict[str, Any]:
     """Counts of labelled pictures read right, in all and by kind; accuracies are fractions of 1.
 
-    `mistakes` has what was read in each of the others, or why it could not be.
+    `mistakes` has what was read in each of the other pictures, or why it could not be opened.
     """
     kinds = dict.fromkeys(outcome.picture.kind for outcome in outcomes)
     groups = {kind: [o for o in outcomes if o.picture.kind == kind] for kind in kinds}
@@ -219,7 +219,7 @@ VERDICTS = {
 
 
 def teaching_table(taught: Taught) -> str:
-    """What teaching has changed: pictures, each digit, and MNIST; with a verdict."""
+    """What teaching has changed: for the pictures, each digit and MNIST; with a verdict."""
     told = taught.report()
     lines = [f"{'your pictures':<14}  accuracy  {'right':>12}  95% interval"]
     for name in ("before", "after"):

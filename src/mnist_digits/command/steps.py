@@ -67,7 +67,7 @@ def finished(path: Path) -> Run:
 
 
 def folder_of(run: Path) -> Path:
-    """The folder of a run that is given by it, or by its `model.safetensors`."""
+    """The folder of a run; `run` is that folder, or its `model.safetensors`."""
     return run if run.is_dir() else run.parent
 
 
@@ -80,7 +80,7 @@ def trained_on(run: Run, digits: Digits) -> Digits:
 
 @contextmanager
 def saved_before(directory: Path) -> Iterator[None]:
-    """What is drawn of results that are saved already: if it fails, that is a warning."""
+    """Inside, figures of saved results are drawn: if one cannot be written, print a warning."""
     try:
         yield
     except OutputError as error:
@@ -98,7 +98,7 @@ def tidied(directory: Path) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        # Not empty, or a disk that takes no changes: then it stays.
+        # It stays if it is not empty, or if the disk takes no changes.
         with suppress(OSError):
             directory.rmdir()
         if isinstance(error, KeyboardInterrupt) and (directory / checkpoint.TRAINING).exists():

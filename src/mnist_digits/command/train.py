@@ -74,7 +74,7 @@ def execute(options: argparse.Namespace) -> None:
     from ..training.procedure import split, train_and_measure
     from . import report
 
-    # With --json, standard output has nothing but the one object.
+    # With --json, standard output gets only the JSON object.
     table = sys.stderr if options.json else sys.stdout
     device = prepare(options)
     digits, test = load_data(options, device)
@@ -104,7 +104,7 @@ def execute(options: argparse.Namespace) -> None:
 def _write_predictions(
     options: argparse.Namespace, test: Digits, on_test: Evaluation, directory: Path
 ) -> None:
-    """Draw the sample predictions in the folder of the run, and as an example, if wanted."""
+    """Draw the sample predictions, where wanted: in the run's folder, and as the example."""
     files = [directory / "predictions.png"] if options.figures else []
     files += [options.example] if options.example else []
     if files:
@@ -116,7 +116,7 @@ def _write_predictions(
 
 
 def _with_pictures(folder: Path, digits: Digits, recipe: Recipe, table: TextIO) -> Digits:
-    """The digits, and those of the labelled pictures of a folder."""
+    """The digits, followed by those in the labelled pictures of a folder."""
     from ..training.examples import load_examples
     from ..training.teaching import added
     from . import report
@@ -127,7 +127,10 @@ def _with_pictures(folder: Path, digits: Digits, recipe: Recipe, table: TextIO) 
 
 
 def _begun(options: argparse.Namespace) -> Run | None:
-    """With --resume, the run to go on with, whose settings hold unless flags do."""
+    """With --resume, the run to go on with.
+
+    Threads, device and determinism are taken from it, unless flags set them.
+    """
     from ..training import checkpoint
     from ..training.device import use_deterministic_operations
     from ..training.state import DEVICES

@@ -1,9 +1,10 @@
 """How two answers become one, and how sure it is: fitted on scenes that no network has seen.
 
 An answer's logits are those of the look and the logarithms of the classifier's probabilities, each
-with a weight. Its confidence is its probability times that of there being a digit: a sigmoid of the
-logit of the look's score and of how far the classifier agrees (Platt, "Probabilistic Outputs for
-Support Vector Machines", 1999).
+with a weight. Its confidence is its probability times the probability that there is a digit. The
+latter is a sigmoid of a weighted sum of two: the logit of the look's score, and the logarithm of
+the classifier's probability for this answer (Platt, "Probabilistic Outputs for Support Vector
+Machines", 1999).
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from ..training.found import matched
 from ..training.scenes.glyphs import load_glyphs
 from ..training.scenes.scene import scene
 
-# A part of the scenes' seeds: they are others than those that the networks are trained on.
+# Part of the scenes' seeds, so that they differ from those that the networks learn from.
 STREAM = 2
 # Scenes with these are left out: some letters and scribbles look just like a digit.
 MISTAKEN = frozenset(
     {"letters", "scribbles", "marks", "things", "print", "cursive", "form", "none"}
 )
-# Of the sure digits at most so many may be wrong. Many scenes are worse than what people would
-# photograph, and some of their digits hardly legible.
+# At most this share of the sure digits may be wrong. Many scenes are worse than what people would
+# photograph, and some of their digits are hardly legible.
 SURE_ERRORS = 0.004
-# What was found is the scene's digit from this intersection over union of boxes on.
+# What was found is the scene's digit if the intersection over union of their boxes is above this.
 SAME_DIGIT = 0.45
 
 
@@ -74,7 +75,7 @@ def answer_of(answers: Answers) -> dict[str, Any]:
 
 
 def found_in_scenes(reader: Reader, digits: Digits, count: int) -> Answers:
-    """The answers to what is read in scenes with these."""
+    """The answers to what is found in up to `count` scenes that are made with these digits."""
     glyphs = load_glyphs(digits, 0)
     looks, classes, scores, labels = [], [], [], []
     for number in range(count):
@@ -100,7 +101,7 @@ def found_in_scenes(reader: Reader, digits: Digits, count: int) -> Answers:
 
 
 def _fit(answers: Answers) -> Tensor:
-    """The five numbers of `confidence_of`, by which what is true is likeliest."""
+    """The five weights of `confidence_of` by which the true labels are most probable."""
     digit = answers.labels >= 0
     weights = torch.tensor([0.5, 0.5], dtype=torch.float64, requires_grad=True)
     mixed = (answers.look[digit], answers.classifier[digit])
@@ -136,8 +137,8 @@ def confidence_of(weights: Tensor, answers: Answers) -> tuple[Tensor, Tensor]:
     """How sure each answer is, and whether it is right, both (N,).
 
     Args:
-        weights: of the look's logits and the classifier's; of the score's logit, of the
-            classifier's logarithm for the answer; and what is added to these.
+        weights: (5,), of the look's logits and of the classifier's logarithms; of the score's
+            logit and of the classifier's logarithm for the answer; and a number that is added.
     """
     logits = weights[0] * answers.look + weights[1] * answers.classifier
     probability, digit = logits.softmax(dim=1).max(dim=1)

@@ -1,11 +1,11 @@
-"""The two networks that read pictures as ONNX files, with all that is around them.
+"""The two networks that read pictures as ONNX files, with the steps before and after them.
 
     detect.onnx   pixels of any size, and the size to reduce them to
                   -> the reduced pixels, and proposals: places and sizes where digits may be
     look.onnx     pixels, and proposals
                   -> what each is, its box, its ink, and that framed as in MNIST
 
-Besides choosing among the answers nothing is left to do for whoever runs them.
+Whoever runs them has only to choose among the answers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .networks import MULTIPLE, SEPARATOR, SMALLEST, STRIDE, DetectNet, LookNet,
 
 Network = TypeVar("Network", bound=nn.Module)
 
-# So many proposals at most: more are no digits on a page, but a texture.
+# The most proposals: a picture with more of them is not a page of digits, but a texture.
 PROPOSALS = 1200
 
 # What each file says of itself, where ONNX Runtime shows it (`get_modelmeta().description`).
@@ -46,8 +46,8 @@ LOOKS = (
     "(P, 28, 28), the ink framed as in MNIST."
 )
 
-# What torch's exporter has no words for: resizing with antialias to a size that is given, and
-# filling up to whole multiples of 32 with what is at the edge.
+# What torch's exporter cannot express: resizing with antialias to a given size, and filling up to
+# whole multiples of 32 with the pixels at the edge.
 REDUCE = f"""
 <ir_version: 10, opset_import: ["" : 20]>
 reduce (uint8[H, W, 3] pixels, int64[2] size) =>
@@ -69,8 +69,9 @@ reduce (uint8[H, W, 3] pixels, int64[2] size) =>
 class Proposals(nn.Module):
     """Pixels uint8 (H, W, 3), H and W multiples of 32, to proposals (1200, 4).
 
-    x, y and size in pixels, and the score, the highest first; fewer are filled up with scores of
-    0. Only the `size` (2,) of the pixels, their height and width, is of the picture.
+    Each is x, y and size in pixels, and the score; the highest score comes first. If there are
+    fewer, the others have a score of 0. The picture is only as high and wide as `size` (2,); the
+    other pixels fill it up.
     """
 
     def __init__(self, model: DetectNet) -> None:
@@ -149,7 +150,7 @@ def detect_graph(model: DetectNet) -> Any:
 
 
 def _reducing(proposes: Any) -> Any:
-    """The graph that proposes, behind one that reduces its pixels."""
+    """The graph that proposes, after one that reduces the pixels for it."""
     import onnx
 
     reduce = onnx.parser.parse_model(REDUCE)

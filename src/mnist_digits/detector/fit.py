@@ -40,9 +40,9 @@ from .truth import Geometry, Labels, Lesson, collated, heat_and_geometry, labell
 
 # The name of a run's file.
 STATE = "detector.safetensors"
-# Of the detector's peaks in a scene so many are looked at, if they are likelier than this.
+# How many of the detector's peaks in a scene are looked at; and the score that they must exceed.
 PEAKS, LEAST_SCORE = 12, 0.05
-# Chance is seeded anew in each step, with numbers that no two seeds share.
+# The random state is seeded anew in each step, by a number that no run with another seed uses.
 STEPS = 10**6
 
 
@@ -136,11 +136,11 @@ def fit(
 
 
 def _losses(model: Networks, lessons: Lesson) -> Tensor:
-    """The losses of both networks, and the look's shares of digits and of others right, (7,).
+    """The five losses, and the shares of digits and of others that the look names right, (7,).
 
-    The detector learns from whole scenes and from their quarters: from small pictures, and from
-    parts of pictures, too. The look learns from the scenes' places, and from what the detector
-    proposes.
+    The detector learns from whole scenes and from their quarters, because in use it sees small
+    pictures, too, and parts of pictures. The look learns from the scenes' places, and from what
+    the detector proposes.
     """
     truth = heat_and_geometry(lessons)
     pixels = lessons.pixels.contiguous(memory_format=torch.channels_last)
@@ -178,7 +178,7 @@ def _peaks(output: Tensor) -> Tensor:
     """Proposals (P, 4) of the detector: the best peaks of each scene's heat."""
     places = places_of(output).flatten(2)
     score = places[:, 3]
-    # Chance decides among them, too: in a scene of many digits the best are seldom wrong.
+    # Chance helps to choose: in a scene of many digits, the best peaks are seldom wrong.
     luck = score.clamp(max=0.6) * torch.rand_like(score) * (score > LEAST_SCORE)
     best, index = luck.topk(PEAKS)
     chosen = places[:, :3].gather(2, index[:, None].expand(-1, 3, -1)).transpose(1, 2)
@@ -217,7 +217,7 @@ def _batches(
     """The batches of scenes from step `begin` on, on the device."""
     if begin == recipe.steps:
         return  # before digits are drawn for it
-    # OpenCV's threads do not live on in the processes that make scenes, which would wait for them.
+    # The processes that make scenes do not have OpenCV's threads, but would wait for them.
     cv2.setNumThreads(1)
     glyphs = load_glyphs(digits.to(device), recipe.synthetic, recipe.seed)
     for alphabet in (LETTERS, OF_WORDS):
@@ -235,7 +235,7 @@ def _batches(
 
 
 def _check_finite(run: DetectorRun, parts: list[Tensor]) -> None:
-    """Before anything is saved of a part with these losses."""
+    """Raise a TrainingError if one of these losses, or a weight, is not finite."""
     if not all(value.isfinite().all() for value in (*parts, *run.model.state_dict().values())):
         raise TrainingError(
             f"the loss or the weights became infinite in the {len(parts)} steps up to step "
@@ -244,7 +244,7 @@ def _check_finite(run: DetectorRun, parts: list[Tensor]) -> None:
 
 
 def _summary(run: DetectorRun, parts: list[Tensor], seconds: float) -> dict[str, float]:
-    """Means of the last steps' losses (7,), and how many scenes were seen a second."""
+    """The means of the last steps' values (7,), and how many scenes were seen in a second."""
     names = (*losses.DETECT, *losses.LOOK, "digits_right", "others_right")
     means = torch.stack(parts).mean(dim=0).tolist()
     pace = len(parts) * run.recipe.batch_size / seconds

@@ -25,7 +25,7 @@ def detect_loss(output: Tensor, truth: Geometry) -> Tensor:
     found = (1 - belief) ** 2 * functional.logsigmoid(heat) * middle
     quiet = (1 - truth.heat) ** 4 * belief**2 * functional.logsigmoid(-heat) * ~middle
     focal = -((found + quiet) * truth.counts).sum() / middle.sum().clamp_min(4)
-    # Offsets in units of four pixels, so that all three are of one size.
+    # Offsets in units of four pixels, so that all three errors are of a similar size.
     guess = torch.cat([offsets / 4, log_size], dim=1)
     wanted = torch.cat([truth.offsets[:, :2] / 4, truth.offsets[:, 2:]], dim=1)
     miss = functional.smooth_l1_loss(guess, wanted, beta=0.1, reduction="none").sum(dim=1)
@@ -33,9 +33,9 @@ def detect_loss(output: Tensor, truth: Geometry) -> Tensor:
 
 
 def look_loss(output: tuple[Tensor, Tensor, Tensor], truth: Labels) -> Tensor:
-    """Cross-entropy of the classes, of the ink with its Dice loss, smooth L1 of the box: (3,).
+    """Losses of the classes (cross-entropy), ink (cross-entropy, Dice) and box (smooth L1): (3,).
 
-    Ink and box are those of digits. Dice: Milletari, Navab and Ahmadi, "V-Net", 2016.
+    Ink and box count only for digits. Dice: Milletari, Navab and Ahmadi, "V-Net", 2016.
     """
     names, ink, boxes = (part.float() for part in output)
     digit = (truth.classes < SEPARATOR).float()

@@ -24,12 +24,13 @@ from torchvision.ops import roi_align
 
 from ..reading.detection import CROP
 
-# The detector gives one place for so many pixels along a side, and halves its input five times.
+# Along a side, the detector gives one place for 4 pixels; and it halves its input five times, so
+# that sides must be multiples of 32.
 STRIDE, MULTIPLE = 4, 32
 SIZE_UNIT = 32.0
 # The digits of all scenes lie well within 3 and 700 pixels.
 SMALLEST, LARGEST = 3.0, 700.0
-# The side of a crop in sizes of the digit.
+# The side of a crop, in sizes of the digit.
 AROUND = 2.0
 # What the middle of a crop is: a digit, or one of these.
 SEPARATOR, MINUS, NONE = 10, 11, 12
@@ -67,7 +68,7 @@ class DetectNet(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         features = pixels.float() / 255
-        # In two steps: the browser's runtime sums naively.
+        # In two steps, because the browser's runtime loses precision in long sums.
         mean = features.mean(dim=2, keepdim=True).mean(dim=3, keepdim=True)
         features = self.stem(features - mean)
         scales: list[Tensor] = []
@@ -114,7 +115,7 @@ class LookNet(nn.Module):
         self.ink = nn.Conv2d(24, 4, 1)
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The logits of what is in the middle and of its ink; its box as offsets.
+        """The logits of what is in the middle, those of its ink, and its box as offsets.
 
         A box is x0, y0, x1, y1 from the crop's middle, in sizes of the proposal.
         """
@@ -134,7 +135,7 @@ def cut_out(maps: Tensor, proposals: Tensor, sizes: float, side: int) -> Tensor:
     """The squares around proposals (P, 4), so many sizes wide: float (P, C, side, side).
 
     Args:
-        maps: float (N, C, H, W); 0 is what lies beyond.
+        maps: float (N, C, H, W); beyond them all is 0.
     """
     number, x, y, size = proposals.unbind(1)
     half = size * (sizes / 2)
@@ -162,11 +163,11 @@ def crops(pixels: Tensor, proposals: Tensor, inside: Tensor | None = None) -> Te
     Args:
         pixels: float or uint8 (N, 3, H, W), 0 to 255.
         proposals: float (P, 4): the picture's number, x, y and size, in pixels.
-        inside: float (N, 1, H, W), 0 where pixels only fill up a picture; else 1, as if not given.
+        inside: float (N, 1, H, W), 0 where pixels only fill up a picture, else 1; by default 1.
 
     Returns:
-        float (P, 4, 56, 56). Beyond the picture all is 0; the colours have mean 0, and deviation 1
-        or, of even ground, less.
+        float (P, 4, 56, 56). Beyond the picture all is 0; the colours have mean 0, and deviation
+        1, or less on even ground.
     """
     colours = pixels.float() / 255
     if inside is None:

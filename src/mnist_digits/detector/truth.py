@@ -26,7 +26,7 @@ MARKS = {"separator": SEPARATOR, "minus": MINUS, "other": NONE}
 # Places of a scene that are looked at, beside those that the detector proposes; and how many of
 # them are digits, if there are any.
 PLACES, DIGITS = 16, 8
-# A digit of which fewer pixels are seen is not asked for.
+# A digit of which fewer pixels are seen need not be found.
 MINIMUM_INK = 6
 
 
@@ -88,15 +88,15 @@ def _places(
     marks: NDArray[np.float32],
     random: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """Digits about their middles, and as many places where there may be none, (16, 3)."""
+    """Places at digits, and as many where there may be none, (16, 3)."""
     live, gone = digits[digits[:, 0] >= 0, 1:4], digits[digits[:, 0] < 0, 1:4]
-    # Few digits are looked at several times.
+    # If there are only a few digits, each is looked at several times.
     taken = np.resize(random.permutation(len(live)), DIGITS if len(live) else 0)
     right = [_shaken(live[k], random, 0.06, 0.13) for k in taken]
     usual = float(np.median(live[:, 2])) if len(live) else 0.0
     wrong = [_shaken(place, random, 0.05, 0.2) for place in gone]
     for kind, x, y, size in marks:
-        # A point or a dash is seen at the size of the digits that it stands between.
+        # A point or a dash is looked at in the size of the scene's digits.
         seen = usual if kind != NONE and usual else size
         wrong.append(_shaken(np.array([x, y, seen]), random, 0.06, 0.25))
     wrong += [_displaced(place, random) for place in live]
@@ -110,14 +110,17 @@ def _places(
 def _shaken(
     place: NDArray[np.floating], random: np.random.Generator, away: float, growth: float
 ) -> NDArray[np.floating]:
-    """A place with another middle, by `away` sizes, and size (standard deviations)."""
+    """A place with its middle and its size changed at random.
+
+    The standard deviations: `away`, in sizes, and `growth`, of the size's logarithm.
+    """
     x, y, size = place
     across, down = random.normal(0, away, 2) * size
     return np.array([x + across, y + down, size * np.exp(random.normal(0, growth))])
 
 
 def _displaced(place: NDArray[np.floating], random: np.random.Generator) -> NDArray[np.floating]:
-    """Beside a digit; or a part of it, such as the loop of a 9; or far too much."""
+    """A place beside a digit, or at a part of it (the loop of a 9), or far too small or large."""
     x, y, size = place
     side, kind = random.choice([-1, 1]), random.integers(4)
     if kind == 0:
@@ -142,7 +145,7 @@ def _anywhere(pixels: NDArray[np.uint8], random: np.random.Generator) -> NDArray
 
 
 def collated(lessons: list[Lesson]) -> Lesson:
-    """A batch; digits and marks are filled up with such of class -1."""
+    """A batch; digits and marks are filled up with rows of -1."""
 
     def filled(parts: list[Tensor]) -> Tensor:
         most = max(1, *(len(part) for part in parts))
@@ -187,7 +190,7 @@ def heat_and_geometry(lessons: Lesson) -> Geometry:
     values = (across, down, (size.clamp_min(1) / SIZE_UNIT).log())
     offsets = [value.expand_as(far).gather(1, nearest) for value in values]
     heat = (-least).exp()[:, 0]
-    # The place that holds a middle is one whole middle, wherever in it that lies.
+    # The place that holds a middle has a heat of 1, wherever in the place the middle lies.
     half = STRIDE / 2
     within = (across > -half) & (across <= half) & (down > -half) & (down <= half) & (label >= 0)
     within = within.any(dim=1)
@@ -215,9 +218,9 @@ class Labels(NamedTuple):
 def labelled(proposals: Tensor, lessons: Lesson) -> Labels:
     """What is in the middle of proposals, (P, 4): the scene's number, x, y and size.
 
-    A proposal is a digit's if its middle and its size fit, and those of no other digit nearly as
-    well; it is none if they fit no digit by far, or two digits as badly, as between them; what
-    lies in between is left open.
+    A proposal belongs to a digit if its middle and its size fit that digit, and no other nearly
+    as well. It is no digit if they are far from fitting any, or fit two about equally badly, as
+    they do between them. What lies in between is left open.
     """
     number = proposals[:, 0].long()
     x, y, size = (value[:, None] for value in proposals[:, 1:].unbind(1))
@@ -257,7 +260,7 @@ def _hidden_in(proposals: Tensor, owner: Tensor) -> Tensor:
 def _ink_of(proposals: Tensor, masks: Tensor) -> Tensor:
     """The masks (P, 256, 256) as crops (P, 56, 56) of 0 and 1; fine strokes are made thicker.
 
-    Thinner than MNIST's they would fade away where the classifier sees them.
+    Strokes thinner than MNIST's would fade away in the frames that the classifier reads.
     """
     number = torch.arange(len(proposals), device=proposals.device).to(proposals)
     numbered = torch.cat([number[:, None], proposals[:, 1:]], dim=1)

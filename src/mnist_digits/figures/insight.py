@@ -18,9 +18,10 @@ def saliency(network: nn.Module, digits: Digits) -> Tensor:
     """How much each pixel matters for the answer: float32 (N, 28, 28) on the CPU, 0 or more.
 
     The absolute gradient of the largest logit, averaged over the pixel and its eight
-    neighbours, which differ by chance. (The page shows occlusion instead, which needs no
-    gradients: `reading.explanation`.) Simonyan, Vedaldi and Zisserman, "Deep Inside
-    Convolutional Networks: Visualising Image Classification Models and Saliency Maps", 2013.
+    neighbours, because the gradients of neighbours differ by chance. (The page shows occlusion
+    instead, which needs no gradients: `reading.explanation`.) Simonyan, Vedaldi and Zisserman,
+    "Deep Inside Convolutional Networks: Visualising Image Classification Models and Saliency
+    Maps", 2013.
 
     Args:
         network: takes float (N, 1, 28, 28), 0 to 255, gives logits (N, 10).
@@ -47,7 +48,11 @@ def filters(weights: Tensor, columns: int = 8) -> Figure:
 
 
 def feature_maps(digits: Digits, maps: Mapping[str, Tensor], columns: int = 16) -> Figure:
-    """The first digit and its feature maps, by the layer's name: (C, height, width), 0 or more."""
+    """The first digit, and what each layer makes of it.
+
+    Args:
+        maps: for each layer's name its feature maps, (C, height, width), 0 or more.
+    """
     rows = [-(-len(each) // columns) for each in maps.values()]
     heights = [0.5 + count * 0.56 for count in rows]
     figure, whole = sheet(WIDTH, sum(heights))
@@ -63,7 +68,11 @@ def feature_maps(digits: Digits, maps: Mapping[str, Tensor], columns: int = 16) 
 
 
 def saliency_overlay(digits: Digits, saliency: Tensor, columns: int = 10) -> Figure:
-    """Digits, pale, and over them how much each pixel matters: (N, 28, 28), 0 or more."""
+    """Digits, pale, and over each how much its pixels matter.
+
+    Args:
+        saliency: (N, 28, 28), 0 or more, as `saliency` gives it.
+    """
     rows = -(-len(digits) // columns)
     figure, whole = sheet(WIDTH, rows * 1.09)
     for index, place in zip(range(len(digits)), whole.grid(rows, columns), strict=False):

@@ -51,7 +51,7 @@ from .style import (
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write the figure as PNG, whole or not at all; the folder is made if it is not there.
+    """Write the figure as PNG, whole or not at all; the folder is made if needed.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -63,7 +63,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def sample_digits(digits: Digits, rows: int = 3, columns: int = 10) -> Figure:
-    """The first digits as they come, with their labels."""
+    """The first digits, with their labels."""
     figure, whole = sheet(WIDTH, rows * 1.09)
     for index, place in zip(range(len(digits)), whole.grid(rows, columns), strict=False):
         show_digit(place, digits, index)
@@ -142,7 +142,7 @@ def augmentation_preview(
 
 
 def sample_predictions(digits: Digits, evaluation: Evaluation, columns: int = 10) -> Figure:
-    """The first digits as they come, three rows of them, then the first that went wrong."""
+    """Three rows of the first digits, then the first mistakes."""
     rows = 3
     first = range(min(rows * columns, len(digits)))
     wrong = evaluation.mistakes.sort().values[:columns].tolist()
@@ -166,7 +166,7 @@ def worst_mistakes(digits: Digits, evaluation: Evaluation, columns: int = 10) ->
 
 
 def _titled_grid(text: str, count: int, columns: int) -> tuple[Figure, list[Place]]:
-    """A figure with a title, and places for at least so many digits."""
+    """A figure with a title, and places for at least `count` digits."""
     rows = max(1, -(-count // columns))
     figure, whole = sheet(WIDTH, rows * 1.2 + 0.6)
     return figure, whole.titled(text).grid(rows, columns, ABOVE, BELOW)
@@ -175,7 +175,7 @@ def _titled_grid(text: str, count: int, columns: int) -> tuple[Figure, list[Plac
 def _show_answers(
     places: Sequence[Place], digits: Digits, evaluation: Evaluation, indices: Sequence[int]
 ) -> None:
-    """Digits with prediction and confidence; a mistake with a border, its label beside."""
+    """Digits with prediction and confidence; a mistake has an orange border and its label, too."""
     for place, index in zip(places, indices, strict=False):
         label, predicted = int(evaluation.labels[index]), int(evaluation.predictions[index])
         right = label == predicted
@@ -187,7 +187,7 @@ def _show_answers(
 
 
 def training_curves(history: Sequence[Epoch]) -> Figure:
-    """Loss and error rate while training, in twentieths of an epoch."""
+    """Loss and error rate while training, at each twentieth of an epoch."""
     parts = [np.arange(len(epoch.loss_curve)) + 1 for epoch in history]
     epochs = np.concatenate(
         [e.epoch - 1 + part / len(part) for e, part in zip(history, parts, strict=True)]
@@ -197,7 +197,7 @@ def training_curves(history: Sequence[Epoch]) -> Figure:
     loss.plot(epochs, np.concatenate([epoch.loss_curve for epoch in history]), color=BLUE)
     loss.set(title="Training loss", xlabel="epoch", ylim=(0, None))
     accuracies = np.concatenate([epoch.accuracy_curve for epoch in history])
-    # No mistake at all has no place on a log scale: such points are left out.
+    # A log scale has no place for 0: points without mistakes are left out.
     errors = np.where(accuracies < 1, 1 - accuracies, np.nan)
     error.plot(epochs, errors, color=BLUE, label="training")
     validated = [(e.epoch, 1 - e.validation_accuracy) for e in history if e.validation_accuracy]
@@ -246,10 +246,10 @@ def confusion_matrix(evaluation: Evaluation) -> Figure:
 
 
 def calibration(evaluation: Evaluation) -> Figure:
-    """Confidence against how often it is right, with 95% intervals.
+    """How often answers of similar confidence are wrong, with 95% intervals.
 
-    Over the odds of being wrong, on a log scale: on a plain one everything that a good
-    network says lies in the last percent.
+    Both axes show the chance of being wrong, on a log scale: on a linear axis nearly all answers
+    of a good network lie in the last per cent.
     """
     floor = 1e-4
     bins = evaluation.calibration()
@@ -285,7 +285,9 @@ def calibration(evaluation: Evaluation) -> Figure:
 def suspected_labels(
     digits: Digits, evaluation: Evaluation, known: Collection[int] = (), columns: int = 10
 ) -> Figure:
-    """The images whose label the network believes least; those known to be wrong have a border.
+    """The images whose label the network believes least.
+
+    Labels that people agree are wrong have an orange border.
 
     Args:
         known: the indices of labels that people agree are wrong.
@@ -306,7 +308,12 @@ def suspected_labels(
 
 
 def loss_curve(losses: Sequence[float], steps: int) -> Figure:
-    """The loss of each step so far, of `steps` that there will be, and its running mean."""
+    """The loss of each step so far, and its running mean.
+
+    Args:
+        losses: one for each step that is done.
+        steps: how many there will be in all.
+    """
     figure = card(WIDTH, 2.8)
     axes = figure.subplots()
     done = np.arange(1, len(losses) + 1)
@@ -333,9 +340,9 @@ def accuracy_against_time(
     """Each training as a line, epoch by epoch, with a point where it ends.
 
     Args:
-        contenders: of each name its trainings: seconds and test accuracy after each epoch.
-        ours: the names that are drawn as this project's.
-        published: what others tell of theirs: seconds and test accuracy; an empty point each.
+        contenders: for each name its trainings: seconds and test accuracy after each epoch.
+        ours: the names that are this project's: blue, the others are orange.
+        published: results that others report, each an empty point: seconds and test accuracy.
     """
     figure = card(8, 4.6)
     axes = figure.subplots()
@@ -365,7 +372,7 @@ def comparison(experiment: str, runs: Mapping[str, Sequence[Run]]) -> Figure:
 
     Args:
         experiment: what differs.
-        runs: of each setting its runs, which differ in their seeds; with validation.
+        runs: for each setting its runs, which differ in their seeds and have validation accuracies.
     """
     figure = card(WIDTH, 3.6)
     loss, wrong = figure.subplots(1, 2)
@@ -381,7 +388,7 @@ def comparison(experiment: str, runs: Mapping[str, Sequence[Run]]) -> Figure:
     loss.set(title="Training loss (log scale)", xlabel="epoch", xlim=(0, None), yscale="log")
     ticks = LogLocator(subs=(1, 2, 5))
     loss.yaxis.set_major_locator(ticks)
-    # Down to a number that is told: an axis without one there looks as if it began at 0.
+    # The axis goes down to a labelled number: otherwise it looks as if it began at 0.
     lowest = loss.dataLim.ymin
     loss.set_ylim(max(tick for tick in ticks.tick_values(lowest, 1) if tick <= lowest))
     loss.yaxis.set_major_formatter(plain_number)

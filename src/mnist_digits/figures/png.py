@@ -9,7 +9,7 @@ from ..files import write_whole
 
 
 def write_png(content: bytes, path: Path) -> None:
-    """Write a figure's PNG, whole or not at all; the folder is made if it is not there.
+    """Write a figure's PNG, whole or not at all; the folder is made if needed.
 
     Raises:
         OutputError: the folder cannot be written.

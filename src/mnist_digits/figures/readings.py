@@ -18,7 +18,7 @@ from .style import ABOVE, BELOW, BLUE, ORANGE, WIDTH, bordered, caption, sheet, 
 def page_reading(source: Source, reading: Reading, columns: int = 10) -> Figure:
     """A picture with boxes around what was read, and below it what the network saw of it.
 
-    Of more digits than fill three rows the first ones are shown below.
+    Below, at most three rows of digits are shown, the first ones.
 
     Raises:
         PictureError: it cannot be opened or is not a picture.
@@ -39,7 +39,7 @@ def page_reading(source: Source, reading: Reading, columns: int = 10) -> Figure:
 def picture_mistakes(outcomes: Sequence[Outcome], columns: int = 6) -> Figure:
     """Pictures that were read otherwise than their label, and the frames that were read.
 
-    Of more pictures than fill five rows the first ones are shown.
+    At most five rows of pictures are shown, the first ones.
     """
     wrong = [outcome for outcome in outcomes if not outcome.right]
     shown = wrong[: 5 * columns]
@@ -66,5 +66,5 @@ def picture_mistakes(outcomes: Sequence[Outcome], columns: int = 6) -> Figure:
 
 
 def _short(text: str) -> str:
-    """As many characters as stand above a picture without running into those of the next."""
+    """At most eight characters of a text: a longer one would run into that of the next picture."""
     return text if len(text) <= 8 else f"{text[:7]}…"

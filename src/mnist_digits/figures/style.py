@@ -1,8 +1,8 @@
 """How figures look: colours, the card or sheet that they stand on, captions, axes.
 
 Figures are a white card with dark ink, which reads the same in a light and a dark theme.
-Colours are from Okabe and Ito's palette, which people see apart whatever their colour
-vision; right and wrong differ by more than their colour.
+Colours are from Okabe and Ito's palette, which people can tell apart whatever their colour
+vision; right and wrong also differ by more than their colour.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MUTED = "#767676"
 GRID = "#e4e4e4"
 BLUE = "#0072b2"
 ORANGE = "#d55e00"
-# Several things side by side, told apart by their markers, too.
+# For several things side by side, which differ in their markers, too.
 PALETTE = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
@@ -39,9 +39,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 Border = tuple[str, float]
 THIN, ALARMING = (GRID, 1.0), (ORANGE, 2.5)
 
-# Below zero blue, zero white like the card, above it orange.
+# Blue below zero, white at zero like the card, orange above.
 SIGNED = LinearSegmentedColormap.from_list("signed", [BLUE, "white", ORANGE])
-# Nothing at zero, so that it can lie over a picture.
+# Transparent at zero, so that it can lie over a picture.
 GLOW = LinearSegmentedColormap.from_list("glow", [(0.84, 0.37, 0, 0), (0.84, 0.37, 0, 1)])
 
 percent = FuncFormatter(lambda fraction, _: f"{100 * fraction:.4g}%")
@@ -56,7 +56,7 @@ def card(width: float, height: float) -> Figure:
 def chart_card(width: float, height: float) -> Figure:
     """The same for one chart or two, inches, with fixed room for their titles and labels.
 
-    To compute that room, as `card` does, takes a third of the time of drawing.
+    `card` computes that room, which takes a third of the time of drawing.
     """
     figure = Figure(figsize=(width, height), facecolor="white")
     bottom, top = 0.55 / height, 1 - 0.4 / height
@@ -133,8 +133,7 @@ def show_pixels(
 ) -> Place:
     """A digit (H, W), 0 to 255, with a border; returns what it fills.
 
-    As on paper rather than on a screen: dark ink on a light ground, as people know
-    handwriting.
+    Ink is dark on a light ground, as people know handwriting from paper.
     """
     filled = show(place, pixels, cmap="gray_r", vmin=0, vmax=255, alpha=faint)
     bordered(filled, border)
@@ -155,10 +154,10 @@ def bordered(place: Place, border: Border = THIN) -> None:
 
 
 def caption(place: Place, above: str, below: str = "", colour: str = INK, size: float = 11) -> None:
-    """What stands above a picture, in bold if it is in colour, and, smaller, below it."""
+    """Write a text above a picture, bold if it has a colour, and a smaller one below it."""
     middle, bottom = place.left + place.width / 2, place.top + place.height
     weight = "normal" if colour == INK else "bold"
-    # A label may be the user's: what looks like a formula is none.
+    # The text may be the user's: it must not be drawn as a formula.
     style: dict[str, Any] = {"ha": "center", "parse_math": False}
     text = place.axes.text
     text(middle, place.top - 0.05, above, color=colour, fontsize=size, weight=weight, **style)

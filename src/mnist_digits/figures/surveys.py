@@ -46,7 +46,7 @@ def sweep_trials(trials: Sequence[Trial]) -> Figure:
 
 
 def sweep_fields(trials: Sequence[Trial], importance: Mapping[str, float]) -> Figure:
-    """Each field against validation accuracy; the title has how much it explains."""
+    """Validation accuracy against each field; the titles have the fields' importance."""
     done = [trial for trial in trials if trial.accuracy is not None]
     names = sorted(done[0].values, key=lambda name: -importance.get(name, 0.0))
     rows = -(-len(names) // 3)
@@ -85,7 +85,7 @@ def _field(axes: Axes, name: str, trials: Sequence[Trial]) -> None:
 
 
 def distribution(studies: Sequence[Study]) -> Figure:
-    """Each run as a point, with the mean of its recipe and the interval in which that lies."""
+    """Each run as a point; below the runs of a recipe, their mean and its 95% interval."""
     figure = card(8, 1.4 + 0.9 * len(studies))
     axes = figure.subplots()
     for index, study in enumerate(studies):
@@ -93,7 +93,7 @@ def distribution(studies: Sequence[Study]) -> Figure:
         position, style = len(studies) - 1 - index, series(index)
         values = np.array(list(study.accuracies.values()))
         colour, below = style["color"], position - 0.36
-        # Spread upwards a little, in the order of the seeds, so that none hides another.
+        # The points of a recipe are spread in height, so that none hides another.
         height = position + np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else [position]
         axes.plot(values, height, linestyle="", markersize=5, alpha=0.6, **style)
         if len(values) > 1:

@@ -29,7 +29,7 @@ def annotated(source: Source, reading: Reading) -> Image.Image:
     """
     picture = open_picture(source)
     image = Image.fromarray(picture.pixels)
-    # A tiny picture is enlarged, or there would be no room for a word.
+    # A tiny picture is enlarged: otherwise there would be no room for text.
     zoom = max(1, round(320 / max(image.size)))
     image = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
     draw = ImageDraw.Draw(image)
@@ -44,7 +44,7 @@ def annotated(source: Source, reading: Reading) -> Image.Image:
         )
         text = f"{digit.digit}{'' if digit.sure else '?'} {int(100 * digit.confidence)}%"
         left, top, right, bottom = draw.textbbox((0, 0), text)
-        # Above the box where there is room, otherwise inside.
+        # Above the box if there is room, otherwise inside.
         y = y0 - (bottom - top) - unit / 2
         place = (min(max(x0, 0), max(0, image.width - (right - left))), y if y > 0 else y0 + 2)
         _write(draw, place, text, colour)
@@ -65,18 +65,19 @@ def _write(
 
 
 class Copies:
-    """Where the annotated copies of files go: each page's to a name of its own, to no original."""
+    """Where the annotated copies go: each page to a file of its own, and none over an original."""
 
     def __init__(self, files: list[Path], output: Path) -> None:
-        """Choose names: `output` itself, if it is a .png and there is one file; else in a folder.
+        """Choose the names: `output` itself if it is a .png and there is one file.
 
-        In a folder the copy of the second `scan` is scan-2.png.
+        Otherwise `output` is a folder: in it, the copy of a second file called `scan` is
+        scan-2.png.
 
         Raises:
             PictureError: `output` is neither, or a copy would replace one of the files.
         """
         self._in_folder = len(files) > 1 or not output.suffix or os.path.isdir(output)
-        # Some systems take SCAN.png and scan.png for the same file: names in small letters.
+        # Names in small letters: for some systems SCAN.png and scan.png are the same file.
         self._taken: set[str] = set()
         if self._in_folder:
             stems = ["annotated" if file == STANDARD_INPUT else file.stem for file in files]
@@ -112,10 +113,10 @@ class Copies:
             raise OutputError(f"cannot write {path}: {error.strerror}") from error
 
     def _free(self, path: Path) -> Path:
-        """The path, now taken; if it was, with the first number from 2 on that is free.
+        """The path, or if it is taken, the path with the first free number from 2 on.
 
-        In a folder, which is for copies, older ones are replaced. Beside one named file lie
-        others that nobody has given away.
+        It is taken from now on. A folder is for copies: older files in it are replaced. Files
+        beside a single named one are not, because they may be the user's own.
         """
         chosen, number, spared = path, 1, not self._in_folder
         while chosen.name.lower() in self._taken or (spared and os.path.exists(chosen)):
@@ -126,7 +127,7 @@ class Copies:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """The device and the number of a file, the same under all its names; None if there is none."""
+    """The device and the number of a file, the same under all its names; None without a file."""
     with suppress(OSError):
         status = path.stat()
         return status.st_dev, status.st_ino

@@ -2,9 +2,10 @@
 
     pixels (H, W, 3) -> detections, each with how surely it is a digit, and which; its box; its ink
 
-The picture is searched reduced, and again with twice as many pixels as long as there are digits
-too small to be read, down to its own. Runs on ONNX Runtime, without torch (`detector.networks`
-are the networks, `detector.export` writes the files).
+The picture is first searched at a reduced size. As long as nothing is found, or some digits are too
+small to be read, it is searched again at twice that size: up to its own size, and for small digits
+up to twice its own, but at most 1,600 pixels. Runs on ONNX Runtime, without torch
+(`detector.networks` are the networks, `detector.export` writes the files).
 """
 
 from __future__ import annotations
@@ -32,17 +33,18 @@ Move: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 MODELS = Path(__file__).parent / "models"
 DETECT, LOOK = "detect.onnx", "look.onnx"
 DETECT_FORMAT, LOOK_FORMAT = "mnist-digits detect 1", "mnist-digits look 1"
-# The longer side at which a picture is searched first; a tiny one, full of a digit, at twice it.
+# The longer side at which a picture is searched first; a tiny one, which a single digit may fill,
+# is searched at twice that.
 LEVEL = 128
-# What is more probably a digit than not is read. Less than POSSIBLE is not worth a look for the
-# detector, and no doubt for the look; what lies between is not passed over in silence.
+# Probabilities of a digit. Above READ it is read. A proposal below POSSIBLE is not looked at, and
+# what the look gives less than POSSIBLE is ignored. What lies between may make the reading unsure.
 READ, POSSIBLE = 0.5, 0.1
-# In units of the size: a proposal nearer than SAME to a digit is that digit again, and what is
-# smaller than half of that of the median digit is dust; a box that is off its proposal by more than
-# MOVED is looked at itself.
+# In units of a digit's size. A proposal nearer than SAME to a digit is that digit again; one that
+# is smaller than SAME / 2 of the median digit is dust. If a box is off its proposal by more than
+# MOVED, the place of the box is looked at, too.
 SAME, MOVED = 0.3, 0.1
-# Pixels along a side of a crop, and of its ink: a digit is as large in it as in a frame. Smaller
-# ones are looked at where the picture has more pixels.
+# Pixels along a side of a crop, and of its ink: a digit in it is FRAME pixels large. A digit that
+# has fewer pixels is looked at in a larger copy of the picture, if there is one.
 CROP = 2 * FRAME
 # Places that are looked at together: more are not faster, and take more memory.
 BATCH = 128
@@ -86,7 +88,11 @@ class Detections:
         return Detections(*(np.concatenate(pair) for pair in pairs))
 
     def moved(self, move: Move, turns: int = 0) -> Detections:
-        """In other pixels, turned back by quarters: `move` gives where points (N, 2) are there."""
+        """The same in another picture: `move` gives where points (N, 2) are there.
+
+        Args:
+            turns: by how many quarters the ink is turned back, clockwise.
+        """
         middles, sizes = self.places[:, :2], self.places[:, 2:]
         places = move(middles)
         sizes = np.abs(move(middles + sizes) - places).max(axis=1, keepdims=True)
@@ -100,7 +106,7 @@ class Detector:
     """Finds digits with the two networks that the package ships.
 
     Attributes:
-        answer: the five numbers by which the look and the classifier become one answer
+        answer: the five numbers that join the answers of the look and of the classifier
             (`detector.confidence`).
         sure_above: the least confidence of an answer that is called sure.
     """
@@ -129,8 +135,8 @@ class Detector:
     def find(self, pixels: Pixels) -> tuple[Detections, bool]:
         """What was looked at in pixels (H, W, 3), the surest first; and whether it is a texture.
 
-        Without what overlaps a surer one. A texture has more places that look like digits than the
-        detector can tell, and no digits.
+        What shares most of its ink with a surer one is left out, except a possible neighbour
+        (`_distinct`). A texture has more places that look like digits than the detector can give.
         """
         found, longest = self._look_at(pixels, NOWHERE)[0], max(pixels.shape[:2])
         side = LEVEL if 2 * longest > LEVEL else 2 * LEVEL
@@ -139,20 +145,20 @@ class Detector:
             if proposals[-1, 3] > READ:
                 return found, True
             new = proposals[proposals[:, 3] > POSSIBLE, :3]
-            # Together no more than the detector gives at once: the time stays bounded.
+            # In all, no more than the detector gives at once: this bounds the time.
             new = new[_is_new(new * (longest / side), found)][: len(proposals) - len(found)]
             small = new[:, 2] < FRAME
             found = found.joined(self._looked(reduced, new[~small]).moved(move))
             most = max(longest, min(2 * longest, WORKING_SIZE)) if small.any() else longest
             if side >= most or ((found.scores > READ).any() and not small.any()):
-                # Where there is nothing, the best place is looked at all the same.
+                # If nothing was proposed or found, the best place is still looked at.
                 last = new[small] if len(new) or len(found) else proposals[:1, :3]
                 found = found.joined(self._looked(reduced, last).moved(move))
                 return _distinct(found), False
             side = min(2 * side, most)
 
     def _propose(self, pixels: Pixels, side: int) -> tuple[Pixels, Floats, Move]:
-        """The picture with such a longer side; where digits may be in it; and the way back.
+        """The picture reduced to this longer side; where digits may be in it; and the move back.
 
         Proposals are x, y, size and score, float32 (K, 4), the best first.
         """
@@ -162,7 +168,10 @@ class Detector:
         return reduced, proposals, lambda points: points * (lengths / size)[::-1]
 
     def _looked(self, pixels: Pixels, places: Floats) -> Detections:
-        """What is at places (N, 3); where the box is elsewhere, after a second look if better."""
+        """What is at places (N, 3).
+
+        If a box is off its place, the place of the box is looked at, too; the surer look is kept.
+        """
         first, boxes = self._look_at(pixels, places)
         moved = np.abs(boxes - places).max(axis=1) > MOVED * places[:, 2]
         again = np.flatnonzero(moved & (first.scores > POSSIBLE))
@@ -185,10 +194,10 @@ class Detector:
 
 
 def _distinct(found: Detections) -> Detections:
-    """What may be digits, the surest first, without what is a surer one's ink.
+    """What may be digits, the surest first, without what shares most of its ink with a surer one.
 
-    Such ink that is another digit, or elsewhere, may be one that touches it: it stays, last, but
-    is not read.
+    But if this is named as another digit, or lies elsewhere, it may be a digit that touches the
+    surer one: it is kept with the score READ, so that it is not read but makes the reading unsure.
     """
     left, digits = found.scores.argsort()[::-1], found.logits.argmax(axis=1)
     best: list[int] = []
@@ -207,7 +216,7 @@ def _distinct(found: Detections) -> Detections:
 
 
 def _same(found: Detections, one: int, others: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of the others, (N,), have most of their ink in common with one."""
+    """Which of the others, (N,), share most ink with one: over half of the ink of the smaller."""
     same = np.zeros(len(others), bool)
     box, boxes = found.boxes[one], found.boxes[others]
     near = np.flatnonzero(((boxes[:, :2] < box[2:]) & (boxes[:, 2:] > box[:2])).all(axis=1))
@@ -238,6 +247,6 @@ def _is_new(places: Floats, found: Detections) -> NDArray[np.bool_]:
 
 
 def moved_boxes(boxes: NDArray[Any], move: Move) -> NDArray[Any]:
-    """Boxes (N, 4) around the corners of others as `move` moves them."""
+    """Boxes (N, 4), from the left upper corner to the right lower one, as `move` moves them."""
     corners = np.stack([move(boxes[:, :2]), move(boxes[:, 2:])])
     return np.concatenate([corners.min(axis=0), corners.max(axis=0)], axis=1)

@@ -30,7 +30,7 @@ Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | Image.Image | A
 
 MAXIMUM_BYTES = 200_000_000  # 50 million pixels of three bytes, not compressed, have 150,000,000
 MAXIMUM_PAGES = 1000  # larger scans come in several files
-MAXIMUM_EMPTY = 100  # images that an animation may begin with, of no more than MAXIMUM_PIXELS
+MAXIMUM_EMPTY = 100  # images that an animation may begin with, of MAXIMUM_PIXELS in all at most
 # The formats that Pillow may try. It knows more, but runs another program for some (EPS).
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF", "HEIF")
 FILTERS, PDFIUM = Lock(), Lock()  # all threads share Python's warning filters, and pdfium
@@ -50,7 +50,10 @@ def open_picture(source: Source) -> Picture:
 
     An array, or a tensor in main memory, is (H, W), (H, W, C) or (C, H, W), with C one of 1, 3
     and 4: integers from 0 to 255, uint16, booleans, or floats from 0 to 1. Of a document the
-    first page is taken, of an animation the first image that is not empty. Raises a PictureError.
+    first page is taken, of an animation the first image that is not empty.
+
+    Raises:
+        PictureError: it cannot be opened or is not a picture.
     """
     picture = next(open_pages(source)).picture
     if isinstance(picture, PictureError):
@@ -59,10 +62,10 @@ def open_picture(source: Source) -> Picture:
 
 
 def open_pages(source: Source) -> Iterator[Page]:
-    """Decode the pages of a document one by one; of anything else than TIFF and PDF just one.
+    """Decode the pages of a document one by one; only TIFF and PDF have more than one page.
 
-    Nothing is raised: a page that cannot be decoded has a PictureError that names it. So has a
-    file that cannot be opened, as its one page, and so have all pages after MAXIMUM_PAGES as one.
+    Nothing is raised. A page that cannot be decoded has a PictureError that names it. A file that
+    cannot be opened gives one such page; so do all pages after MAXIMUM_PAGES together.
     """
     try:
         name, pages = _document(source)
@@ -92,7 +95,7 @@ def read_pages(
 def _explained(name: str, attempt: Callable[[], T]) -> T:
     """What `attempt` gives; whatever goes wrong becomes a PictureError with the name."""
     try:
-        with suppress(Warning):  # of a program that raises them: without them it is tried again
+        with suppress(Warning):  # if a program makes them errors: then try again without them
             return attempt()
         with FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -163,7 +166,7 @@ def _pages(content: bytes) -> list[Callable[[], Picture]]:
 def opened(content: bytes) -> Image.Image:
     """A picture file, not decoded yet; PictureError if its format is none of FORMATS."""
     if content.startswith(b"\xff\xd8\xff"):
-        # Past Image.open, which warns of large ones, and refuses those that phones take.
+        # Not by Image.open, which warns of large pictures, and refuses those that phones take.
         return JpegImageFile(io.BytesIO(content))
     try:
         return Image.open(io.BytesIO(content), formats=_formats())
@@ -186,7 +189,7 @@ def _formats() -> list[str]:
 
 
 def _first_with_ink(image: Image.Image) -> Picture:
-    """The first image of an animation whose pixels are not all equal; else the very first."""
+    """The first image of an animation whose pixels are not all equal; if none, the very first."""
     pictures: list[Picture] = []
     for empty, _ in enumerate(ImageSequence.Iterator(image)):
         if empty == MAXIMUM_EMPTY or empty * image.width * image.height > MAXIMUM_PIXELS:
@@ -207,11 +210,11 @@ def _tiff_places(image: TiffImageFile) -> list[int]:
                 places.append(place)
         except EOFError:
             break
-        except Warning:  # of a program that raises them
+        except Warning:  # if a program makes them errors
             raise
-        except Exception:  # whatever Pillow meets: it is told when the page is decoded
+        except Exception:  # whatever Pillow meets: decoding the page will report it
             places.append(place)
-            if image.tell() != place:  # from which the next one would be found
+            if image.tell() != place:  # the next one cannot be found from here
                 break
     return places or [0]
 
@@ -220,7 +223,7 @@ def _tiff_page(content: bytes, place: int, waiting: list[Image.Image]) -> Pictur
     image = waiting.pop() if waiting else opened(content)
     image.seek(place)
     picture = decode(image)
-    waiting.append(image)  # the next page is found from it; what goes wrong half-way begins anew
+    waiting.append(image)  # the next page is found from it; after an error a new one is opened
     return picture
 
 
@@ -231,14 +234,14 @@ def is_pdf(content: bytes) -> bool:
 
 @contextmanager
 def _pdf(content: bytes) -> Iterator[Any]:
-    """A PDF that no other thread has meanwhile; its pages are closed with it."""
+    """An open PDF, while no other thread has one open; its pages are closed with it."""
     try:
         from pypdfium2 import PdfDocument, raw
     except ImportError as error:
         install = "pip install 'mnist-digit-classification[pdf]'"
         raise PictureError(f"is a PDF, which takes one more package: {install}") from error
     with PDFIUM:
-        # PdfDocument itself tells of one without pages what was wrong with the file before.
+        # For a PDF without pages, PdfDocument itself would report the error of the file before.
         handle = raw.FPDF_LoadMemDocument64(content, len(content), None)
         if not handle:
             locked = raw.FPDF_GetLastError() in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY)

@@ -40,7 +40,7 @@ def find_pictures(paths: list[Path]) -> list[Path]:
         inside = [path]
         if os.path.isdir(path):
             names = (file for file in files_in(path) if is_picture_name(file, pdf=True))
-            # A link to nowhere is told when it is read; other things, such as pipes, are no files.
+            # A broken link is kept: reading it reports it. Other things, such as pipes, are not.
             inside = sorted(f for f in names if os.path.isfile(f) or not os.path.exists(f))
         if not inside:
             raise PictureError(f"there are no pictures in the folder {path}")
@@ -49,7 +49,7 @@ def find_pictures(paths: list[Path]) -> list[Path]:
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """What is in a folder and its folders, links to folders included; in each folder once.
+    """The files in a folder and its subfolders, also behind links; each folder is visited once.
 
     Raises:
         PictureError: a folder cannot be looked into.

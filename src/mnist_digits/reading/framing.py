@@ -11,10 +11,10 @@ GROUND = 16
 
 
 def as_framed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """Pixels (28, 28, 3) that are framed as in MNIST already, light on dark; else None.
+    """Pixels (28, 28, 3) framed as in MNIST already, as uint8 (28, 28), light on dark; else None.
 
-    They are if the ink's longer side fills the box of 20 pixels, its centre of mass is in the
-    middle, and the ground is plain. Framing them again would only blur them.
+    They are so framed if the ink's longer side fills the box of 20 pixels, its centre of mass is in
+    the middle, and the ground is plain. Framing them again would only blur them.
     """
     if pixels.shape != (FRAME, FRAME, 3):
         return None

@@ -48,8 +48,8 @@ def find_labelled(folder: Path) -> list[Labelled]:
     """The labelled pictures of a folder.
 
     Either it holds a `labels.csv` with the columns `file`, `label` and, if you like, `kind`,
-    separated by commas, semicolons or tabs, or one folder for each label, named like it. Of a
-    picture that the table names twice the last row counts.
+    separated by commas, semicolons or tabs, or one folder for each label, named like it. If the
+    table names a picture twice, the last row counts.
 
     Raises:
         PictureError: there is no such folder, or no labelled pictures in it.
@@ -67,7 +67,7 @@ def find_labelled(folder: Path) -> list[Labelled]:
 
 
 def table_text(table: Path) -> str:
-    """What a table holds, as it stands there: with its mark of byte order, if it has one.
+    """The text of a table as it stands there, with its byte order mark, if it has one.
 
     Raises:
         PictureError: it is not in UTF-8.
@@ -76,14 +76,14 @@ def table_text(table: Path) -> str:
     try:
         return table.read_bytes().decode()
     except UnicodeDecodeError as error:
-        # Without the folders of this machine: the page says this, too.
+        # The name is short: the page shows this, too, and must not show this machine's folders.
         name = f"{table.absolute().parent.name}/{table.name}"
         raise PictureError(f"{name} is not in UTF-8: save it as CSV in UTF-8") from error
 
 
 def table_rows(text: str) -> csv.DictReader[str]:
-    """The rows of a table that its first line names the columns of."""
-    # The mark of byte order is no part of the first column's name.
+    """The rows of a table whose first line has the names of the columns."""
+    # The byte order mark is no part of the first column's name.
     lines = io.StringIO(text.removeprefix("\ufeff"), newline="")
     return csv.DictReader(lines, delimiter=delimiter(text))
 

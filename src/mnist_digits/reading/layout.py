@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# Boxes stand in one row if so much of the lower one's height is beside the other.
+# Two boxes stand in one row if more than this share of the smaller height is beside the other box.
 BESIDE = 0.3
-# No slope is taken from neighbours that differ by more than this.
+# No slope is taken from neighbours whose slopes differ by more than this.
 AGREE = 0.25
 
 
@@ -31,8 +31,8 @@ def in_rows(boxes: NDArray[np.floating]) -> list[list[int]]:
 def _slope(boxes: NDArray[np.floating]) -> float:
     """How far rows fall for each pixel to the right: the median over neighbours in a row.
 
-    Two are neighbours if each is the other's nearest, to its right and to its left. So the ends
-    of a row, whose nearest are in other rows, have none.
+    Two boxes are neighbours if the second is the nearest to the right of the first, and the first
+    is the nearest to the left of the second. So the ends of a row have none in other rows.
     """
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
     x, y = np.moveaxis(middles - middles[:, None], 2, 0)
@@ -47,6 +47,6 @@ def _slope(boxes: NDArray[np.floating]) -> float:
 
 
 def _beside(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
-    """How much of the lower box's height two boxes share."""
+    """The share of the smaller height of two boxes at which they are beside each other."""
     common = min(one[3], other[3]) - max(one[1], other[1])
     return float(common / max(min(one[3] - one[1], other[3] - other[1]), 1))

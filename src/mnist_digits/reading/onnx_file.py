@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 
-# Otherwise ONNX Runtime sends telemetry, and keeps an identifier in the home. It reads this while
-# it is imported, here alone. Set whatever it was before: nothing leaves the computer.
+# Otherwise ONNX Runtime sends telemetry, and keeps an identifier in the home folder. It reads the
+# variable when it is imported, which happens only here. Another value is replaced: nothing must
+# leave the computer.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime  # noqa: TID251
 
 # Older versions for Windows have another telemetry, which does not read the variable.
 onnxruntime.disable_telemetry_events()
 
-# How its checksum begins in a model file, in the words of protobuf: an entry of the metadata of
-# this name, with a value of 64 characters.
+# What stands before the checksum in a model file: in protobuf, the beginning of an entry of the
+# metadata called sha256, whose value has 64 characters.
 CHECKSUM = b"\n\x06sha256\x12\x40"
 
 
@@ -26,13 +27,13 @@ def open_model(
     Raises:
         ValueError: it is damaged, or is of another kind.
     """
-    # First of all: the runtime sees no file that has been damaged.
+    # This comes first, so that the runtime never sees a damaged file.
     if with_checksum(model) != model:
         raise ValueError("it is damaged: its checksum is not that of its content")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads or 0
-    # Waiting threads would otherwise keep a core busy between two pictures.
+    # Otherwise waiting threads would keep a core busy between two pictures.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     values = session.get_modelmeta().custom_metadata_map
@@ -42,9 +43,9 @@ def open_model(
 
 
 def with_checksum(model: bytes) -> bytes:
-    """A model file with its checksum: SHA-256 of the file as it is with zeros in its place.
+    """A model file with its checksum: SHA-256 of the file with zeros in place of the checksum.
 
-    Against damage, not against malice: whoever changes a model can seal it anew.
+    It is against damage, not against malice: whoever changes a model can compute it anew.
 
     Raises:
         ValueError: it has no place for a checksum.

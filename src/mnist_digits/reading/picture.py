@@ -13,10 +13,10 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from ..errors import PictureError
 
-WORKING_SIZE = 1600  # the longer side that pictures are reduced to: 1 % of a page still has 16
+WORKING_SIZE = 1600  # the longer side that pictures are reduced to: 1% of it is still 16 pixels
 MAXIMUM_PIXELS = 50_000_000  # decoding takes up to 14 bytes a pixel, 700 MB
 MAXIMUM_REDUCED = 250_000_000  # of JPEGs decoded at half or less: phones take 200 million
-CONTRAST = 100  # the brightness of ink and of what it is on differs by more
+CONTRAST = 100  # ink and what it is on differ in brightness by more than this, of 255
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Picture:
 
     @property
     def reduction(self) -> tuple[float, float]:
-        """Pixels as displayed to one of `pixels`, across and down: rounding makes them differ."""
+        """Displayed pixels for each of `pixels`, across and down; rounding makes the two differ."""
         height, width, _ = self.pixels.shape
         return self.width / width, self.height / height
 
@@ -50,9 +50,9 @@ def decode(image: Image.Image) -> Picture:
         if image.getexif().get(ExifTags.Base.Orientation) in range(5, 9):  # it lies on its side
             width, height = height, width
         ImageOps.exif_transpose(image, in_place=True)
-    except Warning:  # of a program that raises them
+    except Warning:  # if a program makes them errors
         raise
-    except Exception:  # whatever Pillow's parser meets in a damaged block, which turns nothing
+    except Exception:  # whatever Pillow's parser meets in a damaged block: then nothing is turned
         pass
     if image.mode == "F":
         image = Image.fromarray(_stretched(np.asarray(image, np.float64)))
@@ -97,7 +97,7 @@ def _converted(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         return image.convert("RGBA")
     if image.mode == "CMYK" and np.asarray(image.convert("RGB")).max() < CONTRAST:
-        # White paper, stored the other way round, has all inks at once: nothing can be seen.
+        # Inks stored the other way round: then white paper has all of them, and nothing shows.
         image = ImageChops.invert(image)
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
@@ -105,8 +105,8 @@ def _converted(image: Image.Image) -> Image.Image:
 def _on_paper(image: Image.Image) -> Image.Image:
     """RGBA as RGB: what is transparent becomes a colour that stands out from what is not.
 
-    A black digit on nothing comes to lie on white, a white one on black. Where what is opaque
-    has a ground of its own (a drawing with transparent corners), that ground fills the rest.
+    A black digit on nothing comes to lie on white, a white one on black. If the opaque part has a
+    ground of its own (a drawing with transparent corners), that ground fills the rest.
     """
     pixels = np.asarray(image)
     alpha = pixels[:, :, 3]
@@ -130,7 +130,7 @@ def _stretched(values: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 
 def from_array(array: ArrayLike) -> Image.Image:
-    """What NumPy takes for an array as an image; PictureError if it has other values than one."""
+    """An image of what NumPy takes for an array; PictureError if its values are no picture's."""
     try:
         values = np.asarray(array)
     except Exception as error:  # tensors on a GPU, or with a gradient, have reasons of their own
@@ -148,7 +148,7 @@ def from_array(array: ArrayLike) -> Image.Image:
 
 
 def _levels(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Numbers up to 255, or to 1, or in 16 bits, as 8 bits."""
+    """Numbers from 0 to 255, from 0 to 1 or of 16 bits, as numbers of 8 bits."""
     numbers = values.astype(np.float64)
     low, high = numbers.min(), numbers.max()
     if values.dtype.kind == "u" and values.itemsize == 2 and high > 255:

@@ -27,7 +27,7 @@ MODEL = "model.onnx"
 SHIPPED = Path(__file__).parent / "models" / "digits"
 FORMAT = "mnist-digits model 1"
 CROWDED = "more than 1,000 places look like digits"
-# In a picture of one digit its score may be low, but not that of blank paper.
+# In a picture of one digit, its score may be below READ, but not as low as that of blank paper.
 NOTHING = 0.01
 
 
@@ -49,7 +49,7 @@ class Reader:
 
     @cached_property
     def detector(self) -> Detector:
-        """What finds digits, shipped with the package, whatever the network that reads."""
+        """What finds digits: always the shipped one, whichever network reads them."""
         return Detector.load(self._threads)
 
     @classmethod
@@ -80,7 +80,7 @@ class Reader:
     def read(self, source: Source, single: bool = False) -> Reading:
         """Find and read the digits in a picture: a path, bytes, a PIL image or an array.
 
-        What looks like no digit at all is passed over; where it could be one, the reading is not
+        What looks like no digit at all is passed over; if it could be one, the reading is not
         sure. A page that lies on its side or upside down is turned.
 
         Args:
@@ -104,7 +104,7 @@ class Reader:
         return self.read(source, single=True)
 
     def _read_framed(self, pixels: Pixels) -> Reading | None:
-        """What is framed as in MNIST already needs no search."""
+        """The reading of a picture that is framed as in MNIST, which needs no search; else None."""
         image = as_framed(pixels)
         if image is None:
             return None
@@ -126,7 +126,7 @@ class Reader:
         return Reading([self.answers(found.chosen(np.arange(1)))], missing, found)
 
     def _read_any_way_up(self, pixels: Pixels) -> Reading:
-        """As the picture is; or turned, if most of it is not sure, and one way much clearer."""
+        """The picture read as it is; or turned, if most is not sure and one way is much clearer."""
         reading = self._read_rows(pixels)
         sure = sum(digit.sure for digit in reading.digits)
         if reading.sure or not reading.seen or 2 * sure >= len(reading.digits) > 0:
@@ -175,7 +175,7 @@ class Reader:
         return list(self._session.run(stages, {"frames": batch})) if stages else []
 
     def answers(self, found: Detections) -> list[Digit]:
-        """What each is if it is a digit; boxes are in pixels of what was searched."""
+        """The digit that each is, if it is one; boxes are in pixels of the picture searched."""
         by_look, by_classifier, by_score, by_agreement, offset = self.detector.answer
         sure_above = self.detector.sure_above
         if not self._shipped:  # a network of the user's own: it alone says which digit it is

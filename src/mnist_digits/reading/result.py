@@ -24,7 +24,7 @@ class Digit:
         probabilities: float32 (10,), summing to 1.
         box: x0, y0, x1, y1 in pixels of the picture as displayed; x1, y1 are just outside.
         frame: uint8 (28, 28), what the network saw.
-        sure: whether the confidence is enough to rely on.
+        sure: whether the answer can be relied on (`can_be_sure`).
     """
 
     digit: int
@@ -45,9 +45,9 @@ class Reading:
     """What was read in a picture: rows from top to bottom, in each the digits from the left.
 
     Attributes:
-        missing: what was passed over, if it has the size of a digit.
-        seen: all that was looked at, the digits first, in their order; None where nothing had to
-            be searched: in a frame of MNIST.
+        missing: what may have been passed over, in words; empty if nothing was.
+        seen: all that was looked at, the digits first, in their order; None if the picture is
+            framed as in MNIST, where nothing has to be searched.
         turns: quarter turns, anticlockwise, by which the picture was turned to be read.
         image: which of the images of an animation was read, from 1: the first that is not empty.
     """
@@ -69,7 +69,7 @@ class Reading:
 
     @property
     def sure(self) -> bool:
-        """Whether there are digits, each of them can be relied on, and none may be missing."""
+        """Whether there are digits, all can be relied on, and none seems to be missing."""
         return bool(self.rows) and not self.missing and all(digit.sure for digit in self.digits)
 
     @property
@@ -97,10 +97,11 @@ class Reading:
         return f"{self.text or 'no digits found'}{told}"
 
     def displayed(self, shape: tuple[int, ...], reduction: tuple[float, float]) -> Reading:
-        """With its places in pixels of the picture before it was reduced by these factors.
+        """The reading with places in pixels of the picture before it was turned and reduced.
 
         Args:
             shape: of the picture (H, W) that was read, before it was turned.
+            reduction: the factors, across and down, by which the picture was reduced.
         """
 
         def move(points: NDArray[Any]) -> NDArray[Any]:
@@ -132,7 +133,7 @@ def can_be_sure(confidence: float, box: Box, sure_above: float, turns: int = 0) 
 
 
 def _too_wide(box: Box, turns: int) -> bool:
-    # Digits joined by a line are wider than this; of MNIST's 70,000 five are.
+    # Digits joined by a line are wider than this; of MNIST's 70,000 digits only five are.
     sides = box[2] - box[0], box[3] - box[1]
     wide, high = reversed(sides) if turns % 2 else sides
     return wide > 2 * high

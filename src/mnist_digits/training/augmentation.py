@@ -2,8 +2,8 @@
 
 Geometry: every image is rotated, sheared, scaled, shifted and bent by amounts drawn from the
 recipe's ranges, all in one bilinear resampling. Appearance: a part of the batch goes through
-what pens, paper and cameras do. Which images a change falls on is drawn as a list of fixed
-length, so that the device is never waited for.
+what pens, paper and cameras do. The images for each change are drawn as a list of fixed
+length, so the program never waits for the device.
 
 Overlap with public robustness tests, for whoever measures on them: MNIST-C also rotates,
 shears, scales, shifts, brightens, blurs, adds noise, lines and patches. None of its
@@ -42,7 +42,7 @@ def augment(images: Tensor, recipe: Recipe) -> Tensor:
 
 def _moved(pixels: Tensor, recipe: Recipe) -> Tensor:
     count, device = len(pixels), pixels.device
-    # A product of matrices: affine_grid gives the same in twenty times the time on a CPU.
+    # A product of matrices: affine_grid gives the same, but takes twenty times as long on a CPU.
     flat = random_affine(count, recipe, device) @ _homogeneous(device)
     if recipe.elastic:
         amount = recipe.elastic / 14 * torch.rand(count, 1, 1, device=device)
@@ -79,7 +79,9 @@ def random_affine(count: int, recipe: Recipe, device: torch.device) -> Tensor:
 
 
 def waves(count: int, channels: int, knots: int, device: torch.device) -> Tensor:
-    """Smooth random fields (count, channels, 28, 28): normal values at knots × knots points.
+    """Smooth random fields (count, channels, 28, 28).
+
+    They are normal values at knots × knots points, interpolated between them.
 
     Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks Applied
     to Visual Document Analysis", 2003, bend digits by such fields.
@@ -90,7 +92,10 @@ def waves(count: int, channels: int, knots: int, device: torch.device) -> Tensor
 
 @cache
 def _ripples(knots: int, device: torch.device) -> Tensor:
-    """The field of a 1 at each of knots × knots points alone, interpolated: (knots², 784)."""
+    """For each of knots × knots points, the interpolated field that is 1 there and 0 at the others.
+
+    float32 (knots², 784).
+    """
     values = torch.eye(knots**2, device=device).view(-1, 1, knots, knots)
     return functional.interpolate(values, size=28, mode="bicubic", align_corners=True).flatten(1)
 
@@ -146,7 +151,7 @@ def coarse(ink: Tensor) -> Tensor:
 
 
 def blurred(ink: Tensor) -> Tensor:
-    """Out of focus, or moved: a mean over some neighbours along both sides or one."""
+    """Out of focus, or moved: towards a mean over neighbours in both directions, or in one."""
     shapes = ((3, 3), (5, 5), (1, 5), (5, 1), (1, 7), (7, 1))
     high, wide = shapes[int(torch.randint(len(shapes), ()))]
     soft = functional.avg_pool2d(ink, (high, wide), 1, (high // 2, wide // 2))
@@ -175,7 +180,7 @@ def ruled(ink: Tensor) -> Tensor:
 
 
 def random_erasing(ink: Tensor) -> Tensor:
-    """A rectangle of 2 to 8 pixels that is black, grey, or the other way round."""
+    """A rectangle, 2 to 8 pixels a side: black, a shade of grey, or with light and dark swapped."""
     x, y = pixel_coordinates(ink.device)
     inside = ((x - uniform(ink, -12, 12)).abs() < uniform(ink, 1, 4)) & (
         (y - uniform(ink, -12, 12)).abs() < uniform(ink, 1, 4)

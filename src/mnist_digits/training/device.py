@@ -32,7 +32,8 @@ def pick_device(name: str = "auto") -> torch.device:
 def use_deterministic_operations() -> None:
     """Make torch use deterministic operations in this process, so that GPUs repeat every bit, too.
 
-    CPUs do anyway. The operations are slower; torch warns of each that has no such version.
+    CPUs repeat every bit anyway. These operations are slower; torch warns of each operation that
+    has no deterministic version.
     """
     # Read when cuBLAS starts: it is deterministic only with a workspace of fixed size.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -43,8 +44,8 @@ def use_deterministic_operations() -> None:
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
     """Whether to multiply in bfloat16: `auto` does on GPUs that have it.
 
-    Not on CPUs, where it has not been measured to pay. The choice depends on nothing but
-    the device, never on a trial: a run must come out the same each time.
+    Not on CPUs, where it was not measured to be faster. The choice depends on the device only,
+    never on a measurement: a run must come out the same each time.
     """
     if precision == "auto":
         return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

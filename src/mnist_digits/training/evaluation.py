@@ -90,12 +90,18 @@ class Evaluation:
 
     @property
     def precision(self) -> Tensor:
-        """float64 (10,): the fraction of right answers among those of this digit; NaN of none."""
+        """float64 (10,): the fraction of the answers with this digit that are right.
+
+        NaN if there are none.
+        """
         return self.confusion.diagonal() / self.confusion.sum(dim=0).double()
 
     @property
     def recall(self) -> Tensor:
-        """float64 (10,): the fraction of right answers to images of this digit; NaN of none."""
+        """float64 (10,): the fraction of the images of this digit that are read right.
+
+        NaN if there are none.
+        """
         return self.confusion.diagonal() / self.confusion.sum(dim=1).double()
 
     @cached_property
@@ -142,7 +148,10 @@ class Evaluation:
 
     @property
     def negative_log_likelihood(self) -> float:
-        """Mean of -log(probability of the label), in nats: low where doubt is where errors are."""
+        """Mean of -log(probability of the label), in nats.
+
+        It is low if the network is in doubt where it is wrong.
+        """
         least = torch.finfo(self.belief.dtype).tiny  # a probability may be rounded to 0
         return -self.belief.clamp_min(least).double().log().mean().item()
 
@@ -179,7 +188,7 @@ def logits_of(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def summary(on_train: Evaluation, on_test: Evaluation) -> dict[str, Any]:
-    """The metrics in `result.json`: accuracies, the calibration error as fractions of 1."""
+    """The metrics in `result.json`; accuracies and the calibration error are fractions of 1."""
     clean = on_test.labels_right
     return {
         "train_accuracy": on_train.accuracy,

@@ -46,7 +46,7 @@ class Examples:
 
     @cached_property
     def owner(self) -> NDArray[np.int64]:
-        """int64 (N,): of which picture each of `digits` is."""
+        """int64 (N,): the number of the picture that each of `digits` comes from."""
         return np.repeat(np.arange(len(self)), [len(r.digits) for r in self.readings])
 
     def of(self, pictures: NDArray[np.bool_]) -> Digits:
@@ -54,7 +54,7 @@ class Examples:
         return self.digits[torch.from_numpy(pictures[self.owner])]
 
     def outcomes(self, probabilities: NDArray[np.float32], sure_above: float) -> list[Outcome]:
-        """The pictures as a network reads them that answers so to `digits`, (N, 10)."""
+        """The outcomes if a network gives these probabilities, (N, 10), for `digits`."""
         answers = iter(probabilities)
         return [
             Outcome(picture, _as_read(reading, answers, sure_above))
@@ -74,8 +74,8 @@ def load_examples(folder: Path, reader: Reader | None = None) -> Examples:
 def examples_of(pictures: list[Labelled], reader: Reader | None = None) -> Examples:
     """Labelled pictures, read, with the digits that are found matched with their labels.
 
-    In a picture of one digit it is the one that stands out; in others there must be as many
-    as the label has, in the order of reading.
+    In a picture of one digit, the digit that stands out is taken. In others, as many digits must
+    be found as the label has; they are matched in the order of reading.
 
     Args:
         reader: finds the digits; without one, the network that the package ships.
@@ -120,7 +120,7 @@ def _matched(picture: Labelled, reader: Reader) -> Reading:
 
 
 def _without_duplicates(examples: Examples, same: list[list[int]]) -> Examples:
-    """The examples with one of the pictures that are the same; none if their labels differ."""
+    """The examples with each picture once; without those that occur with different labels."""
     kept, left_out = [], list(examples.left_out)
     for first, *others in same:
         pictures = [examples.pictures[number] for number in (first, *others)]
@@ -146,7 +146,10 @@ def _digits_of(label: str) -> str:
 def _as_read(
     reading: Reading, answers: Iterator[NDArray[np.float32]], sure_above: float
 ) -> Reading:
-    """The reading with the next answers, (10,) each; as sure that each is a digit at all."""
+    """The reading with these answers, (10,) each, instead of its own.
+
+    The probability that there is a digit stays.
+    """
     rows = [
         [_answered(digit, next(answers), sure_above, reading.turns) for digit in row]
         for row in reading.rows

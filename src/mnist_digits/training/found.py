@@ -1,7 +1,7 @@
 """Digits found in scenes, as further training images for the classifier.
 
-In use the classifier reads the ink that is found; these images have its errors, and all the
-pens, slants and forms of scenes.
+In use the classifier reads the ink that is found; these images have the errors of finding, and
+all the pens, slants and forms of scenes.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from .scenes.scene import Scene, scene
 
 # Digits taken from one scene at most: otherwise tables would outweigh everything else.
 MOST_OF_A_SCENE = 6
-# Part of the seed, so that these are other scenes than those that the detector is trained on.
+# Part of the seed, so that these scenes differ from those that the detector learns from.
 FOUND_STREAM = 1
-# Intersection over union of what was found and a digit of the scene: above SAME it is that digit,
-# below OTHER it is none. What lies in between is left out.
+# Intersection over union of the boxes of what was found and of a digit of the scene. Above SAME it
+# is that digit, below OTHER it is no digit. What lies in between is left out.
 SAME, OTHER = 0.6, 0.25
 # Scenes with these give no examples of what is no digit: some letters and scribbles look like one.
 WRITTEN = frozenset({"letters", "scribbles"})
 
 
 def with_found(digits: Digits, share: float, seed: int) -> tuple[Digits, Tensor]:
-    """The digits, followed by `share` times as many found in scenes; and what was found wrongly.
+    """The digits, and `share` times as many found in scenes; and what was found but is not a digit.
 
-    The scenes are made with the digits and with synthetic ones. What is taken for a
-    digit but is none has no label: uint8 (N, 1, 28, 28).
+    The scenes are made with the digits and with synthetic ones. What is not a digit has no label:
+    uint8 (N, 1, 28, 28).
     """
     glyphs = load_glyphs(digits, len(digits) // 3, seed)
     found, others = find_digits(Detector.load(threads=1), glyphs, round(share * len(digits)), seed)
@@ -47,9 +47,9 @@ def with_found(digits: Digits, share: float, seed: int) -> tuple[Digits, Tensor]
 
 
 def find_digits(detector: Detector, glyphs: Glyphs, count: int, seed: int) -> tuple[Digits, Tensor]:
-    """`count` digits that are found in scenes with these glyphs; and what is found wrongly.
+    """`count` digits found in scenes with these glyphs; and what was found but is not a digit.
 
-    Both framed as the classifier takes them: what is no digit is uint8 (N, 1, 28, 28).
+    Both are framed as the classifier takes them; what is not a digit is uint8 (N, 1, 28, 28).
     """
     frames: list[NDArray[np.uint8]] = []
     labels: list[int] = []

@@ -13,7 +13,7 @@ from torchvision.ops import roi_align
 
 from ..reading.framing import BOX, FRAME
 
-# Ink fainter than FAINT is none; the box is that of what is above SOLID.
+# Ink fainter than FAINT does not count; the box is that of the ink above SOLID.
 FAINT, SOLID = 0.15, 0.4
 
 
@@ -49,9 +49,9 @@ def _span(most: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _corner(sums: Tensor, span: tuple[Tensor, Tensor], scale: Tensor) -> Tensor:
-    """Where the frame begins, so that the centre of mass of sums (P, S) comes to its pixel 14.
+    """Where the frame begins, (P,), so that the centre of mass of sums (P, S) lies at its pixel 14.
 
-    But the whole span stays inside the frame.
+    It begins elsewhere if the solid ink would otherwise not stay inside.
     """
     places = torch.arange(sums.shape[1], device=sums.device).to(sums) + 0.5
     centre = (sums * places).sum(dim=1) / sums.sum(dim=1).clamp_min(1e-6)

@@ -123,9 +123,9 @@ def draw(labels: Tensor, forms: Tensor | None = None) -> Tensor:
 
 
 def write(form: str, count: int) -> Tensor:
-    """So many digits (N, 1, 28, 28), 0 to 255, in a form that is described as in `FORMS`.
+    """`count` digits (N, 1, 28, 28), 0 to 255, in a form that is described as in `FORMS`.
 
-    As of a writer with a habit that no data set has. Draws from torch's global random state.
+    For a writer with a habit that is in no data set. Draws from torch's global random state.
     """
     points, starts, ends = _parse(form)
     paths = points.expand(count, -1, -1)
@@ -172,7 +172,7 @@ def with_flags(images: Tensor, labels: Tensor, share: float) -> Tensor:
     """The images (N, 1, 28, 28), a `share` of the ones with a flag, and half of these with a foot.
 
     In MNIST, from America, a one is a bare stroke; elsewhere many people write it as it is
-    printed, and are read as 7 or 2. Takes pixels from 0 to 255, gives float32.
+    printed, and such ones are read as 7 or 2. Takes pixels from 0 to 255, gives float32.
     """
     ink = images.float() / 255
     count, device = len(ink), ink.device
@@ -217,12 +217,12 @@ def strokes(labels: Tensor, forms: Tensor | None = None) -> tuple[Tensor, Tensor
 
 
 def habit(device: torch.device | str = "cpu") -> Tensor:
-    """In which form a hand writes each digit, int64 (10,)."""
+    """The form in which one hand writes each digit, int64 (10,); drawn at random."""
     return _chosen(torch.rand(10), _forms()[3]).to(device)
 
 
 def _chosen(draws: Tensor, counts: Tensor) -> Tensor:
-    """One of so many forms each, for draws from 0 to 1."""
+    """For each draw from 0 to 1, one of so many forms."""
     # The power makes the last of twelve forms a third as frequent as the first.
     return (draws**1.5 * counts).long()
 
@@ -238,7 +238,7 @@ def _written(
     """
     tremble = STEADY + (SHAKY - STEADY) * draws[1].view(-1, 1, 1)
     paths = paths + tremble * torch.randn_like(paths)
-    # From half the width in which the form is written to all of it; and leaning.
+    # Between half and all of the width of the form, and slanted.
     wide = 1 - draws[2] / 2
     lean = torch.tan(torch.deg2rad(SLANT * (2 * draws[3] - 1) ** 3))
     x, y = paths.unbind(2)

@@ -23,12 +23,13 @@ from torch.nn import functional
 from .augmentation import pixel_coordinates, uniform, waves
 from .handwriting import rasterize
 
-# Left out: what some people write like a digit (I i j l 1, O o 0, S s 5, Z z 2, b G 6, q g 9).
+# Left out: letters that some people write like a digit (I i j l 1, O o 0, S s 5, Z z 2, b G 6,
+# q g 9).
 LETTERS = "ACDEFHJKLMNPQRTUVWXYacdefhkmnprtuvwxy"
 
 
 def negatives(digits: Tensor, labels: Tensor) -> Tensor:
-    """As many pictures (N, 1, 28, 28), 0 to 255, of nothing that could be read as a digit.
+    """As many pictures as digits, float32 (N, 1, 28, 28), 0 to 255; none can be read as a digit.
 
     Args:
         digits: (N, 1, 28, 28), 0 to 255, to make some of them from.
@@ -45,7 +46,7 @@ def negatives(digits: Tensor, labels: Tensor) -> Tensor:
 
 
 def pairs(digits: Tensor, _: Tensor) -> Tensor:
-    """Two digits side by side in one frame: to be read as two, or not at all."""
+    """Two digits side by side in one frame: they should be read as two digits, or not at all."""
     both = torch.cat([digits[:, :, :, 4:24], digits.roll(1, 0)[:, :, :, 4:24]], dim=3)
     small = functional.interpolate(both, size=(20, 28), mode="bilinear", align_corners=False)
     return functional.pad(small, (0, 0, 4, 4))
@@ -121,7 +122,7 @@ def columns(digits: Tensor, _: Tensor) -> Tensor:
     half = uniform(digits, 3.2, 6) * (1 + uniform(digits, -0.4, 0.6) * y / 28)
     across = (x - lean * y).abs()
     shape = torch.sigmoid(6 * (half - across)) * torch.sigmoid(6 * (high - y.abs()))
-    # From some height on the legs part, more and more.
+    # Below some height the legs part.
     parted = y - uniform(digits, -10, 14)
     slit = uniform(digits, -0.1, 0.15) * parted.clamp_min(0) + 0.5 * (parted > 0)
     shape = shape * torch.sigmoid(6 * (across - slit))

@@ -20,7 +20,8 @@ def split(digits: Digits, held_out: bool) -> tuple[Digits, Digits | None]:
 def unlearned(run: Run, digits: Digits) -> Digits | None:
     """Those of the training digits that the run has not learned from, to calibrate it on.
 
-    The validation slice if it was held out, or else those of the run's temperature, if any.
+    The validation slice if it was held out; otherwise the images that the temperature was fitted
+    on, if any.
     """
     if run.held_out:
         return split_validation(digits)[1]

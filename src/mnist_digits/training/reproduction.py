@@ -58,7 +58,7 @@ def compare(run: Run, again: Run, here: dict[str, Any]) -> Reproduction:
 
 
 def _reasons(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """What was different there, or was not recorded."""
+    """What was different when the run was trained, or was not recorded then."""
     before, after = _flat(there), _flat(here)
     return [
         f"{name} was {before[name]}, here it is {value}"

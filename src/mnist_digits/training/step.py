@@ -15,8 +15,8 @@ from torch.nn import functional
 from .device import uses_bfloat16
 from .recipe import Recipe
 
-# Steps that a GPU takes one operation at a time before it records one: in these, libraries choose
-# algorithms and the optimizer makes its state, which a recording could not repeat.
+# Steps that a GPU takes one operation at a time before one is recorded. In these, libraries choose
+# algorithms and the optimizer makes its state, which must not be part of the recording.
 WARM_UP = 3
 
 
@@ -49,9 +49,9 @@ class Step:
 
 
 def _loss(logits: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
-    """Cross-entropy of logits (M, 10): with the labels of the N digits, then with all alike.
+    """Cross-entropy of logits (M, 10): the first N against their labels.
 
-    The logits after the first N are those of negatives.
+    The rest (negatives) are compared with ten equal probabilities, at the recipe's weight.
     """
     digits, others = logits[: len(labels)], logits[len(labels) :]
     loss = functional.cross_entropy(digits, labels, label_smoothing=recipe.label_smoothing)
@@ -72,7 +72,7 @@ class Recorded:
 
     def __init__(self, function: Callable[..., Tensor], device: torch.device) -> None:
         self.function = function
-        # Of its own, as recording needs it; what ran on another stream could not be recorded.
+        # A stream of its own: recording needs one, and cannot record work of another stream.
         self.stream = torch.cuda.Stream(device)
         self.calls: Counter[Shapes] = Counter()
         self.graphs: dict[Shapes, tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...], Tensor]] = {}
@@ -91,7 +91,7 @@ class Recorded:
         return output.clone()
 
     def _beside(self, arguments: tuple[Tensor, ...]) -> Tensor:
-        """The function's result, computed on the stream of its own."""
+        """The function's result, computed on this object's own stream."""
         current = torch.cuda.current_stream(self.stream.device)
         self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream):

@@ -14,7 +14,7 @@ from ..data.dataset import Digits
 from .evaluation import logits_of
 from .model import DigitNet
 
-# With fewer images to fit it on, the temperature stays 1: chance would choose it.
+# With fewer images to fit it on, the temperature stays 1: otherwise chance would choose it.
 LEAST_IMAGES = 100
 LOWEST, HIGHEST = 10**-1.5, 10.0
 
@@ -23,9 +23,9 @@ def split_calibration(digits: Digits, fraction: float) -> tuple[Digits, Digits |
     """Cut the images for the temperature from the training images: (what remains, those).
 
     About this fraction of each digit, evenly spread in the order of the file: one of every
-    `round(1 / fraction)`. Digits that are added behind do not change which ones of these it is.
-    Images that are there several times are not taken, as their copies would be learned from.
-    None are taken where they would be fewer than LEAST_IMAGES.
+    `round(1 / fraction)`. Adding digits at the end does not change which of the earlier ones are
+    taken. Images that occur more than once are not taken, because the network would learn from
+    the copy. None are taken where they would be fewer than LEAST_IMAGES.
     """
     if not fraction:
         return digits, None
@@ -60,7 +60,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """The temperature at which the labels (N,) are most probable by the logits (N, 10).
 
     The cross-entropy is convex in 1 / temperature; it is least where the mean logit of the labels
-    is the one that the probabilities let expect. But the mean confidence must not exceed
+    equals the mean that the probabilities predict. But the mean confidence must not exceed
     (N + 1) / (N + 2), Laplace's rule of succession: where no answer is wrong, the likelihood alone
     would ask for the lowest temperature there is.
     """

@@ -53,11 +53,12 @@ def _black_and_white(canvas: Canvas, picture: NDArray[np.uint8], size: float) ->
     grey = cv2.GaussianBlur(grey, (0, 0), random.uniform(0.3, 0.9)).astype(np.float32)
     grey += random.normal(0, log_uniform(random, 0.3, 6), grey.shape).astype(np.float32)
     paper = np.float32(np.median(grey))
-    if chance(random, 0.75):  # by what is around each pixel, as most scanners do
+    if chance(random, 0.75):  # compared with what is around each pixel, as most scanners do
         paper = cv2.GaussianBlur(grey, (0, 0), side / random.uniform(4, 12))
     written = cv2.resize((canvas.owner >= 0).astype(np.uint8), (side, side)) > 0
     darker = float(np.median((grey - paper)[written])) if written.any() else -40.0
-    # Near the paper's strokes grow and specks appear, near the ink's strokes wear away.
+    # With a threshold near the paper's brightness, strokes grow and specks appear; near that of the
+    # ink, strokes wear away.
     white = (grey - paper) / darker < random.uniform(0.45, 0.8) if darker else grey > paper
     white ^= random.random(grey.shape) < log_uniform(random, 1e-5, 0.004)
     black = 0 if chance(random, 0.7) else int(random.integers(80))

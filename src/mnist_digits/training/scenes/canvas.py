@@ -18,9 +18,9 @@ SIDE = 256
 # Glyphs whose numbers differ by no more are mostly of one hand: in MNIST, too, the writers' images
 # follow one another.
 OF_ONE_HAND = 60
-# Whose ink a pixel is where a digit is illegible, or too little of it is seen, to count.
+# Marks in `owner` the ink of a digit that does not count: illegible, or too little of it is seen.
 HIDDEN = -2
-# Of what is wider than high, the size is so much of the width, at least.
+# A size is the height, but at least so much of the width.
 NARROW = 0.7
 # The least size of a mark in pixels.
 LEAST_MARK = 4.0
@@ -28,7 +28,7 @@ LEAST_MARK = 4.0
 SEEN = 60
 # The least radius of a pen in pictures of few pixels, as a fraction of the height.
 LEAST_OF_FEW = 0.03
-# OpenCV takes coordinates with so many bits after the point.
+# OpenCV is given coordinates with so many bits after the binary point.
 FRACTION = 4
 
 
@@ -98,11 +98,12 @@ class Canvas:
             `form`, which is printed.
         digits: in the order in which they were written.
         marks: of what is written beside digits.
-        hand: the number of the glyph whose neighbours one hand wrote, or None for any.
+        hand: the number of a glyph: all digits are glyphs with numbers near it, which one hand
+            wrote; None if any glyphs may be taken.
         turn: the angle of the rows in radians, clockwise.
         extent: width and height of what is kept of it, in pixels.
-        light: float32 (256, 256, 1 or 3), how bright each part of the page is lit; a shadow's edge
-            is no part of it.
+        light: float32 (256, 256, 1 or 3), how bright the light is at each pixel, without shadows;
+            (1, 1, 1) if it is even.
     """
 
     def __init__(
@@ -119,7 +120,8 @@ class Canvas:
         self.turn = 0.0
         self.extent = (SIDE, SIDE)
         self.light = np.ones((1, 1, 1), np.float32)
-        # With one hand all digits look as in MNIST, or all are drawn anew; else each by chance.
+        # With one hand, all digits are as in MNIST or all are drawn anew; else chance decides for
+        # each.
         self.as_they_are = chance(random, 0.12) if self.has("hand") else None
         if self.as_they_are:
             self.pen = replace(self.pen, radius=0.07, hollow=False)
@@ -170,7 +172,7 @@ class Canvas:
         self.pen = replace(self.pen, matrix=rotation(angle) @ self.pen.matrix)
 
     def glyph_number(self, label: int | None = None) -> int:
-        """The number of a digit's glyph, by the scene's hand; of this digit, if it has one."""
+        """The number of a glyph by the scene's hand: one with this label, if the hand has any."""
         first, last = 0, len(self.glyphs)
         if self.hand is not None:
             first = max(0, self.hand - OF_ONE_HAND)
@@ -183,7 +185,7 @@ class Canvas:
 
     @contextmanager
     def marking(self, kind: str) -> Iterator[None]:
-        """Record what is drawn on the layers meanwhile as a mark."""
+        """Record as one mark what is drawn on the layers inside the `with` block."""
         before, self.layers = self.layers, np.zeros_like(self.layers)
         yield
         box = bounds(self.layers.max(axis=0) > SEEN)
@@ -198,9 +200,9 @@ class Canvas:
         self.marks.append(Mark(kind, (x0 + x1) / 2, (y0 + y1) / 2, size, box))
 
     def beside_digits(self, draw: Callable[[Canvas], None], alone: bool = False) -> bool:
-        """Draw something, if it does not come to lie on a digit; whether it was drawn.
+        """Draw something unless it would lie on a digit; returns whether it was drawn.
 
-        What is to be `alone` does not lie on anything else either.
+        If `alone`, it must not lie on anything else either.
         """
         before, marks = self.layers, len(self.marks)
         self.layers = np.zeros_like(before)
@@ -263,7 +265,7 @@ class Canvas:
 
 
 def log_uniform(random: np.random.Generator, low: float, high: float) -> float:
-    """A number from `low` to `high`, small ones as often as large ones."""
+    """A number from `low` to `high` whose logarithm is uniform."""
     return float(np.exp(random.uniform(np.log(low), np.log(high))))
 
 

@@ -35,7 +35,7 @@ def decorate(canvas: Canvas) -> None:
 def _decorate_row(canvas: Canvas, row: list[Placed]) -> None:
     random = canvas.random
     for digit in row if canvas.has("boxed") or canvas.has("circled") else ():
-        # An empty ring would be a zero: what is in it has to be seen, and as clearly.
+        # An empty ring would be a zero: the digit in it must be seen as clearly as the ring.
         if not _is_read(canvas, digit) or 2 * canvas.pen.radius * digit.size < 1:
             continue
         if canvas.has("boxed") and chance(random, 0.85):
@@ -96,7 +96,7 @@ def _along(
     breadth: tuple[float, float],
     layer: NDArray[np.uint8] | None = None,
 ) -> None:
-    """A line along a row, so far below the middle of its first and of its last digit."""
+    """A line along a row, `offsets` (2,) pixels below the middles of its first and last digit."""
     across, down = rotation(canvas.turn).T
     size = row[0].size
     beyond = size * canvas.random.uniform(0.1, 0.8, 2)
@@ -108,7 +108,7 @@ def _along(
 
 
 def _cross(canvas: Canvas, row: list[Placed]) -> None:
-    """A line through the row at any height and angle: the digits are still to be read."""
+    """A line through the row at any height and angle; the digits must still be read."""
     random, first, size = canvas.random, row[0], row[0].size
     layer = canvas.same if chance(random, 0.5) else canvas.other
     if len(row) == 1 and chance(random, 0.3):

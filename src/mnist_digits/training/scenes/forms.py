@@ -12,7 +12,7 @@ Points = NDArray[np.float64]
 
 
 def draw_form(canvas: Canvas, rows: Rows, written: bool = True) -> None:
-    """Print what the digits of the rows were written into, or would be."""
+    """Print the fields that the digits are written in; if not `written`, the fields are empty."""
     random = canvas.random
     style = str(random.choice(["boxes", "strip", "comb"], p=[0.4, 0.35, 0.25]))
     wide, high = random.uniform([0.85, 1.0], [1.3, 1.9])
@@ -35,13 +35,13 @@ def draw_form(canvas: Canvas, rows: Rows, written: bool = True) -> None:
 
 
 def _step(spots: list[Spot]) -> Points:
-    """From one digit to the next, (2,)."""
+    """The mean step from one digit to the next, (2,)."""
     across = np.array([spots[-1].x - spots[0].x, spots[-1].y - spots[0].y])
     return across / (len(spots) - 1)
 
 
 def _fields(random: np.random.Generator, spots: list[Spot], step: Points) -> list[Points]:
-    """The middles of the digits' fields, in a straight line, and of some empty ones after them."""
+    """The middles of the digits' fields, in a straight line; then of empty ones at its ends."""
     places = np.array([[spot.x, spot.y] for spot in spots])
     start = places.mean(axis=0) - step * (len(spots) - 1) / 2
     fields = [start + step * number for number in range(len(spots))]

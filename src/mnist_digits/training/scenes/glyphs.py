@@ -21,12 +21,12 @@ from ...data.dataset import Digits
 ZOOM, UNIT = 3, 8
 SIDE = 28 * ZOOM
 
-# Letters that no pen and no slant makes look like a digit, as they do D, L, T and h.
+# Letters that look like no digit with any pen or slant; D, L, T and h, for example, may.
 LETTERS = "ACEFHKMNPQRUVWXacdefkmnptuvwx"
 # The others are drawn only in words, which tell them from digits.
 OF_WORDS = "BDGIJLOSTYZbghijloqrsyz"
 
-# So many synthetic digits are drawn by a hand.
+# So many synthetic digits are drawn by one hand.
 OF_A_HAND = 100
 # The radius of a fine pen, as a fraction of the height: it closes no loop.
 FINE = 0.03
@@ -48,7 +48,7 @@ class Glyphs:
         labels: NDArray[np.int64],
         distances: Iterable[NDArray[np.uint8]] = (),
     ) -> None:
-        """`distances` are those of the last images, where they are known."""
+        """`distances` are known ones, of as many of the last images."""
         self.images, self.labels = images, labels
         known = list(distances)
         self._distances = dict(enumerate(known, len(images) - len(known)))
@@ -58,7 +58,7 @@ class Glyphs:
 
     def distance(self, number: int) -> NDArray[np.uint8]:
         """From each pixel to the skeleton of a glyph, (84, 84), in eighths of a pixel."""
-        # When first asked for: for all of MNIST it takes half a minute.
+        # Computed when first asked for: for all of MNIST it would take half a minute.
         if number not in self._distances:
             self._distances[number] = skeleton_distance(self.images[number])
         return self._distances[number]
@@ -70,7 +70,7 @@ class Pen:
 
     Attributes:
         radius: half the breadth of a stroke, as a fraction of the height.
-        uneven: by which fraction the breadth changes along the strokes.
+        uneven: the fraction by which the breadth changes along the strokes.
         bend: standard deviation of a smooth random displacement, in pixels where a digit is 60
             high; 0 for those who draw with a ruler.
         matrix: (2, 2), how the writing is turned, slanted and stretched.
@@ -141,7 +141,7 @@ NEIGHBOURS = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)
 
 @cache
 def _kept() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Tables (256,) for the two halves of an iteration: 0 if such neighbours let a pixel go."""
+    """Tables (256,) for the two halves of an iteration: 0 if a pixel so surrounded is taken off."""
     bits = (np.arange(256)[:, None] >> np.arange(8)) & 1
     above, right, below, left = bits[:, 0], bits[:, 2], bits[:, 4], bits[:, 6]
     count = bits.sum(axis=1)
@@ -157,7 +157,7 @@ def draw_glyph(
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """A glyph about `height` pixels high: ink, 0 to 1, and the mask of what counts as ink.
 
-    Both (n, n). Strokes finer than a pixel are faint, but belong to the mask all along.
+    Both (n, n). Strokes finer than a pixel are faint, but the mask has them without gaps.
     """
     scale = height / (20 * ZOOM)
     side = int(1.3 * SIDE * scale * np.abs(pen.matrix).sum(axis=1).max()) + 6
@@ -189,10 +189,10 @@ def draw_glyph(
 
 
 def _even(distances: Floats, matrix: NDArray[np.float64]) -> Floats:
-    """Distances as they are after their glyph is stretched by a matrix: the pen stays round."""
+    """Distances as they are after a matrix stretched the glyph, so that the pen stays round."""
     across = cv2.Sobel(distances, cv2.CV_32F, 1, 0, scale=1 / 8)
     down = cv2.Sobel(distances, cv2.CV_32F, 0, 1, scale=1 / 8)
-    # A distance grows by one a pixel: where by more, it was squeezed by as much.
+    # A distance should grow by one for each pixel: where it grows by more, it was squeezed.
     (xx, xy), (yx, yy) = np.linalg.inv(matrix).T.astype(np.float32)
     slope = cv2.magnitude(xx * across + xy * down, yx * across + yy * down)
     # In the middle of a stroke, and between two, it does not grow.
@@ -200,7 +200,7 @@ def _even(distances: Floats, matrix: NDArray[np.float64]) -> Floats:
 
 
 def _open_radius(distance: Floats, radius: float) -> float:
-    """The pen's radius, reduced as far as loops need to stay open; in heights, as the distance."""
+    """The pen's radius, reduced until all loops stay open; in heights, like the distance."""
     holes = _holes(distance, FINE)
     while radius > FINE and _holes(distance, radius + FINE / 2) != holes:
         radius *= 0.8

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from .canvas import HIDDEN, SEEN, Canvas, Mark
 from .glyphs import Floats
 
-# Of 255: ink that differs less from its paper is not made out by people either.
+# Of 255: if ink differs less from its paper, people cannot make it out either.
 LEAST_CONTRAST = 14
-# Of a digit's strokes in black and white, how much has to be left.
+# The share of a digit's strokes that has to be left in black and white.
 LEAST_OF_STROKES = 0.6
 
 
@@ -40,7 +40,7 @@ def _evenly_lit(canvas: Canvas, picture: NDArray[np.uint8], part: Part) -> Float
 def _legible(canvas: Canvas, picture: NDArray[np.uint8], number: int) -> bool:
     """Whether a digit stands out from what is around it, in at least one colour.
 
-    By LEAST_CONTRAST, and by more than what is around it varies itself in even light.
+    It must differ by LEAST_CONTRAST, and, in even light, by more than what is around it varies.
     """
     part = _around(canvas.digits[number].box, 3)
     owner = canvas.owner[part]
@@ -72,7 +72,7 @@ def _around(box: tuple[int, int, int, int], room: int) -> Part:
 
 
 def _quantiles(colours: NDArray[Any], *shares: float) -> list[NDArray[Any]]:
-    """The quantiles of colours (N, 3), of some hundred of them."""
+    """The quantiles of colours (N, 3), by a sample of some hundred of them."""
     ordered = np.sort(colours[:: max(1, len(colours) // 400)], axis=0)
     return [ordered[round(share * (len(ordered) - 1))] for share in shares]
 

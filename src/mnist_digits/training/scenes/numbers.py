@@ -11,21 +11,21 @@ from .canvas import SIDE, Rows, Spot, chance, rotation
 from .signs import room_for
 
 Random = np.random.Generator
-# From a digit's middle to the next one's, in heights, where something stands between them.
+# The least distance between the middles of neighbouring digits, in heights.
 LEAST_GAP = 0.6
-# Which share of numbers begins with a 1, as Benford has it.
+# The share of numbers that begin with a 1, by Benford's law.
 FIRST_ONES = 0.3
-# The height of digits of the cents.
+# The height of the cents' digits, as a fraction of that of the others.
 OF_CENTS = 0.6
 
 
 def with_signs(random: Random, row: list[Spot], broad: float) -> list[Spot]:
-    """The row with signs put in between, as wide as these need it.
+    """The row with signs put in between, which get the room that they need.
 
     Args:
         random: draws the signs.
         row: digits.
-        broad: how many times as wide as usual the pen makes them.
+        broad: how many times as wide as usual the pen makes the digits.
     """
     if not row:
         return row
@@ -99,7 +99,7 @@ def _fenced(random: Random, digits: int) -> str:
 
 
 def _amount(random: Random, digits: int) -> str:
-    """Thousands, often with zeros, and at times cents or what stands for none."""
+    """Thousands, often with zeros, and at times cents or a sign that there are none."""
     zeros = int(random.integers(0, digits)) if chance(random, 0.4) else 0
     text = "d" * (digits - zeros) + "0" * zeros
     cents = ""
@@ -126,7 +126,7 @@ def _cents(random: Random, digits: int) -> str:
     return "d" * (digits - 2) + str(sign) + "cc" + str(bar)
 
 
-# The forms of numbers: for how many digits at least, and how often.
+# The forms of numbers: the least number of digits for each, and how often it is drawn.
 FORMS: dict[Callable[[Random, int], str], tuple[int, float]] = {
     _decimal: (2, 0.2),
     _amount: (4, 0.3),

@@ -79,7 +79,7 @@ def _lay(page: Floats, alpha: Floats, colours: Floats) -> None:
 def _ink(canvas: Canvas, page: Floats, paper: Floats) -> None:
     """Lay the layers of ink on the page, that of the digits on top."""
     random, faint = canvas.random, canvas.has("faint")
-    # What is fine, or lies on grain, must be darker to be seen at all.
+    # Fine strokes, and those on grain, must be darker to be seen at all.
     size = min((digit.size for digit in canvas.digits), default=100)
     cover = min(1.0, 2 * canvas.pen.radius * size)
     restless = 2.0 if canvas.has("security") else 1.5 if canvas.has("grain") else 1.0

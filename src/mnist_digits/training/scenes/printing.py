@@ -90,7 +90,7 @@ def _turned(ink: Floats, angle: float) -> Floats:
 
 
 def _mark_letters(canvas: Canvas, ink: Floats, middle: tuple[float, float]) -> None:
-    """Record each letter that stands alone, and what is joined as one; not their dots."""
+    """Record as a mark each letter that stands alone, and joined ones as one; but no dots."""
     high, wide = ink.shape
     left, top = round(middle[0] - wide / 2), round(middle[1] - high / 2)
     _, _, boxes, _ = cv2.connectedComponentsWithStats((ink > 0.3).astype(np.uint8))

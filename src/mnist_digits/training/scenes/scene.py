@@ -26,7 +26,7 @@ from .numbers import fitted, turned, with_signs
 from .photography import photographed
 from .writing import forget_hidden, write
 
-# What is in a scene, and in which share of all scenes of digits.
+# What may be in a scene, and in which share of all scenes.
 LAYOUTS = {
     "one": 0.18,
     "rows": 0.21,
@@ -52,7 +52,7 @@ FEATURES = {
     "circled": 0.12,
     "underlined": 0.05,
     "crossed": 0.08,  # a line through the digits
-    "deleted": 0.04,  # so that they count no more
+    "deleted": 0.04,  # digits scribbled over, which no longer count
     "form": 0.08,  # boxes or combs, in which the digits are written
     "lined": 0.06,  # a base line for each row, often dotted
     "letters": 0.2,
@@ -83,9 +83,9 @@ FEATURES = {
 
 # What most scenes without digits have.
 EMPTY = ("things", "letters", "scribbles", "marks", "print", "cursive", "form", *3 * ["textured"])
-# Layouts whose digits are no numbers, and which share of the others' rows gets signs.
+# Layouts whose digits form no numbers, and the share of rows in the others that get signs.
 WITHOUT_SIGNS, ROWS_WITH_SIGNS = {"table", "scattered", "filled"}, 0.8
-# What does not go together with fields for the digits.
+# Features that do not go together with a form's fields for the digits.
 NOT_IN_FORMS = {"numbers", "touching", "close", "boxed", "table"}
 
 # The colours of the digits' ink where the truth is shown, in turn.
@@ -183,7 +183,7 @@ def scene(
 
 
 def _print_form(canvas: Canvas, rows: Rows) -> None:
-    """What was on the paper before the digits."""
+    """Print what was on the paper before the digits."""
     if canvas.has("form"):
         fields = rows or rows_of(canvas.random, "rows", canvas.features)
         draw_form(canvas, fields, written=bool(rows))
@@ -253,7 +253,7 @@ def _cut(canvas: Canvas, pixels: NDArray[np.uint8]) -> None:
 
 
 def _move(canvas: Canvas, left: int, top: int, wide: int, high: int) -> None:
-    """Move digits and marks as the picture was, and forget what is outside of it."""
+    """Move digits and marks as the picture was moved, and forget what is outside of it."""
     things: list[Placed | Mark] = [*canvas.digits, *canvas.marks]
     for thing in things:
         thing.x, thing.y = thing.x - left, thing.y - top

@@ -12,8 +12,8 @@ from .canvas import Canvas, Spot, chance, paste, rotation
 from .glyphs import draw_glyph, letters
 
 Random = np.random.Generator
-# Lines (N, 2) from the middle between base line and top, to the right and down, in heights of a
-# digit. A single point is a dot.
+# Lines (N, 2), in heights of a digit: x to the right, y down, from the middle between base line and
+# top.
 Strokes = list[NDArray[np.float64]]
 
 
@@ -79,7 +79,7 @@ def _divided(random: Random) -> Strokes:
 
 
 def _slash(random: Random) -> Strokes:
-    """Higher than a digit, and more slanted: else it is a 1."""
+    """Higher than a digit, and more slanted: otherwise it would be a 1."""
     half, lean = random.uniform(0.55, 0.85), random.uniform(0.2, 0.45)
     return [np.array([[lean, -half], [-lean, half]]) + random.normal(0, 0.03, (2, 2))]
 
@@ -163,7 +163,7 @@ def _tail(random: Random) -> Strokes:
 
 
 def _bar(random: Random) -> Strokes:
-    """Under the two raised digits before."""
+    """A bar under the two raised digits before it."""
     return [np.array([[-0.95, 0.4], [0.1, 0.4]]) + random.normal(0, 0.04, (2, 2))]
 
 
@@ -225,7 +225,7 @@ def draw_sign(canvas: Canvas, spot: Spot) -> None:
 
 def _draw(canvas: Canvas, spot: Spot, stroke: NDArray[np.float64]) -> None:
     pen = canvas.pen
-    # Signs slant as the digits do, but are as wide with any pen.
+    # Signs slant as the digits do, but their width is the same with any pen.
     slant = np.array([[1, pen.matrix[0, 1] if abs(canvas.turn) < 0.01 else 0], [0, 1]])
     points = stroke @ (rotation(canvas.turn) @ slant).T * spot.height + np.array([spot.x, spot.y])
     breadth = min(0.13, 2 * pen.radius) * spot.height * canvas.random.uniform(0.8, 1.2)

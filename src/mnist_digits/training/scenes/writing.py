@@ -12,13 +12,14 @@ from .canvas import HIDDEN, NARROW, SIDE, Canvas, Placed, Rows, Spot, bounds, ch
 from .glyphs import Floats, draw_glyph
 from .signs import draw_sign, room_for
 
-# Of a digit's ink, what may lie on other digits.
+# The share of a digit's ink that may lie on other digits.
 MOST_OVERLAP = 0.15
-# Which share of the digits stands out of its row.
+# The share of digits that are taller than their row.
 TALL = 0.07
-# How often the next digit is moved on by a little, when it would cover too much of its neighbour.
+# How many places are tried for a digit against its neighbour, each a little further on, until it
+# does not cover too much of it.
 TRIES = 3
-# Of the zeros that follow one another in a number, which share is put against the one before.
+# The share of zeros after another zero of a number that are put against it.
 ZEROS_THAT_TOUCH = 0.5
 
 
@@ -33,7 +34,7 @@ def write(canvas: Canvas, positions: Rows) -> None:
 
 
 def _write_row(canvas: Canvas, line: list[Spot], row: int) -> None:
-    """Write a row; what does not find its place moves what follows along with it."""
+    """Write a row; what has to move along the row moves what follows, too."""
     along = rotation(canvas.turn)[:, 0]
     touching, flowing = _share_that_touch(canvas), _flows(canvas)
     shift, last = 0.0, None
@@ -41,7 +42,7 @@ def _write_row(canvas: Canvas, line: list[Spot], row: int) -> None:
         spot = _along(planned, along, shift)
         after_digit = last is not None and before is not None and before.is_digit
         if not spot.is_digit:
-            # After the digit, where this is wider than it was expected to be.
+            # The sign stands after the digit, also if that is wider than expected.
             lack = _lack(canvas, last, spot) if after_digit else 0.0
             shift += lack
             draw_sign(canvas, _along(spot, along, lack))
@@ -80,7 +81,7 @@ def _lack(canvas: Canvas, digit: Placed | None, sign: Spot) -> float:
 
 
 def _share_that_touch(canvas: Canvas) -> float:
-    """Which share of a row's digits is put against the digit before."""
+    """The share of a row's digits that are put against the digit before."""
     if canvas.has("touching"):
         return 0.9
     if canvas.has("close") and chance(canvas.random, 0.85):
@@ -111,7 +112,7 @@ def _write_digit(canvas: Canvas, spot: Spot, row: int, close: bool) -> Placed | 
 
 
 def _drawn(canvas: Canvas, number: int, height: float) -> tuple[Floats, NDArray[np.bool_]]:
-    """A glyph's ink and its mask, without what is empty around; of no pixel if it is too small."""
+    """A glyph's ink and its mask, without the empty rim; both are empty if it is too small."""
     random = canvas.random
     if chance(random, 0.12) if canvas.as_they_are is None else canvas.as_they_are:
         ink, mask = _as_it_is(canvas, number, height)
@@ -160,7 +161,7 @@ def _against(
 
 
 def _upright(canvas: Canvas) -> NDArray[np.float64]:
-    """Multiplied by a place, (2,): how far along its row it would be without the pen's slant."""
+    """A vector (2,): times a place, it tells how far along the row that is without the slant."""
     across = np.linalg.inv(canvas.pen.matrix)[0]
     return across / (across @ rotation(canvas.turn)[:, 0])
 
@@ -179,7 +180,7 @@ def _lay(
     """Lay a digit's ink on the page, if it covers little of other digits."""
     high, wide = mask.shape
     left, top = round(digit.x - wide / 2), round(digit.y - high / 2)
-    if not canvas.reaches_out:  # all of it is to be seen
+    if not canvas.reaches_out:  # all of the digit must be seen
         left = min(max(left, 0), max(0, SIDE - wide))
         top = min(max(top, 0), max(0, SIDE - high))
     u0, v0, u1, v1 = max(0, left), max(0, top), min(SIDE, left + wide), min(SIDE, top + high)
@@ -266,7 +267,7 @@ def _break(canvas: Canvas, ink: Floats, mask: NDArray[np.bool_]) -> None:
 
 
 def _delete(canvas: Canvas) -> None:
-    """Some digits are scribbled over: they are not to be read."""
+    """Scribble over some digits, which must not be read then."""
     for number, digit in enumerate(canvas.digits):
         if not chance(canvas.random, 0.3):
             continue
