@@ -1,7 +1,7 @@
 // Reads pictures as the package's Python does: the same three ONNX graphs, and what is around them
 // (`reading/detection.py`, `reader.py`, `layout.py`, `framing.py`, `explanation.py`).
 
-// A place that was looked at: {x, y, size, score, logits, box, next, ink, frame}, in pixels; `next`
+// A place that was looked at: {x, y, size, proposed, score, logits, box, next, ink, frame}, in pixels; `next`
 // is the place of its box. Pictures are {data, width, height}, with three bytes a pixel.
 
 const EPSILON = 1.1920929e-7;
@@ -33,13 +33,12 @@ export class Reader {
   }
 
   async readOne(picture) {
-    const { nothing, possible } = this.constants;
+    const { nothing } = this.constants;
     const { found, crowded } = await this.find(picture);
     const seen = found.filter(({ score, frame }) => score > nothing && frame.some((value) => value));
     if (!seen.length) return { rows: [], missing: crowded ? CROWDED : "", seen, turns: 0 };
     const [first, ...others] = seen;
-    const several = others.some((other) => other.score > possible && height(other) > height(first) / 2);
-    return { rows: [await this.answers([first])], missing: several ? ANOTHER : "", seen, turns: 0 };
+    return { rows: [await this.answers([first])], missing: this.missing([first], others), seen, turns: 0 };
   }
 
   // As it is; or turned, if most of it is not sure, and one way much clearer than all others.
@@ -62,16 +61,22 @@ export class Reader {
   }
 
   async readRows(picture) {
-    const { read, possible } = this.constants;
+    const { read } = this.constants;
     const { found, crowded } = await this.find(picture);
     if (crowded) return { rows: [], missing: CROWDED, seen: found, turns: 0 };
     const [sure, others] = [found.filter(({ score }) => score > read), found.filter(({ score }) => score <= read)];
     const digits = await this.answers(sure);
     const rows = inRows(sure.map(({ box }) => box), this.constants);
-    const usual = median(sure.map(height));
-    const doubtful = others.some((other) => other.score > possible && height(other) > usual / 2);
     const seen = [...rows.flat().map((n) => sure[n]), ...others];
-    return { rows: rows.map((row) => row.map((n) => digits[n])), missing: doubtful ? ANOTHER : "", seen, turns: 0 };
+    return { rows: rows.map((row) => row.map((n) => digits[n])), missing: this.missing(sure, others), seen, turns: 0 };
+  }
+
+  // What is said if one of both networks takes others for digits, too.
+  missing(digits, others) {
+    const { read, possible } = this.constants;
+    const size = median(digits.map((digit) => digit.size));
+    const likely = (other) => other.score > possible || (other.proposed > read && this.isNew(other, digits));
+    return others.some((other) => likely(other) && 2 * other.size > size) ? ANOTHER : "";
   }
 
   // Which digits these places are, by both networks that name digits.
@@ -109,11 +114,11 @@ export class Reader {
     let found = [];
     for (let side = 2 * longest > level ? level : 2 * level; ; ) {
       const { reduced, proposals, across, down } = await this.propose(picture, side);
-      if (proposals.at(-1).score > read) return { found, crowded: true };
+      if (proposals.at(-1).proposed > read) return { found, crowded: true };
       const moved = (places) => places.map((place) => enlarged(place, across, down));
       const scale = longest / side;
       const fresh = proposals
-        .filter(({ score }) => score > possible)
+        .filter(({ proposed }) => proposed > possible)
         .filter((place) => this.isNew(enlarged(place, scale, scale), found))
         .slice(0, proposals.length - found.length);
       const small = fresh.filter(({ size }) => size < SIDE);
@@ -134,7 +139,7 @@ export class Reader {
     const [high, wide] = [picture.height, picture.width].map((length) => Math.max(Math.round((length * side) / longest), 1));
     const size = new this.ort.Tensor("int64", BigInt64Array.of(BigInt(high), BigInt(wide)), [2]);
     const { reduced, proposals } = await this.detect.run({ pixels: this.pixels(picture), size });
-    const places = rowsOf(proposals).map(([x, y, size, score]) => ({ x, y, size, score }));
+    const places = rowsOf(proposals).map(([x, y, size, proposed]) => ({ x, y, size, proposed }));
     const [across, down] = [picture.width / wide, picture.height / high];
     return { reduced: { data: reduced.data, width: wide, height: high }, proposals: places, across, down };
   }
@@ -149,7 +154,7 @@ export class Reader {
     const first = await this.lookAt(picture, places);
     const away = ({ x, y, size }, { next }) => Math.max(Math.abs(next.x - x), Math.abs(next.y - y), Math.abs(next.size - size));
     const again = first.filter((place) => place.score > possible && away(place, place) > moved * place.size);
-    const second = await this.lookAt(picture, again.map(({ next }) => next));
+    const second = await this.lookAt(picture, again.map(({ next, proposed }) => ({ ...next, proposed })));
     const better = again.filter((place, n) => second[n].score > place.score);
     return [...first.filter((place) => !better.includes(place)), ...second.filter((place, n) => place.score > again[n].score)];
   }
@@ -162,10 +167,10 @@ export class Reader {
       const feeds = { pixels: this.pixels(picture), proposals: new this.ort.Tensor("float32", proposals, [part.length, 3]) };
       const { classes, scores, boxes, places: next, ink, frames } = await this.look.run(feeds);
       const [logits, corners, nexts] = [classes, boxes, next].map(rowsOf);
-      part.forEach(({ x, y, size }, n) => {
+      part.forEach(({ x, y, size, proposed }, n) => {
         const [atX, atY, atSize] = nexts[n];
         looked.push({
-          x, y, size,
+          x, y, size, proposed,
           score: scores.data[n],
           logits: logits[n].slice(0, 10),
           box: corners[n],
@@ -238,7 +243,6 @@ const ANOTHER = "there may be another digit";
 const sum = (values) => values.reduce((one, other) => one + other, 0);
 const mean = (values) => sum(values) / values.length;
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-const height = ({ box }) => box[3] - box[1];
 const highest = (values) => values.indexOf(Math.max(...values));
 
 function median(values) {

@@ -268,6 +268,7 @@ class Cutter:
         logits[:, self.says] = 8
         found = Detections(
             places=np.stack([x + 14, y + 14, x * 0 + 20], axis=1).astype(np.float32),
+            proposed=np.zeros(len(frames), np.float32),
             scores=np.array(scores, np.float32),
             logits=logits,
             boxes=np.stack([x + 6, y + 4, x + 22, y + 24], axis=1).astype(np.float32),

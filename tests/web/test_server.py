@@ -166,6 +166,7 @@ def test_what_was_looked_at(size: tuple[int, int], client: httpx.Client) -> None
 def test_of_many_places_a_hundred_are_shown() -> None:
     many = Detections(
         places=np.ones((130, 3), np.float32),
+        proposed=np.zeros(130, np.float32),
         scores=np.linspace(1, 0, 130, dtype=np.float32),
         logits=np.zeros((130, 10), np.float32),
         boxes=np.ones((130, 4), np.float32),

@@ -49,7 +49,7 @@ CROP = 2 * FRAME
 # Places that are looked at together: more are not faster, and take more memory.
 BATCH = 128
 NAMES = ["classes", "scores", "boxes", "places", "ink", "frames"]
-NOWHERE = np.empty((0, 3), np.float32)
+NOWHERE = np.empty((0, 4), np.float32)
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Detections:
 
     Attributes:
         places: float32 (N, 3): x, y and the size that a digit would have, in pixels.
+        proposed: float32 (N,), how surely the detector proposed it.
         scores: float32 (N,), the probability that there is a digit.
         logits: float32 (N, 10), which one.
         boxes: float32 (N, 4): x0, y0, x1, y1 in pixels.
@@ -66,6 +67,7 @@ class Detections:
     """
 
     places: Floats
+    proposed: Floats
     scores: Floats
     logits: Floats
     boxes: Floats
@@ -99,7 +101,7 @@ class Detections:
         table = np.column_stack([places, sizes]).astype(np.float32)
         ink = np.rot90(self.ink, -turns, axes=(1, 2))
         boxes = moved_boxes(self.boxes, move).astype(np.float32)
-        return Detections(table, self.scores, self.logits, boxes, ink, self.frames)
+        return replace(self, places=table, boxes=boxes, ink=ink)
 
 
 class Detector:
@@ -144,15 +146,15 @@ class Detector:
             reduced, proposals, move = self._propose(pixels, side)
             if proposals[-1, 3] > READ:
                 return found, True
-            new = proposals[proposals[:, 3] > POSSIBLE, :3]
+            new = proposals[proposals[:, 3] > POSSIBLE]
             # In all, no more than the detector gives at once: this bounds the time.
-            new = new[_is_new(new * (longest / side), found)][: len(proposals) - len(found)]
+            new = new[is_new(new[:, :3] * (longest / side), found)][: len(proposals) - len(found)]
             small = new[:, 2] < FRAME
             found = found.joined(self._looked(reduced, new[~small]).moved(move))
             most = max(longest, min(2 * longest, WORKING_SIZE)) if small.any() else longest
             if side >= most or ((found.scores > READ).any() and not small.any()):
                 # If nothing was proposed or found, the best place is still looked at.
-                last = new[small] if len(new) or len(found) else proposals[:1, :3]
+                last = new[small] if len(new) or len(found) else proposals[:1]
                 found = found.joined(self._looked(reduced, last).moved(move))
                 return _distinct(found), False
             side = min(2 * side, most)
@@ -167,21 +169,22 @@ class Detector:
         reduced, proposals = self._detect.run(None, {"pixels": pixels, "size": size})
         return reduced, proposals, lambda points: points * (lengths / size)[::-1]
 
-    def _looked(self, pixels: Pixels, places: Floats) -> Detections:
-        """What is at places (N, 3).
+    def _looked(self, pixels: Pixels, proposals: Floats) -> Detections:
+        """What is at proposals (N, 4).
 
         If a box is off its place, the place of the box is looked at, too; the surer look is kept.
         """
-        first, boxes = self._look_at(pixels, places)
-        moved = np.abs(boxes - places).max(axis=1) > MOVED * places[:, 2]
+        first, boxes = self._look_at(pixels, proposals)
+        moved = np.abs(boxes - first.places).max(axis=1) > MOVED * proposals[:, 2]
         again = np.flatnonzero(moved & (first.scores > POSSIBLE))
-        second, _ = self._look_at(pixels, boxes[again])
+        second, _ = self._look_at(pixels, np.column_stack([boxes, proposals[:, 3]])[again])
         better = second.scores > first.scores[again]
         kept = np.delete(np.arange(len(first)), again[better])
         return first.chosen(kept).joined(second.chosen(better))
 
-    def _look_at(self, pixels: Pixels, places: Floats) -> tuple[Detections, Floats]:
-        """What is at places (N, 3) in pixels (H, W, 3); and the places of its boxes."""
+    def _look_at(self, pixels: Pixels, proposals: Floats) -> tuple[Detections, Floats]:
+        """What is at proposals (N, 4) in pixels (H, W, 3); and the places of its boxes."""
+        places, proposed = proposals[:, :3], proposals[:, 3]
         if not len(places):
             pixels = pixels[:1, :1]  # it takes time to make them floats
         starts = range(0, max(len(places), 1), BATCH)
@@ -190,7 +193,7 @@ class Detector:
             for start in starts
         ]
         logits, scores, boxes, moved, ink, frames = map(np.concatenate, zip(*parts, strict=True))
-        return Detections(places, scores, logits[:, :10], boxes, ink, frames), moved
+        return Detections(places, proposed, scores, logits[:, :10], boxes, ink, frames), moved
 
 
 def _distinct(found: Detections) -> Detections:
@@ -206,7 +209,7 @@ def _distinct(found: Detections) -> Detections:
         first, left = int(left[0]), left[1:]
         same = _same(found, first, left)
         best.append(first)
-        other = (digits[left] != digits[first]) | _is_new(found.places[left], found.chosen([first]))
+        other = (digits[left] != digits[first]) | is_new(found.places[left], found.chosen([first]))
         beside.extend(left[same & other & (found.scores[left] > READ)])
         left = left[~same]
     scores = found.scores.copy()
@@ -236,7 +239,7 @@ def _same(found: Detections, one: int, others: NDArray[np.int64]) -> NDArray[np.
     return same
 
 
-def _is_new(places: Floats, found: Detections) -> NDArray[np.bool_]:
+def is_new(places: Floats, found: Detections) -> NDArray[np.bool_]:
     """Whether places (N, 3) are of digits that were not found yet, and not dust beside them."""
     digits = found.places[found.scores > READ]
     if not len(digits):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CheckpointError, PictureError
-from .detection import BATCH, POSSIBLE, READ, Detections, Detector
+from .detection import BATCH, POSSIBLE, READ, Detections, Detector, is_new
 from .documents import MAXIMUM_BYTES, Source, open_picture
 from .framing import FRAME, GROUND, as_framed
 from .layout import in_rows
@@ -120,10 +120,7 @@ class Reader:
         found = found.chosen((found.scores > NOTHING) & (found.frames.max(axis=(1, 2)) > 0))
         if not len(found):
             return Reading([], CROWDED if crowded else "", found)
-        others = found.heights[1:][found.scores[1:] > POSSIBLE]
-        several = (others > found.heights[0] / 2).any()
-        missing = "there may be another digit" if several else ""
-        return Reading([self.answers(found.chosen(np.arange(1)))], missing, found)
+        return Reading([self.answers(found.chosen(np.arange(1)))], _missing(found, 1), found)
 
     def _read_any_way_up(self, pixels: Pixels) -> Reading:
         """The picture read as it is; or turned, if most is not sure and one way is much clearer."""
@@ -144,11 +141,8 @@ class Reader:
         digits = self.answers(found.chosen(np.arange(count)))
         rows = in_rows(found.boxes[:count])
         order = [number for row in rows for number in row]
-        size = float(np.median(found.heights[:count])) if count else 0.0
-        doubtful = (found.scores[count:] > POSSIBLE) & (found.heights[count:] > size / 2)
-        missing = "there may be another digit" if doubtful.any() else ""
         seen = found.chosen(np.array([*order, *range(count, len(found))], np.int64))
-        return Reading([[digits[number] for number in row] for row in rows], missing, seen)
+        return Reading([[digits[n] for n in row] for row in rows], _missing(found, count), seen)
 
     def classify(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities (N, 10) of digits framed as in MNIST: uint8 (N, 28, 28), light on dark.
@@ -206,6 +200,15 @@ def _digit(
 ) -> Digit:
     sure = can_be_sure(confidence, box, sure_above)
     return Digit(int(probabilities.argmax()), confidence, probabilities, box, image, sure)
+
+
+def _missing(found: Detections, count: int) -> str:
+    """What is said if one of both networks takes more than the first `count` for digits."""
+    digits, others = found.chosen(np.arange(count)), found.chosen(np.arange(count, len(found)))
+    beside = (others.proposed > READ) & is_new(others.places, digits)
+    size = float(np.median(digits.places[:, 2])) if count else 0.0
+    likely = ((others.scores > POSSIBLE) | beside) & (2 * others.places[:, 2] > size)
+    return "there may be another digit" if likely.any() else ""
 
 
 def _checked(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

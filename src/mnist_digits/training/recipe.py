@@ -155,7 +155,7 @@ class DetectorRecipe:
     warmup: float = setting(0.05, "fraction of the steps in which it rises", 0, 1)
     weight_decay: float = setting(0.01, "decoupled from the gradient (AdamW)", 0, 10)
     ema_decay: float = setting(0.999, "of the moving average of the weights", 0, 0.9999)
-    synthetic: int = setting(30_000, "digits drawn stroke by stroke, beside MNIST's", 0, 10**6)
+    synthetic: int = setting(60_000, "digits drawn stroke by stroke, beside MNIST's", 0, 10**6)
     precision: str = setting("auto", PRECISION, choices=PRECISIONS)
 
     def __post_init__(self) -> None:
