@@ -49,7 +49,7 @@ function groundOf(rgba) {
   let most = 0;
   for (let n = 3; n < rgba.length; n += 4) most = Math.max(most, rgba[n]);
   const solid = [];
-  for (let n = 0; n < rgba.length; n += 4) if (rgba[n + 3] > (most > 127.5 ? 127.5 : 0)) solid.push(n);
+  for (let n = 0; n < rgba.length; n += 4) if (rgba[n + 3] >= most / 2) solid.push(n);
   if (!solid.length || solid.length === rgba.length / 4) return [255, 255, 255];
   const ordered = (value) => Float32Array.from(solid, value).sort();
   const brightness = ordered((n) => (rgba[n] + rgba[n + 1] + rgba[n + 2]) / 3);

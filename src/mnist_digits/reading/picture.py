@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import ExifTags, Image, ImageChops, ImageOps
+from PIL import Image, ImageChops, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
 from ..errors import PictureError
@@ -17,6 +17,7 @@ WORKING_SIZE = 1600  # the longer side that pictures are reduced to: 1% of it is
 MAXIMUM_PIXELS = 50_000_000  # decoding takes up to 14 bytes a pixel, 700 MB
 MAXIMUM_REDUCED = 250_000_000  # of JPEGs decoded at half or less: phones take 200 million
 CONTRAST = 100  # ink and what it is on differ in brightness by more than this, of 255
+MAXIMUM_LEVELS = (4095, 65_535)  # of brightness in 12 and in 16 bits
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,15 @@ def decode(image: Image.Image) -> Picture:
     width, height = _load(image)
     image = _converted(image)
     image.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)
+    lying = image.size
     try:
-        if image.getexif().get(ExifTags.Base.Orientation) in range(5, 9):  # it lies on its side
-            width, height = height, width
         ImageOps.exif_transpose(image, in_place=True)
     except Warning:  # if a program makes them errors
         raise
     except Exception:  # whatever Pillow's parser meets in a damaged block: then nothing is turned
         pass
+    if image.size != lying:  # it lay on its side
+        width, height = height, width
     if image.mode == "F":
         image = Image.fromarray(_stretched(np.asarray(image, np.float64)))
     if image.mode == "RGBA" and image.getchannel("A").getextrema()[0] != 255:
@@ -111,8 +113,10 @@ def _on_paper(image: Image.Image) -> Image.Image:
     pixels = np.asarray(image)
     alpha = pixels[:, :, 3]
     solid = pixels[alpha >= alpha.max() / 2, :3]
-    low, middle, high = np.percentile(solid.mean(axis=1), (2, 50, 98))
-    ground: Any = "black" if middle > 255 / 2 else "white"
+    brightness = solid.mean(axis=1)
+    # All but 2% of it at either end.
+    low, high = np.percentile(brightness, 2), -np.percentile(-brightness, 2)
+    ground: Any = "black" if np.median(brightness) > 255 / 2 else "white"
     if high - low > CONTRAST:  # ink and ground: most of what is opaque is the ground
         ground = tuple(np.median(solid, axis=0).astype(int).tolist())
     paper = Image.new("RGB", image.size, ground)
@@ -124,8 +128,8 @@ def _stretched(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Brightness on any scale, brought to 0 to 255; takes some 30 bytes a pixel."""
     values = np.nan_to_num(values, posinf=0, neginf=0)
     low, high = values.min(), values.max()
-    if low >= 0 and 255 < high <= 65_535:
-        low, high = 0, 4095 if high <= 4095 else 65_535  # as 12 and 16 bits have it
+    if low >= 0 and 255 < high <= MAXIMUM_LEVELS[-1]:
+        low, high = 0, next(most for most in MAXIMUM_LEVELS if high <= most)
     return ((values - low) * (255 / ((high - low) or 1))).clip(0, 255).astype(np.uint8)
 
 
