@@ -60,7 +60,7 @@ NETWORKS = {
     "look.onnx": detection.MODELS / detection.LOOK,
     "classifier.onnx": reader.SHIPPED / reader.MODEL,
 }
-OWN = ("local.js", "worker.js", "reader.js", "picture.js")
+OWN = ("local.js", "worker.js", "picture.js", "reader.js", "answer.js")
 SHARED = ("draw.js", "teach.js", "style.css", "samples.json")
 # Loaded with a bar that shows how much, and kept by the service worker as they come.
 LARGE = ("ort-wasm-simd-threaded.wasm", *NETWORKS)

@@ -1,12 +1,12 @@
 // Reads pictures as the package's Python does: the same three ONNX graphs, and what is around them
-// (`reading/detection.py`, `reader.py`, `layout.py`, `framing.py`, `explanation.py`).
+// (`reading/detection.py`, `reader.py`, `layout.py`, `framing.py`).
 
 // A place that was looked at: {x, y, size, proposed, score, logits, box, next, ink, frame}, in pixels; `next`
 // is the place of its box. Pictures are {data, width, height}, with three bytes a pixel.
 
 const EPSILON = 1.1920929e-7;
-const SIDE = 28;
-const CROP = 2 * SIDE;
+export const SIDE = 28;
+export const CROP = 2 * SIDE;
 
 export class Reader {
   // `constants` are those of Python, and what calibration found: `make site` writes them.
@@ -14,11 +14,11 @@ export class Reader {
     Object.assign(this, { ort, ...sessions, constants });
   }
 
-  // What is read in a picture, as `POST /api/read?details=true` answers.
-  async read({ picture, width, height }, single) {
+  // {rows, missing, seen, turns}: digits in rows, as `Reader.read` finds them in a picture.
+  read(picture, single) {
     const framed = alreadyFramed(picture);
-    const reading = framed ? await this.readFrame(framed) : await this.search(picture, single);
-    return described(reading, picture, width, height, this.constants);
+    if (framed) return this.readFrame(framed);
+    return single ? this.readOne(picture) : this.readAnyWayUp(picture);
   }
 
   async readFrame({ frame, box }) {
@@ -26,10 +26,6 @@ export class Reader {
     const confidence = Math.max(...probabilities);
     const digit = answer(probabilities, confidence, box, frame, this.constants.frame_sure_above);
     return { rows: [[digit]], missing: "", seen: null, turns: 0 };
-  }
-
-  search(picture, single) {
-    return single ? this.readOne(picture) : this.readAnyWayUp(picture);
   }
 
   async readOne(picture) {
@@ -210,40 +206,15 @@ export class Reader {
     }
     return [...best, ...beside].sort((one, other) => other.score - one.score);
   }
-
-  // What the answer to a frame rests on, and the network's feature maps, as `POST /api/explain` has it.
-  async explain(frame) {
-    const { patch, step } = this.constants;
-    const { probabilities, ...stages } = await this.classifier.run({ frames: this.stacked([frame]) });
-    const digit = highest([...probabilities.data]);
-    const patches = [];
-    for (let y = step - patch; y < SIDE; y += step) for (let x = step - patch; x < SIDE; x += step) patches.push([x, y]);
-    const within = ([x, y], n) => {
-      const [across, down] = [(n % SIDE) - x, Math.floor(n / SIDE) - y];
-      return across >= 0 && across < patch && down >= 0 && down < patch;
-    };
-    const covered = await this.classify(patches.map((place) => frame.map((value, n) => (within(place, n) ? 0 : value))));
-    const falls = covered.map((row) => Math.max(probabilities.data[digit] - row[digit], 0));
-    const fall = Array.from(frame, (_, n) => mean(falls.filter((_, k) => within(patches[k], n))));
-    const most = Math.max(...fall);
-    return {
-      digit,
-      fall: { most, map: packed(fall, 255 / Math.max(most, 1e-6)) },
-      stages: Object.values(stages).map(({ data, dims }) => {
-        const strongest = data.reduce((one, other) => Math.max(one, other), 1e-6);
-        return { shape: dims.slice(1), maps: packed(data, 255 / strongest) };
-      }),
-    };
-  }
 }
 
 const CROWDED = "more than 1,000 places look like digits";
 const ANOTHER = "there may be another digit";
 
 const sum = (values) => values.reduce((one, other) => one + other, 0);
-const mean = (values) => sum(values) / values.length;
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-const highest = (values) => values.indexOf(Math.max(...values));
+export const mean = (values) => sum(values) / values.length;
+export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+export const highest = (values) => values.indexOf(Math.max(...values));
 
 function median(values) {
   if (!values.length) return 0;
@@ -252,7 +223,7 @@ function median(values) {
   return (low + high) / 2;
 }
 
-function softmax(logits) {
+export function softmax(logits) {
   const most = Math.max(...logits);
   const odds = logits.map((logit) => Math.exp(logit - most));
   return odds.map((one) => one / sum(odds));
@@ -361,76 +332,9 @@ function alreadyFramed({ data, width, height }) {
   return null;
 }
 
-const tooWide = ([x0, y0, x1, y1]) => x1 - x0 > 2 * (y1 - y0);
+export const tooWide = ([x0, y0, x1, y1]) => x1 - x0 > 2 * (y1 - y0);
 
 function answer(probabilities, confidence, box, frame, sureAbove) {
   const sure = confidence >= sureAbove && !tooWide(box);
   return { digit: highest(probabilities), confidence, probabilities, box, frame, sure };
-}
-
-// --- As JSON ------------------------------------------------------------------------------
-
-function described({ rows, missing, seen, turns }, picture, width, height, { read }) {
-  const digits = rows.flat();
-  const text = rows.map((row) => row.map(({ digit }) => digit).join("")).join("/");
-  const sure = digits.length > 0 && !missing && digits.every((digit) => digit.sure);
-  const back = (x, y) => {
-    const [wide, high] = [picture.width, picture.height];
-    const [across, down] = [[x, y], [wide - y, x], [wide - x, high - y], [y, high - x]][turns];
-    return [(across * width) / wide, (down * height) / high];
-  };
-  const boxBack = ([x0, y0, x1, y1]) => {
-    const [[ax, ay], [bx, by]] = [back(x0, y0), back(x1, y1)];
-    return [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)];
-  };
-  const whole = (box) => {
-    const [x0, y0, x1, y1] = boxBack(box).map(Math.round);
-    return [x0, y0, Math.max(x1, x0 + 1), Math.max(y1, y0 + 1)];
-  };
-  return {
-    text, sure, turns, width, height,
-    why: sure ? "" : why(digits, missing),
-    digits: digits.map((digit) => ({ ...digit, box: whole(digit.box), frame: packed(digit.frame) })),
-    seen: seen && overview(seen, digits.length, { read, back, boxBack, turns, width, height }),
-  };
-}
-
-function why(digits, missing) {
-  const doubtful = digits.filter(({ sure }) => !sure).sort((one, other) => one.confidence - other.confidence);
-  if (!doubtful.length) return missing || (digits.length ? "" : "no digits found");
-  const [{ digit, confidence, probabilities, box }] = doubtful;
-  if (tooWide(box)) return `the ${digit} is wide for one digit`;
-  const [first, second] = probabilities.map((_, n) => n).sort((one, other) => probabilities[other] - probabilities[one]);
-  return probabilities[second] >= (1 - confidence) / 2 ? `the ${first} could be ${second}` : `the ${first} may be no digit`;
-}
-
-// What was looked at; more than a hundred places would only cover each other on the page.
-function overview(seen, digits, { read, back, boxBack, turns, width, height }) {
-  const shown = seen.slice(0, 100);
-  const places = shown.map((place) => {
-    const [x, y] = back(place.x, place.y);
-    const [x0, y0, x1, y1] = boxBack([place.x - place.size, place.y - place.size, place.x, place.y]);
-    const probabilities = softmax(place.logits).map((p) => place.score * p);
-    return { x, y, size: Math.max(x1 - x0, y1 - y0), score: place.score, box: boxBack(place.box), probabilities };
-  });
-  const none = seen.slice(digits).filter(({ score }) => score <= read).length;
-  const ink = shown.flatMap((place) => [...upright(place.ink, turns)]);
-  return { picture: [width, height], looked_at: seen.length, none, places, ink: packed(ink, 255) };
-}
-
-// Ink as it lies in the picture before it was turned.
-function upright(ink, turns) {
-  const last = CROP - 1;
-  const from = [(x, y) => [x, y], (x, y) => [y, last - x], (x, y) => [last - x, last - y], (x, y) => [last - y, x]][turns];
-  return ink.map((_, n) => {
-    const [x, y] = from(n % CROP, Math.floor(n / CROP));
-    return ink[y * CROP + x];
-  });
-}
-
-// Values as base64, a byte each.
-function packed(values, scale = 1) {
-  let text = "";
-  for (const value of values) text += String.fromCharCode(Math.round(clamp(value * scale, 0, 255)));
-  return btoa(text);
 }

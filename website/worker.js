@@ -1,5 +1,6 @@
 // Reads pictures beside the page, so that the pen never waits for it.
 
+import { described, explained } from "./answer.js";
 import { opened } from "./picture.js";
 import { Reader } from "./reader.js";
 
@@ -25,9 +26,10 @@ onmessage = async ({ data: { id, path, body } }) => {
 };
 
 async function answered(reader, { pathname, searchParams }, body) {
-  if (pathname === "/api/explain") return reader.explain(new Uint8Array(await body.arrayBuffer()));
-  const source = await opened(body, reader.constants.working_size);
-  return reader.read(source, searchParams.get("single") === "true");
+  if (pathname === "/api/explain") return explained(reader, new Uint8Array(await body.arrayBuffer()));
+  const { picture, width, height } = await opened(body, reader.constants.working_size);
+  const reading = await reader.read(picture, searchParams.get("single") === "true");
+  return described(reading, picture, width, height, reader.constants);
 }
 
 async function start() {
