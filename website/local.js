@@ -34,12 +34,14 @@ async function begin() {
   return worker;
 }
 
-// Once the service worker is there, all that is loaded passes through it, and is kept.
+// Once the service worker is there, all that is loaded passes through it, and is kept. Without one
+// the page reads all the same, while there is a network.
 async function offline() {
   try {
     await navigator.serviceWorker.register("service.js");
-    await navigator.serviceWorker.ready;
-  } catch {} // without one it reads all the same, while there is a network
+    const patience = new Promise((resolve) => setTimeout(resolve, 3000)); // where it fails, it is never ready
+    await Promise.race([navigator.serviceWorker.ready, patience]);
+  } catch {}
 }
 
 function progress({ loaded, all, ready }) {
