@@ -12,7 +12,6 @@ from handwriting import HANDS
 from real_server import serving
 from test_page import answer, write
 
-
 # The file, and the width and height of the window.
 VIEWS = (("page.png", 1280, 1084), ("phone.png", 390, 844))
 
