@@ -42,9 +42,8 @@ OUTPUT = Path(__file__).parent / "SITE.md"
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 RUNS = 7
 IMAGES = {".png", ".jpg", ".jpeg"}
-BROTLI = "process.stdout.write(String(require('zlib').brotliCompressSync(require('fs')" + (
-    ".readFileSync(process.argv[1])).length))"
-)
+BROTLI = """const { brotliCompressSync } = require("zlib"), { readFileSync } = require("fs");
+process.stdout.write(String(brotliCompressSync(readFileSync(process.argv[1])).length))"""
 READ = """async (text) => {
   const blob = new Blob([bytes(text)]);
   const start = performance.now();

@@ -3,7 +3,7 @@
 
 import { CROP, SIDE, clamp, highest, mean, softmax, tooWide } from "./reader.js";
 
-export function described({ rows, missing, seen, turns }, picture, width, height, { read }) {
+export function described({ rows, missing, seen, turns }, picture, width, height, { read, shown }) {
   const digits = rows.flat();
   const text = rows.map((row) => row.map(({ digit }) => digit).join("")).join("/");
   const sure = digits.length > 0 && !missing && digits.every((digit) => digit.sure);
@@ -24,7 +24,7 @@ export function described({ rows, missing, seen, turns }, picture, width, height
     text, sure, turns, width, height,
     why: sure ? "" : why(digits, missing),
     digits: digits.map((digit) => ({ ...digit, box: whole(digit.box), frame: packed(digit.frame) })),
-    seen: seen && overview(seen, digits.length, { read, back, boxBack, turns, width, height }),
+    seen: seen && overview(seen, digits.length, { read, most: shown, back, boxBack, turns, width, height }),
   };
 }
 
@@ -37,9 +37,9 @@ function why(digits, missing) {
   return probabilities[second] >= (1 - confidence) / 2 ? `the ${first} could be ${second}` : `the ${first} may be no digit`;
 }
 
-// What was looked at; more than a hundred places would only cover each other on the page.
-function overview(seen, digits, { read, back, boxBack, turns, width, height }) {
-  const shown = seen.slice(0, 100);
+// What was looked at; more places than `most` would only cover each other on the page.
+function overview(seen, digits, { read, most, back, boxBack, turns, width, height }) {
+  const shown = seen.slice(0, most);
   const places = shown.map((place) => {
     const [x, y] = back(place.x, place.y);
     const [x0, y0, x1, y1] = boxBack([place.x - place.size, place.y - place.size, place.x, place.y]);

@@ -22,9 +22,9 @@ import cv2
 import numpy as np
 
 from mnist_digits import Reader
-from mnist_digits.reading import detection, explanation, layout, reader
+from mnist_digits.reading import detection, explanation, framing, layout, reader
 from mnist_digits.reading.picture import WORKING_SIZE
-from mnist_digits.web.server import STATIC, facts
+from mnist_digits.web.server import SHOWN, STATIC, facts
 
 HERE = Path(__file__).parent
 # Microsoft's runtime for browsers (MIT): the package, and the SHA-256 of what is used of it.
@@ -134,8 +134,11 @@ def _constants(read: Reader) -> dict[str, Any]:
         "nothing": reader.NOTHING,
         "beside": layout.BESIDE,
         "agree": layout.AGREE,
+        "ground": framing.GROUND,
+        "framed_box": framing.BOX,
         "patch": explanation.PATCH,
         "step": explanation.STEP,
+        "shown": SHOWN,
         "working_size": WORKING_SIZE,
         "answer": read.detector.answer,
         "sure_above": read.detector.sure_above,

@@ -16,7 +16,7 @@ export class Reader {
 
   // {rows, missing, seen, turns}: digits in rows, as `Reader.read` finds them in a picture.
   read(picture, single) {
-    const framed = alreadyFramed(picture);
+    const framed = alreadyFramed(picture, this.constants);
     if (framed) return this.readFrame(framed);
     return single ? this.readOne(picture) : this.readAnyWayUp(picture);
   }
@@ -316,18 +316,18 @@ function slopeOf(boxes, agree) {
 }
 
 // The ink of a picture that is framed as in MNIST already, light on dark, and its box; else null.
-function alreadyFramed({ data, width, height }) {
+function alreadyFramed({ data, width, height }, { ground, framed_box: filled }) {
   if (width !== SIDE || height !== SIDE) return null;
   const grey = Uint8Array.from({ length: SIDE * SIDE }, (_, n) => Math.round((data[3 * n] + data[3 * n + 1] + data[3 * n + 2]) / 3));
   for (const frame of [grey, grey.map((value) => 255 - value)]) {
-    const inked = [...frame.keys()].filter((n) => frame[n] > 16);
+    const inked = [...frame.keys()].filter((n) => frame[n] > ground);
     if (!inked.length) continue;
     const [xs, ys] = [inked.map((n) => n % SIDE), inked.map((n) => Math.floor(n / SIDE))];
     const box = [Math.min(...xs), Math.min(...ys), Math.max(...xs) + 1, Math.max(...ys) + 1];
     const side = Math.max(box[2] - box[0], box[3] - box[1]);
     const centre = (place) => sum([...frame].map((value, n) => value * place(n))) / sum([...frame]) - SIDE / 2;
     const off = Math.max(Math.abs(centre((n) => n % SIDE)), Math.abs(centre((n) => Math.floor(n / SIDE))));
-    if (side >= 19 && side <= 20 && off <= 0.75) return { frame, box };
+    if (side >= filled - 1 && side <= filled && off <= 0.75) return { frame, box };
   }
   return null;
 }

@@ -171,9 +171,8 @@ def draw_glyph(
     even = _even(distances, pen.matrix)
     radius = np.float32(max(_open_radius(even / np.float32(20 * ZOOM), pen.radius) * height, 0.25))
     fine = radius < 0.7 * scale
-    shown = distances if fine else even
-    distance = cv2.warpAffine(shown, matrix, (side, side), borderValue=255).astype(np.float32)
-    distance *= scale
+    kept = distances if fine else even
+    distance = scale * cv2.warpAffine(kept, matrix, (side, side), borderValue=255)
     if fine:
         distance = _to_fine_skeleton(distance, scale)
     breadth: Floats | np.float32 = radius
