@@ -130,7 +130,8 @@ def _marks(canvas: Canvas, row: list[Placed]) -> None:
         digit, side = (row[0], -1) if first else (row[-1], 1)
         room = (digit.box[2] - digit.box[0]) / 2 + size * random.uniform(0.4, 0.7)
         x, y = np.array([digit.x, digit.y]) + side * room * across
-        sign = str(random.choice([*"+-=×÷:/%≈"]))
+        # A slash before a number would be a 1.
+        sign = str(random.choice([*"+-=×÷:%≈"] + ([] if first else ["/"])))
         draw_sign(canvas, Spot(float(x), float(y), size, sign))
         return
     for digit in row[:-1]:

@@ -28,6 +28,8 @@ OF_WORDS = "BDGIJLOSTYZbghijloqrsyz"
 
 # So many synthetic digits are drawn by one hand.
 OF_A_HAND = 100
+# Digits whose loops, where they have any, a broad pen may fill: the others are known by them.
+WITH_IDLE_LOOPS = (1, 2, 3, 5, 7)
 # The radius of a fine pen, as a fraction of the height: it closes no loop.
 FINE = 0.03
 
@@ -169,22 +171,25 @@ def draw_glyph(
             distances, *_bent(random, pen.bend), cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE
         )
     even = _even(distances, pen.matrix)
-    radius = np.float32(max(_open_radius(even / np.float32(20 * ZOOM), pen.radius) * height, 0.25))
+    breadth = pen.radius
+    if glyphs.labels[number] not in WITH_IDLE_LOOPS:
+        breadth = _open_radius(even / np.float32(20 * ZOOM), breadth)
+    radius = np.float32(max(breadth * height, 0.25))
     fine = radius < 0.7 * scale
     kept = distances if fine else even
     distance = scale * cv2.warpAffine(kept, matrix, (side, side), borderValue=255)
     if fine:
         distance = _to_fine_skeleton(distance, scale)
-    breadth: Floats | np.float32 = radius
+    breadths: Floats | np.float32 = radius
     if pen.uneven:
         knots = random.uniform(1 - pen.uneven, 1 + pen.uneven, (5, 5)).astype(np.float32)
-        breadth = radius * cv2.resize(knots, (side, side), interpolation=cv2.INTER_CUBIC)
+        breadths = radius * cv2.resize(knots, (side, side), interpolation=cv2.INTER_CUBIC)
     if pen.hollow:
         rim = max(1.0, 0.3 * float(radius))
-        distance = np.abs(distance - breadth + rim)
-        breadth = radius = np.float32(rim)
-    ink = np.clip(breadth - distance + 0.5, 0, min(1.0, 2 * float(radius)))
-    return ink, distance <= np.maximum(breadth, 0.7)
+        distance = np.abs(distance - breadths + rim)
+        breadths = radius = np.float32(rim)
+    ink = np.clip(breadths - distance + 0.5, 0, min(1.0, 2 * float(radius)))
+    return ink, distance <= np.maximum(breadths, 0.7)
 
 
 def _even(distances: Floats, matrix: NDArray[np.float64]) -> Floats:

@@ -86,7 +86,7 @@ def _slash(random: Random) -> Strokes:
 
 def _bracket(random: Random) -> Strokes:
     """The left one; it is mirrored for the right one."""
-    half, depth = random.uniform(0.5, 0.85), random.uniform(0.08, 0.3)
+    half, depth = random.uniform(0.5, 0.85), random.uniform(0.15, 0.35)
     if chance(random, 0.2):
         corners = np.array([[1, -1], [0, -1], [0, 1], [1, 1]])
         return [corners * [depth, half]]

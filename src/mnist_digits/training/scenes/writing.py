@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .canvas import HIDDEN, NARROW, SIDE, Canvas, Placed, Rows, Spot, bounds, chance, rotation
-from .glyphs import Floats, draw_glyph
+from .glyphs import Floats, Pen, draw_glyph
 from .signs import draw_sign, room_for
 
 # The share of a digit's ink that may lie on other digits.
 MOST_OVERLAP = 0.15
-# The share of digits that are taller than their row.
-TALL = 0.07
+# The shares of digits, and of ones that begin a number, that are taller than their row.
+TALL, TALL_ONES = 0.07, 0.4
 # How many places are tried for a digit against its neighbour, each a little further on, until it
 # does not cover too much of it.
 TRIES = 3
@@ -51,7 +51,7 @@ def _write_row(canvas: Canvas, line: list[Spot], row: int) -> None:
         if flowing and spot.what == "0" == (before.what if before else ""):
             share = max(touching, ZEROS_THAT_TOUCH)
         close = after_digit and chance(canvas.random, share)
-        placed = _write_digit(canvas, spot, row, close)
+        placed = _write_digit(canvas, spot, row, close, first=not after_digit)
         if not placed and last and flowing:  # there was no room: on, as far as needed
             close = after_digit
             placed = _write_digit(canvas, _along(spot, along, 0.4 * spot.height), row, close)
@@ -89,13 +89,19 @@ def _share_that_touch(canvas: Canvas) -> float:
     return 0.0
 
 
-def _write_digit(canvas: Canvas, spot: Spot, row: int, close: bool) -> Placed | None:
+def _write_digit(
+    canvas: Canvas, spot: Spot, row: int, close: bool, first: bool = False
+) -> Placed | None:
     """A digit at a spot, or `close` to the one before; None if there is no room for it."""
     random = canvas.random
     number = canvas.glyph_number(int(spot.what) if spot.what in "01" else None)
     label = int(canvas.glyphs.labels[number])
-    tall = random.uniform(1.1, 1.6) if chance(random, TALL) else 1.0
-    ink, mask = _drawn(canvas, number, tall * spot.height)
+    bold = first and label == 1 and canvas.has("numbers")
+    pen = canvas.pen
+    if bold and chance(random, TALL_ONES):  # as slanted as a slash, too: but none begins a number
+        pen = replace(pen, matrix=pen.matrix @ [[1, random.uniform(-0.7, 0.3)], [0, 1]])
+    tall = random.uniform(1.1, 1.7) if chance(random, TALL_ONES if bold else TALL) else 1.0
+    ink, mask = _drawn(canvas, number, tall * spot.height, pen)
     if not mask.any():
         return None
     x, y, gap = spot.x, spot.y, random.triangular(-0.16, -0.07, 0.03) * spot.height
@@ -111,13 +117,15 @@ def _write_digit(canvas: Canvas, spot: Spot, row: int, close: bool) -> Placed | 
     return placed
 
 
-def _drawn(canvas: Canvas, number: int, height: float) -> tuple[Floats, NDArray[np.bool_]]:
+def _drawn(
+    canvas: Canvas, number: int, height: float, pen: Pen
+) -> tuple[Floats, NDArray[np.bool_]]:
     """A glyph's ink and its mask, without the empty rim; both are empty if it is too small."""
     random = canvas.random
     if chance(random, 0.12) if canvas.as_they_are is None else canvas.as_they_are:
         ink, mask = _as_it_is(canvas, number, height)
     else:
-        ink, mask = draw_glyph(random, canvas.glyphs, number, height, canvas.pen)
+        ink, mask = draw_glyph(random, canvas.glyphs, number, height, pen)
     if canvas.has("broken") and chance(random, 0.7):
         _break(canvas, ink, mask)
     box = bounds(mask)
