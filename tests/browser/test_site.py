@@ -23,6 +23,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from real_server import shipped
 from test_page import answer, watch, write
+from webdriver import Run, installed, opened
 
 from mnist_digits import load_mnist
 from mnist_digits.training.scenes.glyphs import Glyphs, load_glyphs
@@ -34,6 +35,12 @@ pytestmark = [
 ]
 # As far as a host's own folder is from the root.
 FOLDER = "who/digits"
+KEPT = "async () => { await navigator.serviceWorker.ready; }"
+WAITING = """async () => {
+    const { scope } = await navigator.serviceWorker.ready;
+    while (!(await navigator.serviceWorker.getRegistration(scope)).waiting)
+        await new Promise((resolve) => setTimeout(resolve, 100));
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +81,14 @@ def address(host: Host, folder: str = FOLDER) -> str:
     return f"{host.address}{folder}/"
 
 
-def read_in(page: Page, content: bytes, single: bool = False) -> Any:
+def read_in(run: Run, content: bytes, single: bool = False) -> Any:
     """What the browser's reader answers to a picture's bytes."""
     script = """async ([text, single]) => {
-        const blob = new Blob([bytes(text)]);
+        const blob = new Blob([Uint8Array.from(atob(text), (one) => one.charCodeAt(0))]);
         const answer = await request("POST", `/api/read?details=true&single=${single}`, blob);
         return { ...answer, seen: null };
     }"""
-    return page.evaluate(script, [base64.b64encode(content).decode(), single])
+    return run(script, [base64.b64encode(content).decode(), single])
 
 
 def encoded(pixels: NDArray[np.uint8], format: str = "PNG", **options: Any) -> bytes:
@@ -112,13 +119,13 @@ def test_made_scenes_are_read_as_python_reads_them(start: int, page: Page, glyph
     for number in range(start, start + 10):
         made = scene(np.random.default_rng((17, number)), glyphs)
         content = encoded(made.pixels)
-        assert_equal(read_in(page, content), content)
+        assert_equal(read_in(page.evaluate, content), content)
 
 
 def test_single_digits_and_frames_are_read_as_python_reads_them(page: Page) -> None:
     for image in load_mnist()[1].images[:10, 0].numpy():
         for content in (encoded(image), encoded(np.kron(255 - image, np.ones((3, 3), np.uint8)))):
-            assert_equal(read_in(page, content, single=True), content, single=True)
+            assert_equal(read_in(page.evaluate, content, single=True), content, single=True)
 
 
 def test_a_turned_page_is_turned_and_its_places_are_turned_back(page: Page) -> None:
@@ -127,7 +134,7 @@ def test_a_turned_page_is_turned_and_its_places_are_turned_back(page: Page) -> N
         part = np.kron(255 - image, np.ones((2, 2), np.uint8))
         white[70:126, 30 + 75 * place : 86 + 75 * place] = part
     content = encoded(np.rot90(white).copy())
-    told = read_in(page, content)
+    told = read_in(page.evaluate, content)
     assert told["turns"]
     assert_equal(told, content)
 
@@ -136,14 +143,14 @@ def test_photos_are_decoded_nearly_as_python_does(page: Page, glyphs: Glyphs) ->
     """JPEG decoders differ by a level or two, and large photos are reduced by other filters."""
     made = scene(np.random.default_rng(5), glyphs, "long", ["hand", "uneven"])
     upright = encoded(made.pixels, "JPEG", quality=90)
-    assert_equal(read_in(page, upright), upright, within=0.05)
+    assert_equal(read_in(page.evaluate, upright), upright, within=0.05)
     large = np.kron(made.pixels, np.ones((10, 10, 1), np.uint8))
     photo = Image.fromarray(np.rot90(large).copy())
     exif = photo.getexif()
     exif[0x0112] = 6  # shown turned by a quarter, as phones store them
     file = io.BytesIO()
     photo.save(file, "JPEG", quality=90, exif=exif)
-    told = read_in(page, file.getvalue())
+    told = read_in(page.evaluate, file.getvalue())
     assert told["text"] == shipped().read(file.getvalue()).text == made.text
     assert (told["width"], told["height"]) == (2560, 2560)
 
@@ -153,7 +160,7 @@ def test_what_is_transparent_gets_the_ground_that_python_gives_it(page: Page) ->
     alpha = np.pad(np.kron(image, np.ones((4, 4), np.uint8)), 30)
     for ink in (0, 255):
         content = encoded(np.dstack([np.full_like(alpha, ink)] * 3 + [alpha]))
-        assert_equal(read_in(page, content), content, within=0.05)
+        assert_equal(read_in(page.evaluate, content), content, within=0.05)
 
 
 def test_what_cannot_be_opened_is_said(page: Page) -> None:
@@ -162,6 +169,7 @@ def test_what_cannot_be_opened_is_said(page: Page) -> None:
 
 
 def test_it_draws_and_reads_on_without_a_network(page: Page) -> None:
+    page.evaluate(KEPT)
     page.context.set_offline(True)
     page.reload()
     for place, digit in enumerate((2, 0, 7)):
@@ -170,6 +178,50 @@ def test_it_draws_and_reads_on_without_a_network(page: Page) -> None:
     expect(page.locator("#fall-caption")).to_contain_text("7")
     expect(page.locator("#facts")).to_contain_text("in this browser")
     page.context.set_offline(False)
+
+
+def test_a_new_version_is_used_once_all_of_it_is_there(
+    browser: Browser, root: Path, tmp_path: Path
+) -> None:
+    """Not in the tabs that are open. Nothing is sent twice for it that the browser still has."""
+    shutil.copytree(root / FOLDER, tmp_path / "site")
+    with hosted(tmp_path) as host:
+        context = browser.new_context()
+        old = context.new_page()
+        old.goto(address(host, "site"))
+        old.evaluate(KEPT)
+        twice = {Path(path).name for path in host.sent if host.sent.count(path) > 1}
+        assert twice <= {"ort-wasm-simd-threaded.wasm"}  # too large for a private window's cache
+        page, service = tmp_path / "site" / "index.html", tmp_path / "site" / "service.js"
+        page.write_text(page.read_text().replace("<title>", "<title>New: "))
+        service.write_text(service.read_text().replace("scope} ", "scope} new ", 1))
+        host.sent.clear()
+        other = context.new_page()
+        for tab in (old, other):
+            tab.goto(address(host, "site"))
+            assert "New" not in tab.title()
+        other.evaluate(WAITING)
+        old.close()
+        other.close()
+        context.set_offline(True)
+        new = context.new_page()
+        new.goto(address(host, "site"))
+        assert "New" in new.title()
+        write(new, HANDS["school"][7], left=0.5, top=0.2, height=0.6)
+        assert answer(new) == "7"
+        assert new.evaluate("async () => (await caches.keys()).length") == 1
+        context.close()
+
+
+@pytest.mark.parametrize("name", ["firefox", "webkit"])
+def test_other_browsers_read_as_python_reads(name: str, host: Host, glyphs: Glyphs) -> None:
+    if name not in installed():
+        pytest.skip("it is not installed")
+    contents = [encoded(scene(np.random.default_rng((17, n)), glyphs).pixels) for n in range(8)]
+    contents += [encoded(image) for image in load_mnist()[1].images[:3, 0].numpy()]
+    with opened(name, address(host)) as run:
+        for content in contents:
+            assert_equal(read_in(run, content), content)
 
 
 def test_what_to_do_is_said_where_the_reader_does_not_start(
