@@ -37,19 +37,20 @@ def installed() -> list[str]:
 @contextmanager
 def opened(browser: str, address: str) -> Iterator[Run]:
     """A page of this browser at this address."""
-    with tempfile.TemporaryDirectory() as folder:
-        with (_firefox if browser == "firefox" else _webkit)(folder) as ask:
-            ask("timeouts", {"script": 1000 * PATIENCE})
-            ask("url", {"url": address})
+    start = {"firefox": _firefox, "webkit": _webkit}[browser]
+    with tempfile.TemporaryDirectory() as folder, start(folder) as ask:
+        ask("timeouts", {"script": 1000 * PATIENCE})
+        ask("url", {"url": address})
 
-            def run(function: str, argument: Any) -> Any:
-                script = f"({function})(arguments[0]).then(...[0, 1].map((failed) => (value) =>"
-                script += " arguments[1]([failed, failed ? String(value) : value])))"
-                failed, value = ask("execute/async", {"script": script, "args": [argument]})
-                assert not failed, value
-                return value
+        def run(function: str, argument: Any) -> Any:
+            script = f"""const [argument, done] = arguments;
+            ({function})(argument).then(
+                (value) => done([true, value]), (error) => done([false, String(error)]));"""
+            succeeded, value = ask("execute/async", {"script": script, "args": [argument]})
+            assert succeeded, value
+            return value
 
-            yield run
+        yield run
 
 
 @contextmanager
@@ -97,9 +98,7 @@ def _webkit(home: str) -> Iterator[Callable[..., Any]]:
         wanted = {"capabilities": {"alwaysMatch": {}}}
         session = _once(lambda: post("", wanted), process)["sessionId"]
         yield lambda command, values: post(f"/{session}/{command}", values)
-        stop = urllib.request.Request(
-            f"http://127.0.0.1:{port}/session/{session}", method="DELETE"
-        )
+        stop = urllib.request.Request(f"http://127.0.0.1:{port}/session/{session}", method="DELETE")
         urllib.request.urlopen(stop, timeout=PATIENCE).close()
 
 
@@ -123,5 +122,6 @@ def _once(attempt: Callable[[], Any], process: subprocess.Popen[bytes]) -> Any:
         try:
             return attempt()
         except (OSError, ValueError):
-            assert process.poll() is None and time.monotonic() < end, "the browser does not start"
+            assert process.poll() is None, "the browser has ended"
+            assert time.monotonic() < end, "the browser does not start"
             time.sleep(0.2)

@@ -179,7 +179,9 @@ def _service(site: Path) -> str:
     files = sorted(site.iterdir())
     version = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
     listed = json.dumps(["./", *(file.name for file in files)])
-    source = (HERE / "service.js").read_text("utf-8").replace(" VERSION and FILES are filled in.", "")
+    source = (
+        (HERE / "service.js").read_text("utf-8").replace(" VERSION and FILES are filled in.", "")
+    )
     return source.replace("VERSION", version).replace("FILES = []", f"FILES = {listed}")
 
 

@@ -224,9 +224,7 @@ def test_other_browsers_read_as_python_reads(name: str, host: Host, glyphs: Glyp
             assert_equal(read_in(run, content), content)
 
 
-def test_what_to_do_is_said_where_the_reader_does_not_start(
-    browser: Browser, host: Host
-) -> None:
+def test_what_to_do_is_said_where_the_reader_does_not_start(browser: Browser, host: Host) -> None:
     """For whatever reason: no WebAssembly, no memory, a file that is missing."""
     page = new_page(browser)
     page.goto(address(host, "without"))

@@ -217,5 +217,5 @@ def test_the_run_that_ships_is_the_one_that_was_exported(
     export_run(run, tmp_path / "model.onnx", calibration)
     few = mnist[1].images[:500].numpy()
     again = Reader.load(tmp_path / "model.onnx").classify(few)
-    np.testing.assert_allclose(shipped.classify(few), again, atol=2e-3)
+    np.testing.assert_allclose(shipped.classify(few), again, atol=1e-5)
     assert run.result["test_calibration_error"] < 0.005
