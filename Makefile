@@ -47,7 +47,7 @@ bench-full: $(VENV)/installed  ## The same with the slow peers to their end: mor
 	$(BIN)/python benchmarks/run.py --full
 
 bench-serving: $(VENV)/installed-dev  ## Measure the page and the HTTP interface (half an hour)
-	$(BIN)/python benchmarks/serving.py
+	PYTHONPATH=tests $(BIN)/python benchmarks/serving.py
 
 bench-cluster: $(VENV)/installed-dev  ## Measure many runs and pictures at once on this machine (a quarter of an hour)
 	$(BIN)/python benchmarks/cluster.py

@@ -1,35 +1,30 @@
 """The page that needs no server: bytes, times, and whether it answers as Python does.
 
-    python benchmarks/in_browser.py [--pictures 500] [FOLDER ...]      writes benchmarks/SITE.md
+    PYTHONPATH=tests python benchmarks/in_browser.py [--pictures 500] [FOLDER ...]
 
-Builds the site, serves it from this machine, and opens it in Chromium. Folders have pictures that
-are compared beside made scenes.
+Builds the site, serves it from this machine, opens it in Chromium, and writes benchmarks/SITE.md.
+Folders have pictures that are compared beside made scenes.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import date
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from answers import table
-from playwright.sync_api import Browser, Page, sync_playwright
+from chromium import launched
+from hosting import hosted
+from playwright.sync_api import Browser, Page
 from timing import inked
 from timing import pictures as timed_pictures
 
@@ -39,41 +34,17 @@ from mnist_digits.training.scenes.scene import scene
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = Path(__file__).parent / "SITE.md"
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 RUNS = 7
 IMAGES = {".png", ".jpg", ".jpeg"}
 BROTLI = """const { brotliCompressSync } = require("zlib"), { readFileSync } = require("fs");
 process.stdout.write(String(brotliCompressSync(readFileSync(process.argv[1])).length))"""
+KEPT = "async () => { await navigator.serviceWorker.ready; }"
 READ = """async (text) => {
   const blob = new Blob([bytes(text)]);
   const start = performance.now();
   const { text: read, sure } = await request("POST", "/api/read?details=true&single=false", blob);
   return [read, sure, performance.now() - start];
 }"""
-
-
-class Host(SimpleHTTPRequestHandler):
-    """Serves files, and counts what it has sent."""
-
-    requests = 0
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing is written."""
-        Host.requests += 1
-
-    def copyfile(self, *files: Any) -> None:
-        """Send a file, unless nobody is there any more."""
-        with suppress(ConnectionError):
-            super().copyfile(*files)
-
-
-@contextmanager
-def served(site: Path) -> Iterator[str]:
-    """The address of a host of these files."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Host, directory=str(site)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
 
 
 def compressed(site: Path) -> int:
@@ -100,7 +71,7 @@ def first_answers(browser: Browser, address: str, drawing: bytes) -> tuple[list[
             page.goto(address)
             read_in(page, drawing)
             times.append(time.perf_counter() - start)
-            time.sleep(1)  # so that all is kept
+            page.evaluate(KEPT)
         page.context.close()
     return cold, warm
 
@@ -110,8 +81,8 @@ def contents() -> dict[str, bytes]:
     _, test = load_mnist()
     six = inked(test, 224, 324, 50, [[10 + 50 * n, 80] for n in range(6)])
     one = inked(test, 224, 324, 120, [[100, 50]])
-    greymaps = {"a drawing of one digit": one, "a drawing of six": six}
-    drawings = {name: b"P5 324 224 255\n" + pixels.tobytes() for name, pixels in greymaps.items()}
+    sheets = {"a drawing of one digit": one, "a drawing of six": six}
+    drawings = {name: cv2.imencode(".png", pixels)[1].tobytes() for name, pixels in sheets.items()}
     photos = list(timed_pictures(test).items())[1:]
     jpegs = {name: cv2.imencode(".jpg", pixels)[1].tobytes() for name, pixels in photos}
     return drawings | jpegs
@@ -136,24 +107,22 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=500)
     options = parser.parse_args()
     reader, timed = Reader.load(threads=1), contents()
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as folder, launched() as browser:
         site = Path(folder)
         subprocess.run([sys.executable, ROOT / "website" / "make_site.py", site], check=True)
         rows = [("bytes of all files, by Brotli", f"{compressed(site) / 1e6:.2f} MB")]
-        flags = ["--no-sandbox"] if os.name == "posix" and os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        with served(site) as address:
-            cold, warm = first_answers(browser, address, timed["a drawing of one digit"])
+        with hosted(site) as host:
+            cold, warm = first_answers(browser, host.address, timed["a drawing of one digit"])
             rows.append(("from opening the page to its first answer", f"{median(cold)} s"))
             rows.append(("the same once it is kept", f"{median(warm)} s"))
             page = browser.new_page()
-            page.goto(address)
+            page.goto(host.address)
             read_in(page, timed["a drawing of one digit"])
-            time.sleep(1)
-            before = Host.requests
+            page.evaluate(KEPT)
+            host.sent.clear()
             page.reload()
             read_in(page, timed["a drawing of one digit"])
-            rows.append(("requests of the host then", str(Host.requests - before)))
+            rows.append(("files that the host sends then", str(len(host.sent))))
             for name, content in timed.items():
                 times = [read_in(page, content)[2] for _ in range(RUNS + 1)][1:]
                 rows.append((name, f"{statistics.median(times):,.0f} ms"))
@@ -165,12 +134,11 @@ def main() -> None:
             told = f"{len(differ)} of {options.pictures}"
             rows.append(("answers that are not Python's: text, or whether it is sure", told))
         version = browser.version
-        browser.close()
     named = f" ({', '.join(differ)})" if differ else ""
     text = f"""# The page that needs no server
 
-Written by `python benchmarks/in_browser.py FOLDER` on {date.today()}, Chromium {version}, the host
-on the same machine; medians of {RUNS}.
+Written by `PYTHONPATH=tests python benchmarks/in_browser.py FOLDER` on {date.today()}, Chromium
+{version}, the host on the same machine; medians of {RUNS}.
 
 {table(("what", "measured"), rows)}
 

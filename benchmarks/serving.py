@@ -1,7 +1,7 @@
 """How fast the page and the HTTP interface answer, and under what abuse; writes SERVING.md.
 
-    python benchmarks/serving.py            # about half an hour
-    python benchmarks/serving.py --quick    # does it work? a minute, writes nothing
+    PYTHONPATH=tests python benchmarks/serving.py          # about half an hour
+    PYTHONPATH=tests python benchmarks/serving.py --quick  # does it work? a minute, writes nothing
 
 Server and client are on this machine and share its cores, so the client of the load test should
 cost little: it is wrk (`apt-get install wrk`) where that is installed, else the one below, in
@@ -16,7 +16,6 @@ import asyncio
 import base64
 import io
 import json
-import os
 import shutil
 import socket
 import statistics
@@ -36,6 +35,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import psutil
+from chromium import CHROMIUM, launched
 from PIL import Image
 from tables import machine
 
@@ -43,7 +43,6 @@ from mnist_digits.web.limits import MAXIMUM_BODY
 from mnist_digits.web.server import STATIC
 
 HERE = Path(__file__).parent
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 WRK = shutil.which("wrk")
 CLIENT = "wrk" if WRK else "a client in Python"
 
@@ -226,8 +225,6 @@ def stroke_to_answer(port: int, strokes: int) -> list[float] | None:
     """Milliseconds from a move of the pen to the updated answer in the page; None: no browser."""
     if not CHROMIUM:
         return None
-    from playwright.sync_api import sync_playwright
-
     program = """async (count) => {
       const ink = document.getElementById("ink"), box = ink.getBoundingClientRect();
       const busy = document.getElementById("answer"), boxes = document.getElementById("boxes");
@@ -260,13 +257,10 @@ def stroke_to_answer(port: int, strokes: int) -> list[float] | None:
       }
       return times;
     }"""
-    flags = ["--no-sandbox"] if os.name == "posix" and os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    with launched() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(f"http://127.0.0.1:{port}/")
         times: list[float] = page.evaluate(program, strokes)
-        browser.close()
     return times
 
 
@@ -434,7 +428,8 @@ def measure(amount: Amount) -> str:
     return "\n".join(
         [
             "# Serving\n",
-            f"Written by `python benchmarks/serving.py` on {date.today()}, on {machine()}.",
+            "Written by `PYTHONPATH=tests python benchmarks/serving.py` on "
+            f"{date.today()}, on {machine()}.",
             "Server and client share the machine.\n\n| | |\n|---|---|",
             *rows,
             "\n## Abuse\n",

@@ -22,8 +22,7 @@ import cv2
 import numpy as np
 
 from mnist_digits import Reader
-from mnist_digits.reading import detection, explanation, framing, layout, reader
-from mnist_digits.reading.picture import WORKING_SIZE
+from mnist_digits.reading import detection, explanation, framing, layout, picture, reader
 from mnist_digits.web.server import SHOWN, STATIC, facts
 
 HERE = Path(__file__).parent
@@ -62,7 +61,7 @@ NETWORKS = {
 }
 OWN = ("local.js", "worker.js", "picture.js", "reader.js", "answer.js")
 SHARED = ("draw.js", "teach.js", "style.css", "samples.json")
-# Loaded with a bar that shows how much, and kept by the service worker as they come.
+# Loaded with a bar that shows how much.
 LARGE = ("ort-wasm-simd-threaded.wasm", *NETWORKS)
 NAME = "Draw and see"
 ICONS = (180, 192, 512)
@@ -88,8 +87,7 @@ def build(site: Path) -> None:
     (site / "index.html").write_text(_page(), "utf-8")
     read = Reader.load(threads=1)
     _write(site / "model.json", {**facts(read), "teach": False})
-    constants = _constants(read) | {"bytes": {name: (site / name).stat().st_size for name in LARGE}}
-    _write(site / "constants.json", constants)
+    (site / "constants.js").write_text(_constants(read, site), "utf-8")
     for side in ICONS:
         cv2.imwrite(str(site / f"icon-{side}.png"), _icon(side))
     _write(site / "manifest.json", _manifest())
@@ -122,28 +120,32 @@ def _page() -> str:
     return page.replace(server, HEAD)
 
 
-def _constants(read: Reader) -> dict[str, Any]:
-    """What decides in Python decides in the browser, too."""
-    return {
-        "level": detection.LEVEL,
-        "read": detection.READ,
-        "possible": detection.POSSIBLE,
-        "same": detection.SAME,
-        "moved": detection.MOVED,
-        "batch": detection.BATCH,
-        "nothing": reader.NOTHING,
-        "beside": layout.BESIDE,
-        "agree": layout.AGREE,
-        "ground": framing.GROUND,
-        "framed_box": framing.BOX,
-        "patch": explanation.PATCH,
-        "step": explanation.STEP,
-        "shown": SHOWN,
-        "working_size": WORKING_SIZE,
-        "answer": read.detector.answer,
-        "sure_above": read.detector.sure_above,
-        "frame_sure_above": read.sure_above,
+def _constants(read: Reader, site: Path) -> str:
+    """What decides in Python decides in the browser, too: a module."""
+    constants = {
+        "LEVEL": detection.LEVEL,
+        "READ": detection.READ,
+        "POSSIBLE": detection.POSSIBLE,
+        "SAME": detection.SAME,
+        "MOVED": detection.MOVED,
+        "BATCH": detection.BATCH,
+        "NOTHING": reader.NOTHING,
+        "BESIDE": layout.BESIDE,
+        "AGREE": layout.AGREE,
+        "GROUND": framing.GROUND,
+        "BOX": framing.BOX,
+        "WORKING_SIZE": picture.WORKING_SIZE,
+        "CONTRAST": picture.CONTRAST,
+        "SHOWN": SHOWN,
+        "ANSWER": read.detector.answer,
+        "SURE_ABOVE": read.detector.sure_above,
+        "FRAME_SURE_ABOVE": read.sure_above,
+        # Of each patch the numbers of its pixels.
+        "PATCHES": [np.flatnonzero(patch).tolist() for patch in explanation.patches()],
+        "BYTES": {name: (site / name).stat().st_size for name in LARGE},
     }
+    lines = [f"export const {name} = {json.dumps(value)};" for name, value in constants.items()]
+    return "\n".join(lines) + "\n"
 
 
 def _manifest() -> dict[str, Any]:
@@ -174,14 +176,13 @@ def _icon(side: int) -> np.ndarray[Any, Any]:
 
 def _service(site: Path) -> str:
     """The service worker, for what the site has."""
-    small = sorted(file.name for file in site.iterdir() if file.name not in LARGE)
-    content = b"".join(file.read_bytes() for file in sorted(site.iterdir()))
-    version = hashlib.sha256(content).hexdigest()[:12]
-    source = (HERE / "service.js").read_text("utf-8")
-    listed = json.dumps(["./", *(name for name in small if name != "index.html")])
-    head, _, code = source.partition("\n")
-    code = code.replace("VERSION", version).replace("FILES = []", f"FILES = {listed}")
-    return f"{head.partition('. ')[0]}.\n{code}"
+    files = sorted(site.iterdir())
+    version = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+    listed = json.dumps(["./", *(file.name for file in files)])
+    source = (
+        (HERE / "service.js").read_text("utf-8").replace(" VERSION and FILES are filled in.", "")
+    )
+    return source.replace("VERSION", version).replace("FILES = []", f"FILES = {listed}")
 
 
 def _write(file: Path, value: Any) -> None:

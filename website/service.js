@@ -1,24 +1,19 @@
-// Keeps what the page has loaded, so that the next time nothing is. VERSION and FILES are filled in.
-const CACHE = "draw-and-see VERSION";
+// Keeps all of the site, so that the next time nothing is loaded. VERSION and FILES are filled in.
+const CACHE = `${registration.scope} VERSION`;
 const FILES = [];
 
-addEventListener("install", (event) => event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES))));
+// Of what the page has just loaded the browser asks only whether it has changed.
+const install = async () =>
+  (await caches.open(CACHE)).addAll(FILES.map((file) => new Request(file, { cache: "no-cache" })));
 
-addEventListener("activate", (event) => event.waitUntil(tidied().then(() => clients.claim())));
-
-addEventListener("fetch", (event) => event.respondWith(kept(event)));
-
-async function tidied() {
-  const old = (await caches.keys()).filter((name) => name.startsWith("draw-and-see") && name !== CACHE);
-  await Promise.all(old.map((name) => caches.delete(name)));
+async function tidy() {
+  const own = (await caches.keys()).filter((name) => name.startsWith(`${registration.scope} `));
+  await Promise.all(own.filter((name) => name !== CACHE).map((name) => caches.delete(name)));
 }
 
-async function kept(event) {
-  const { request } = event;
-  const cache = await caches.open(CACHE);
-  const found = await cache.match(request, { ignoreSearch: true });
-  if (found) return found;
-  const response = await fetch(request);
-  if (response.ok && request.method === "GET") event.waitUntil(cache.put(request, response.clone()));
-  return response;
-}
+const kept = async (request) =>
+  (await caches.match(request, { cacheName: CACHE, ignoreSearch: true })) ?? fetch(request);
+
+addEventListener("install", (event) => event.waitUntil(install()));
+addEventListener("activate", (event) => event.waitUntil(tidy()));
+addEventListener("fetch", (event) => event.respondWith(kept(event.request)));

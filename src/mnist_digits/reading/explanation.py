@@ -26,14 +26,14 @@ def occlusion(reader: Reader, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
     """
     probabilities = reader.classify(frame[None])[0]
     answer = int(probabilities.argmax())
-    patches = _patches()
-    covered = reader.classify(np.where(patches, np.uint8(0), frame))
+    squares = patches()
+    covered = reader.classify(np.where(squares, np.uint8(0), frame))
     falls = np.maximum(probabilities[answer] - covered[:, answer], 0)
-    weights = patches.reshape(len(patches), -1).astype(np.float32)
+    weights = squares.reshape(len(squares), -1).astype(np.float32)
     return np.reshape((falls @ weights) / weights.sum(axis=0), (FRAME, FRAME))
 
 
-def _patches() -> NDArray[np.bool_]:
+def patches() -> NDArray[np.bool_]:
     """Masks (N, 28, 28), each a square; together they cover every pixel."""
     starts = np.arange(STEP - PATCH, FRAME, STEP)
     places = np.arange(FRAME)

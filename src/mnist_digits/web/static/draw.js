@@ -298,17 +298,7 @@ function question() {
   if (picture) return { body: picture.blob, single: picture.single };
   if (!strokes.length) return null;
   const { width, height } = raster.canvas;
-  return { body: greymap(raster.getImageData(0, 0, width, height)), single: false };
-}
-
-// The pixels as a PGM file, the simplest that there is: to make and to take apart a PNG would
-// take longer than all the rest of the way.
-function greymap({ data, width, height }) {
-  const head = new TextEncoder().encode(`P5 ${width} ${height} 255\n`);
-  const file = new Uint8Array(head.length + width * height);
-  file.set(head);
-  for (let n = 0; n < width * height; n++) file[head.length + n] = data[4 * n];
-  return new Blob([file], { type: "image/x-portable-graymap" });
+  return { body: encoded(raster.getImageData(0, 0, width, height)), single: false };
 }
 
 let explained = ""; // the frame that the maps on the page belong to

@@ -20,3 +20,13 @@ async function request(method, path, body) {
   }
   throw Object.assign(new Error(sentence(answer.error)), { pause: 0 });
 }
+
+// The sheet as a PGM file, the simplest that there is: to make and to take apart a PNG would take
+// longer than all the rest of the way.
+function encoded({ data, width, height }) {
+  const head = new TextEncoder().encode(`P5 ${width} ${height} 255\n`);
+  const file = new Uint8Array(head.length + width * height);
+  file.set(head);
+  for (let n = 0; n < width * height; n++) file[head.length + n] = data[4 * n];
+  return new Blob([file], { type: "image/x-portable-graymap" });
+}
