@@ -80,7 +80,7 @@ def test_it_answers_as_the_network_does(
     few = mnist[1][:1000]
     expected = evaluate(fast_run.model, few).probabilities.numpy()
     reader = Reader.load(exported)
-    np.testing.assert_allclose(reader.classify(few.images.numpy()), expected, atol=2e-3)
+    np.testing.assert_allclose(reader.classify(few.images.numpy()), expected, atol=1e-5)
     assert reader.sure_above == 0.8
     assert reader.information["recipe"]["name"] == "fast"
 
@@ -101,7 +101,7 @@ def test_the_temperature_is_in_the_graph(
     expected = evaluate(model, few).probabilities
     assert not torch.allclose(expected, before, atol=1e-3)
     answers = Reader.load(tmp_path / "model.onnx").classify(few.images.numpy())
-    np.testing.assert_allclose(answers, expected.numpy(), atol=2e-3)
+    np.testing.assert_allclose(answers, expected.numpy(), atol=1e-5)
 
 
 @pytest.mark.slow
