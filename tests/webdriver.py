@@ -95,7 +95,7 @@ def _webkit(home: str) -> Iterator[Callable[..., Any]]:
             with urllib.request.urlopen(request, timeout=PATIENCE) as response:
                 return json.load(response)["value"]
 
-        wanted = {"capabilities": {"alwaysMatch": {}}}
+        wanted: dict[str, Any] = {"capabilities": {"alwaysMatch": {}}}
         session = _once(lambda: post("", wanted), process)["sessionId"]
         yield lambda command, values: post(f"/{session}/{command}", values)
         stop = urllib.request.Request(f"http://127.0.0.1:{port}/session/{session}", method="DELETE")
