@@ -60,8 +60,8 @@ def test_a_peer_trains_for_an_epoch(peer: Peer, mnist: tuple[Digits, Digits]) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PEERS)
-def test_a_peer_can_be_stopped(name: str, mnist: tuple[Digits, Digits]) -> None:
-    seconds, steps = train_peer(PEERS[name], mnist[0], 0, Mock(), stop_after=0)
+def test_a_peer_can_be_stopped(name: str, training_set: Digits) -> None:
+    seconds, steps = train_peer(PEERS[name], training_set, 0, Mock(), stop_after=0)
     assert seconds > 0
     assert steps == 1
 
@@ -126,8 +126,8 @@ def test_a_training_that_was_stopped_goes_on(
 
 
 @pytest.fixture(scope="module")
-def glyphs(mnist: tuple[Digits, Digits]) -> Glyphs:
-    return load_glyphs(mnist[1][:60], drawn=0)
+def glyphs(test_set: Digits) -> Glyphs:
+    return load_glyphs(test_set[:60], drawn=0)
 
 
 def test_the_kinds_are_of_layouts_and_features_that_there_are() -> None:
@@ -289,8 +289,8 @@ def test_textures_differ() -> None:
     assert all(picture.std() > 1 for picture in made)
 
 
-def test_the_page_to_be_timed_is_full_of_digits(mnist: tuple[Digits, Digits]) -> None:
-    page = timed_pictures(mnist[1])["a page of 1600 × 1200 pixels with 100 digits"]
+def test_the_page_to_be_timed_is_full_of_digits(test_set: Digits) -> None:
+    page = timed_pictures(test_set)["a page of 1600 × 1200 pixels with 100 digits"]
     # A hundred squares of 90 pixels, of which ink takes some fifth.
     assert page.shape == (1200, 1600)
     assert 0.05 < (page < 128).sum() / (100 * 90 * 90) < 0.4

@@ -289,11 +289,11 @@ def test_an_address_that_does_not_answer() -> None:
 
 
 @pytest.fixture(scope="module")
-def archive(mnist: tuple[Digits, Digits], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def archive(test_set: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with pictures in a folder, a tar and Parquet; one of each is no picture."""
     folder = tmp_path_factory.mktemp("archive")
     (folder / "pictures").mkdir()
-    contents = [png(image[0].numpy()) for image in mnist[1].images[:500]] + [b"nonsense"]
+    contents = [png(image[0].numpy()) for image in test_set.images[:500]] + [b"nonsense"]
     for number, content in enumerate(contents):
         (folder / "pictures" / f"{number:04}.png").write_bytes(content)
     table = pyarrow.table({"id": list(range(501)), "image": contents})

@@ -99,11 +99,11 @@ def test_evaluate_gives_the_very_numbers_of_the_run(
 
 @pytest.mark.slow
 def test_evaluate_draws_all_figures_of_a_run(
-    run_directory: Path, mnist: tuple[Digits, Digits], tmp_path: Path
+    run_directory: Path, test_set: Digits, tmp_path: Path
 ) -> None:
     written = tmp_path / "figures"
     assert main(["evaluate", str(run_directory), "--output", str(written)]) == 0
-    run, test = checkpoint.load(run_directory), mnist[1]
+    run, test = checkpoint.load(run_directory), test_set
     on_test = evaluate(run.model, test)
     figures = {
         "predictions.png": plots.sample_predictions(test, on_test),

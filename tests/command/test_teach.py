@@ -18,9 +18,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def hand(mnist: tuple[Digits, Digits], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hand(test_set: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of twelve pictures: four usual digits, seven odd sevens, and one with a letter."""
-    usual, odd = mnist[1][:5], sevens(7)
+    usual, odd = test_set[:5], sevens(7)
     both = Digits(torch.cat([usual.images, odd.images]), torch.cat([usual.labels, odd.labels]))
     labels = ["l", *(str(int(label)) for label in both.labels[1:])]
     return save_pictures(both, tmp_path_factory.mktemp("hand"), labels)
@@ -93,7 +93,7 @@ def test_bad_input_is_one_line(
 
 def test_what_is_not_exported_is_not_finished(
     run_directory: Path,
-    mnist: tuple[Digits, Digits],
+    test_set: Digits,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -102,7 +102,7 @@ def test_what_is_not_exported_is_not_finished(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(export, "export_run", killed)
-    few, run = save_pictures(mnist[1][:2], tmp_path), tmp_path / "run"
+    few, run = save_pictures(test_set[:2], tmp_path), tmp_path / "run"
     assert main(["teach", str(few), "--base", str(run_directory), "--output", str(run)]) == 130
     assert not (run / "result.json").exists()
     capsys.readouterr()

@@ -97,9 +97,9 @@ def reader() -> Reader:
     return Reader.load(threads=1)
 
 
-def test_a_digit_is_the_same_in_any_picture(reader: Reader, mnist: Data) -> None:
+def test_a_digit_is_the_same_in_any_picture(reader: Reader, test_set: Digits) -> None:
     random = np.random.default_rng(0)
-    images = mnist[1].images[:150, 0].numpy()
+    images = test_set.images[:150, 0].numpy()
     plain = [str(answer) for answer in reader.classify(images).argmax(axis=1)]
     same = [
         reader.read(transformed(image, random)).text == answer

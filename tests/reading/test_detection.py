@@ -287,11 +287,9 @@ def test_the_time_for_what_is_no_page_is_bounded(kind: str, detector: Detector) 
     assert time.process_time() - started < 3
 
 
-def test_large_and_small_digits_on_one_page(
-    detector: Detector, mnist: tuple[Digits, Digits]
-) -> None:
+def test_large_and_small_digits_on_one_page(detector: Detector, test_set: Digits) -> None:
     """Ten of 20 pixels, and one of 80, on a page of 1,000: each is found at its own scale."""
-    images = mnist[1].images[:10, 0].numpy()
+    images = test_set.images[:10, 0].numpy()
     small = [(images[n], 60 + 80 * n, 700, 20) for n in range(10)]
     found, _ = detector.find(page([(images[0], 300, 100, 80), *small], (800, 1000)))
     heights = sorted(found.chosen(found.scores > 0.5).heights.tolist())
@@ -301,8 +299,8 @@ def test_large_and_small_digits_on_one_page(
 
 
 @pytest.mark.slow
-def test_a_thousand_digits(detector: Detector, mnist: tuple[Digits, Digits]) -> None:
-    images = mnist[1].images[:1000, 0].numpy()
+def test_a_thousand_digits(detector: Detector, test_set: Digits) -> None:
+    images = test_set.images[:1000, 0].numpy()
     digits = [(images[n], 20 + 38 * (n % 40), 20 + 46 * (n // 40), 22) for n in range(1000)]
     found, texture = detector.find(page(digits, (1200, 1600)))
     assert not texture

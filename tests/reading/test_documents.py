@@ -51,9 +51,9 @@ def told(page: Page) -> str:
 
 
 @pytest.fixture(scope="module")
-def digits(mnist: tuple[Digits, Digits]) -> list[Image.Image]:
+def digits(test_set: Digits) -> list[Image.Image]:
     """Pages with 72, 21 and 10."""
-    images = mnist[1].images[:4, 0].numpy()
+    images = test_set.images[:4, 0].numpy()
     return [
         Image.fromarray(page([(images[place], 60, 80, 120), (images[place + 1], 260, 80, 120)]))
         for place in range(3)

@@ -36,8 +36,8 @@ def reader() -> Reader:
 
 
 @pytest.fixture(scope="module")
-def images(mnist: tuple[Digits, Digits]) -> Pixels:
-    return mnist[1].images[:, 0].numpy()
+def images(test_set: Digits) -> Pixels:
+    return test_set.images[:, 0].numpy()
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +53,9 @@ def test_nothing_is_told_to_be_100_percent_sure(confidence: float, text: str) ->
 
 
 def test_it_is_as_accurate_as_it_says(
-    reader: Reader, probabilities: NDArray[np.float32], mnist: tuple[Digits, Digits]
+    reader: Reader, probabilities: NDArray[np.float32], test_set: Digits
 ) -> None:
-    errors = int((probabilities.argmax(axis=1) != mnist[1].labels.numpy()).sum())
+    errors = int((probabilities.argmax(axis=1) != test_set.labels.numpy()).sum())
     assert errors <= 40
     # The runtime adds in another order than torch: an answer on the edge may tip over.
     assert abs(errors - reader.information["result"]["test_errors"]) <= 1
@@ -63,18 +63,16 @@ def test_it_is_as_accurate_as_it_says(
 
 
 def test_what_it_is_sure_of_is_right(
-    reader: Reader, probabilities: NDArray[np.float32], mnist: tuple[Digits, Digits]
+    reader: Reader, probabilities: NDArray[np.float32], test_set: Digits
 ) -> None:
     sure = probabilities.max(axis=1) >= reader.sure_above
-    wrong = probabilities.argmax(axis=1) != mnist[1].labels.numpy()
+    wrong = probabilities.argmax(axis=1) != test_set.labels.numpy()
     assert sure.mean() >= 0.98
     assert wrong[sure].mean() <= 0.001
 
 
-def test_its_confidence_is_calibrated(
-    probabilities: NDArray[np.float32], mnist: tuple[Digits, Digits]
-) -> None:
-    right = probabilities.argmax(axis=1) == mnist[1].labels.numpy()
+def test_its_confidence_is_calibrated(probabilities: NDArray[np.float32], test_set: Digits) -> None:
+    right = probabilities.argmax(axis=1) == test_set.labels.numpy()
     assert abs(probabilities.max(axis=1).mean() - right.mean()) < 0.005
 
 
@@ -371,10 +369,8 @@ def test_a_texture_has_no_digits(
         )
 
 
-def test_digits_as_they_are_loaded_are_pictures(
-    reader: Reader, mnist: tuple[Digits, Digits]
-) -> None:
-    for image, label in zip(mnist[1].images[:5], "72104", strict=True):
+def test_digits_as_they_are_loaded_are_pictures(reader: Reader, test_set: Digits) -> None:
+    for image, label in zip(test_set.images[:5], "72104", strict=True):
         assert reader.read(image).text == label
         assert reader.read(image[0].double() / 255).text == label
         assert reader.read(image[0].numpy().astype(np.uint16) * 257).text == label
@@ -464,10 +460,10 @@ def test_a_digit_that_is_passed_over_is_not_passed_over_in_silence(
 
 
 def test_bold_drawings_in_tight_crops_are_read(
-    reader: Reader, images: Pixels, mnist: tuple[Digits, Digits]
+    reader: Reader, images: Pixels, test_set: Digits
 ) -> None:
     right = 0
-    for image, label in zip(images[:60], mnist[1].labels[:60].tolist(), strict=True):
+    for image, label in zip(images[:60], test_set.labels[:60].tolist(), strict=True):
         large = cv2.resize(image, (280, 280), interpolation=cv2.INTER_CUBIC) > 60
         bold = cv2.dilate(large.astype(np.uint8), np.ones((25, 25), np.uint8))
         ys, xs = np.nonzero(bold)
@@ -477,9 +473,9 @@ def test_bold_drawings_in_tight_crops_are_read(
 
 
 @pytest.fixture(scope="module")
-def drawn(images: Pixels, mnist: tuple[Digits, Digits]) -> dict[str, Pixels]:
+def drawn(images: Pixels, test_set: Digits) -> dict[str, Pixels]:
     """One image of each digit."""
-    labels = mnist[1].labels.tolist()
+    labels = test_set.labels.tolist()
     return {str(digit): images[labels.index(digit)] for digit in range(10)}
 
 
@@ -532,10 +528,10 @@ def test_numbers_in_boxes(grain: float, reader: Reader, drawn: dict[str, Pixels]
 
 @pytest.mark.xfail(strict=False, reason="of a crossed zero the stroke is a sure 1")
 def test_what_lies_in_a_zero_does_not_take_it_away(
-    reader: Reader, images: Pixels, mnist: tuple[Digits, Digits]
+    reader: Reader, images: Pixels, test_set: Digits
 ) -> None:
     """A dot in the middle, or a stroke through it."""
-    for image in images[:100][mnist[1].labels[:100].numpy() == 0]:
+    for image in images[:100][test_set.labels[:100].numpy() == 0]:
         large = cv2.resize(image, (280, 280), interpolation=cv2.INTER_CUBIC)
         pixels = 255 - np.pad(large, 10)
         assert reader.read(cv2.circle(pixels.copy(), (150, 150), 15, 0, -1)).text == "0"
@@ -544,9 +540,9 @@ def test_what_lies_in_a_zero_does_not_take_it_away(
 
 
 @pytest.mark.slow
-def test_digits_in_outline(reader: Reader, images: Pixels, mnist: tuple[Digits, Digits]) -> None:
+def test_digits_in_outline(reader: Reader, images: Pixels, test_set: Digits) -> None:
     cases = []
-    for image, label in zip(images[:100], mnist[1].labels[:100].tolist(), strict=True):
+    for image, label in zip(images[:100], test_set.labels[:100].tolist(), strict=True):
         large = cv2.resize(image, (280, 280), interpolation=cv2.INTER_CUBIC)
         pixels = 255 - np.pad(large, 10)
         edges, _ = cv2.findContours(
@@ -580,9 +576,9 @@ def test_digits_joined_by_a_line_are_not_surely_read_wrong(
         assert reading.text == "17" or not reading.sure
 
 
-def test_a_sum_in_columns(reader: Reader, images: Pixels, mnist: tuple[Digits, Digits]) -> None:
+def test_a_sum_in_columns(reader: Reader, images: Pixels, test_set: Digits) -> None:
     """Of four writers; the first one's 3 could be a 0."""
-    labels = mnist[1].labels
+    labels = test_set.labels
     cases = []
     for writer, gap, grain in product(range(4), (6, 12, 20), (0, 4)):
         one, seven, three, four = (

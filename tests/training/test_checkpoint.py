@@ -48,15 +48,13 @@ def file(run_directory: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(run_directory / "model.safetensors", tmp_path))
 
 
-def test_a_run_comes_back_as_it_was(
-    fast_run: Run, mnist: tuple[Digits, Digits], tmp_path: Path
-) -> None:
+def test_a_run_comes_back_as_it_was(fast_run: Run, test_set: Digits, tmp_path: Path) -> None:
     save(fast_run, tmp_path)
     again = load(tmp_path)
     assert again.recipe == fast_run.recipe
     assert again.history == fast_run.history
     assert again.training_seconds == fast_run.training_seconds
-    few = mnist[1][:1000]
+    few = test_set[:1000]
     before, after = evaluate(fast_run.model, few), evaluate(again.model, few)
     assert torch.equal(before.probabilities, after.probabilities)
 

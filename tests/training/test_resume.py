@@ -31,8 +31,8 @@ class StoppedError(Exception):
 
 
 @pytest.fixture(scope="module")
-def few(mnist: tuple[Digits, Digits]) -> Digits:
-    return mnist[0][:600]
+def few(training_set: Digits) -> Digits:
+    return training_set[:600]
 
 
 def weights(run: Run) -> torch.Tensor:

@@ -17,8 +17,8 @@ from mnist_digits.training.scenes.scene import FEATURES, LAYOUTS, Scene, contact
 
 
 @pytest.fixture(scope="module")
-def glyphs(mnist: tuple[Digits, Digits]) -> Glyphs:
-    return load_glyphs(mnist[0][:300], 100)
+def glyphs(training_set: Digits) -> Glyphs:
+    return load_glyphs(training_set[:300], 100)
 
 
 def made(glyphs: Glyphs, seed: int, layout: str | None = None, *features: str) -> Scene:
@@ -138,9 +138,9 @@ def test_one_hand_writes_images_that_stand_together() -> None:
         assert max(labels, default=0) - min(labels, default=0) <= 2
 
 
-def test_drawn_digits_stand_in_the_order_of_their_hands(mnist: tuple[Digits, Digits]) -> None:
+def test_drawn_digits_stand_in_the_order_of_their_hands(training_set: Digits) -> None:
     """A hand writes each digit in one form."""
-    glyphs = load_glyphs(mnist[0][:10], 1000)
+    glyphs = load_glyphs(training_set[:10], 1000)
     drawn, labels = glyphs.images[10:].astype(np.float32), glyphs.labels[10:]
     hands = np.arange(1000) // 100
     same, other = [], []

@@ -29,9 +29,9 @@ CALIBRATION = Calibration(temperature=0.5, sure_above=0.9)
 
 
 @pytest.fixture(scope="module")
-def examples(mnist: tuple[Digits, Digits], tmp_path_factory: pytest.TempPathFactory) -> Examples:
+def examples(test_set: Digits, tmp_path_factory: pytest.TempPathFactory) -> Examples:
     """Twenty digits of MNIST's, which are read right as it is, and twenty sevens like ones."""
-    usual, odd = mnist[1][:20], sevens(20)
+    usual, odd = test_set[:20], sevens(20)
     both = Digits(torch.cat([usual.images, odd.images]), torch.cat([usual.labels, odd.labels]))
     return load_examples(save_pictures(both, tmp_path_factory.mktemp("hand")))
 
@@ -182,12 +182,12 @@ def test_its_temperature_is_the_bases(taught: Taught, fast_run: Run) -> None:
 
 @pytest.mark.slow
 def test_a_run_is_calibrated_on_what_it_has_not_learned_from(
-    fast_run: Run, mnist: tuple[Digits, Digits], tmp_path: Path
+    fast_run: Run, training_set: Digits, tmp_path: Path
 ) -> None:
-    _, unseen = split_calibration(mnist[0], FAST.calibration_fraction)
+    _, unseen = split_calibration(training_set, FAST.calibration_fraction)
     assert unseen
     expected = calibrate(fast_run.model, FAST, unseen)
-    assert base_calibration(fast_run, tmp_path, mnist[0]) == expected
+    assert base_calibration(fast_run, tmp_path, training_set) == expected
 
 
 @pytest.mark.slow

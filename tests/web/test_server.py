@@ -433,9 +433,9 @@ def test_many_connections_at_once(port: int, client: httpx.Client) -> None:
 
 
 def test_the_test_digits_are_genuine_and_the_wrong_ones_wrong(
-    mnist: tuple[Digits, Digits], client: httpx.Client
+    test_set: Digits, client: httpx.Client
 ) -> None:
-    test = mnist[1]
+    test = test_set
     outcomes = []
     for place, sample in enumerate(SAMPLES):
         image = test.images[sample["index"], 0].numpy()
