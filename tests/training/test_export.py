@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import Command
 from PIL import Image
 
 from mnist_digits import (
@@ -24,10 +25,9 @@ from mnist_digits import (
     Run,
     evaluate,
     load,
+    save,
 )
-from mnist_digits.command.cli import main
 from mnist_digits.reading.reader import SHIPPED
-from mnist_digits.training import checkpoint
 from mnist_digits.training.augmentation import augment
 from mnist_digits.training.calibration import Calibration, calibrate
 from mnist_digits.training.export import export_run
@@ -139,37 +139,36 @@ def test_a_network_keeps_its_temperature(
 
 @pytest.mark.slow
 def test_the_command_exports_what_predict_takes(
-    run_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_directory: Path, tmp_path: Path, command: Command
 ) -> None:
     output = tmp_path / "seven.onnx"
-    assert main(["export", str(run_directory), "--output", str(output)]) == 0
-    captured = capsys.readouterr()
-    assert f"Written to {output}" in captured.out
-    assert not captured.err
+    printed = command("export", run_directory, "--output", output)
+    assert f"Written to {output}" in printed.out
+    assert not printed.err
     result = json.loads((run_directory / "result.json").read_text())
-    assert Reader.load(output).information["result"] == result
-    assert Reader.load(output).information["calibration"]["temperature"] == result["temperature"]
+    information = Reader.load(output).information
+    assert information["result"] == result
+    assert information["calibration"]["temperature"] == result["temperature"]
 
 
 @pytest.mark.slow
 def test_a_run_that_learned_from_all_images_is_exported_with_a_warning(
-    run_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_run: Path, tmp_path: Path, command: Command
 ) -> None:
-    run = checkpoint.load(run_directory)
+    run = load(tiny_run)
     run.recipe = replace(run.recipe, calibration_fraction=0)
-    checkpoint.save(run, tmp_path)
-    assert main(["export", str(tmp_path)]) == 0
-    assert "too sure of itself: train with --validation" in capsys.readouterr().err
+    save(run, tmp_path)
+    error = command("export", tmp_path).err
+    assert "too sure of itself: train with --validation" in error
 
 
 def test_an_unfinished_run_is_not_exported(
-    run_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_run: Path, tmp_path: Path, command: Command
 ) -> None:
-    begun = checkpoint.load(run_directory)
+    begun = load(tiny_run)
     begun.result = {}
-    checkpoint.save(begun, tmp_path)
-    assert main(["export", str(tmp_path)]) == 2
-    assert "is not finished: go on with it first" in capsys.readouterr().err
+    save(begun, tmp_path)
+    assert "is not finished: go on with it first" in command.refused("export", tmp_path)
     assert not (tmp_path / "model.onnx").exists()
 
 

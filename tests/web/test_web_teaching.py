@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import resource
 import shutil
 import signal
 import subprocess
@@ -20,6 +19,7 @@ import numpy as np
 import psutil
 import pytest
 from commands import COMMAND, Command
+from full_disk import files_of_at_most
 from PIL import Image
 from real_server import serving, shipped
 from test_server import SEVEN, drawn, png
@@ -287,16 +287,12 @@ def test_so_many_bytes_are_kept_and_no_more(
 
 
 def test_a_full_disk_leaves_all_as_it_was(tmp_path: Path) -> None:
-    """Files may not grow beyond some size: the picture is small enough, the table is not."""
+    """The picture is small enough, the table is not."""
     before = "file,label\n" + "".join(f"{number:0100}.png,1\n" for number in range(2000))
     (tmp_path / "labels.csv").write_text(before)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with taught(tmp_path) as client:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, limits[1]))
-        try:
+        with files_of_at_most(150_000):
             answer = keep(client, SEVEN, "7")
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert (answer.status_code, answer.json()["error"][:20]) == (507, "nothing can be kept:")
         assert left(tmp_path) == []
         assert (tmp_path / "labels.csv").read_text() == before
