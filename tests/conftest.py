@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from commands import Command
+from command_line import Command
 from filelock import FileLock
 from hypothesis import settings
 from pages import Pixels

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from commands import COMMAND
+from command_line import COMMAND
 from pages import page
 from PIL import Image
 

@@ -31,7 +31,7 @@ import psutil
 import pyarrow
 import pytest
 import torch
-from commands import COMMAND, Command, run_process
+from command_line import COMMAND, Command, run_process
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import COMMAND, Command, run_process, run_python
+from command_line import COMMAND, Command, run_process, run_python
 from conftest import TINY
 from PIL import Image
 
@@ -157,7 +157,7 @@ def test_an_output_that_takes_nothing(flags: list[str]) -> None:
 def test_a_name_that_is_no_text(tmp_path: Path) -> None:
     strange = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png"))
     Image.new("L", (60, 40), 255).save(strange)
-    said = run_process("predict", strange, text=False).stdout
+    said = subprocess.check_output([*COMMAND, "predict", strange])
     assert said.endswith(b"\\udcff.png: no digits found\n")
 
 

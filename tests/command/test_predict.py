@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import COMMAND, Command, run_process
+from command_line import COMMAND, Command, run_process
 from pages import Pixels, page
 from PIL import Image
 from test_picture import encoded, odd
@@ -99,8 +99,8 @@ def test_a_pdf_of_one_page_and_of_several(pictures: Path, tmp_path: Path, comman
         seven.save(two, save_all=True, append_images=[more])
     lines = [line.split("  ")[0] for line in command("predict", tmp_path).out.splitlines()]
     assert lines == [f"{tmp_path / 'one.pdf'}: 7", f"{two}, page 1: 7", f"{two}, page 2: 21"]
-    done = run_process("predict", "-", input=two.read_bytes(), text=False)
-    assert [line[:12] for line in done.stdout.splitlines()] == [b"-, page 1: 7", b"-, page 2: 2"]
+    done = subprocess.check_output([*COMMAND, "predict", "-"], input=two.read_bytes())
+    assert [line[:12] for line in done.splitlines()] == [b"-, page 1: 7", b"-, page 2: 2"]
 
 
 def test_standard_input_and_one_digit(seven: Path) -> None:

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from commands import Command, run_process
+from command_line import Command, run_process
 from conftest import TINY
 from writers import save_pictures, sevens
 

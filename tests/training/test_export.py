@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import Command
+from command_line import Command
 from PIL import Image
 
 from mnist_digits import (

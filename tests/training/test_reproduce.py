@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import Command
+from command_line import Command
 
 from mnist_digits import load, save
 from mnist_digits.command.cli import main

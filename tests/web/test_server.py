@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from commands import Command
+from command_line import Command
 from pages import Pixels, page
 from PIL import Image
 from real_server import serving, shipped

@@ -18,7 +18,7 @@ import httpx
 import numpy as np
 import psutil
 import pytest
-from commands import COMMAND, Command
+from command_line import COMMAND, Command
 from full_disk import files_of_at_most
 from PIL import Image
 from real_server import serving, shipped
