@@ -30,11 +30,11 @@ def hand(test_set: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def taught(
-    run_directory: Path, hand: Path, tmp_path_factory: pytest.TempPathFactory
+    tiny_run: Path, hand: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, str]:
     """A run that was taught, with what was printed meanwhile."""
     run = tmp_path_factory.mktemp("taught") / "run"
-    done = run_process("teach", hand, "--base", run_directory, "--output", run, "--json")
+    done = run_process("teach", hand, "--base", tiny_run, "--output", run, "--json")
     assert json.loads(done.stdout) == json.loads((run / "result.json").read_text())
     return run, done.stderr
 
