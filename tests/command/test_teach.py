@@ -34,7 +34,9 @@ def taught(
 ) -> tuple[Path, str]:
     """A run that was taught, with what was printed meanwhile."""
     run = tmp_path_factory.mktemp("taught") / "run"
-    done = run_process("teach", hand, "--base", tiny_run, "--output", run, "--json")
+    done = run_process(
+        "teach", hand, "--base", tiny_run, "--output", run, "--threads", "1", "--json"
+    )
     assert json.loads(done.stdout) == json.loads((run / "result.json").read_text())
     return run, done.stderr
 
