@@ -58,14 +58,14 @@ def connected(address: str | None = None, cpus: int = 1, gpus: float = 0) -> Ite
     check_installed("ray")
     import ray
 
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if address:
         _check_address(address)
     else:
-        options = {"_node_ip_address": "127.0.0.1", "num_cpus": usable_cores()}
+        options |= {"_node_ip_address": "127.0.0.1", "num_cpus": usable_cores()}
         options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
     try:
-        ray.init(address or "local", logging_level="ERROR", log_to_driver=False, **options)
+        ray.init(address or "local", **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ClusterError(f"no Ray cluster at {address or 'this machine'}: {error}") from error
     try:
