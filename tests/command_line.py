@@ -11,6 +11,8 @@ import pytest
 from mnist_digits.command.cli import main
 
 COMMAND = [sys.executable, "-m", "mnist_digits"]
+# Of `train`: a network that is trained in a second.
+TINY = ("--widths", "4", "8", "--hidden", "16", "--no-figures")
 
 
 class Printed(NamedTuple):

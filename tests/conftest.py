@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from command_line import Command
+from command_line import TINY, Command
 from filelock import FileLock
 from hypothesis import settings
 from pages import Pixels
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 # The same examples each time, and no clock: what CI says of a change is about the change.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
-
-TINY = ("--widths", "4", "8", "--hidden", "16", "--no-figures")
 
 # The files that take longest come first, in this order: none is left to one worker in the end.
 LONGEST = (
@@ -95,6 +93,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def once(folder: Path, make: Callable[[], None]) -> Path:
+    """The folder, made unless another worker has done so."""
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
             make()

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_line import COMMAND, Command, run_process, run_python
-from conftest import TINY
+from command_line import COMMAND, TINY, Command, run_process, run_python
 from PIL import Image
 
 from mnist_digits import Digits, evaluate

@@ -8,8 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from command_line import Command, run_process
-from conftest import TINY
+from command_line import TINY, Command, run_process
 from writers import save_pictures, sevens
 
 from mnist_digits import Digits, Reader
