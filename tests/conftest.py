@@ -1,18 +1,21 @@
-"""What several tests share: the real MNIST, and one real run of the recipe `fast`."""
+"""What several tests share: the real MNIST, the command, runs that are made once."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from command_line import TINY, Command
+from filelock import FileLock
 from hypothesis import settings
+from pages import Pixels
 
 import mnist_digits
-from mnist_digits import FAST, Digits, Run
+from mnist_digits import Digits, Run
 from mnist_digits.command.cli import main
 from mnist_digits.processes import usable_cores
 
@@ -65,18 +68,70 @@ def mnist() -> tuple[Digits, Digits]:
 
 
 @pytest.fixture(scope="session")
-def fast_run(mnist: tuple[Digits, Digits]) -> Run:
-    """The recipe `fast` on all 60,000 images, as the library runs it."""
-    return mnist_digits.train(FAST, mnist[0])
+def training_set(mnist: tuple[Digits, Digits]) -> Digits:
+    return mnist[0]
 
 
 @pytest.fixture(scope="session")
-def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of the recipe `fast`, as the command writes it."""
-    folder = tmp_path_factory.mktemp("runs") / "fast"
-    example = folder.with_name("example.png")
-    assert main(["train", "--output", str(folder), "--example", str(example)]) == 0
+def test_set(mnist: tuple[Digits, Digits]) -> Digits:
+    return mnist[1]
+
+
+@pytest.fixture(scope="session")
+def images(test_set: Digits) -> Pixels:
+    """Those of the test set, uint8 (10,000, 28, 28)."""
+    return test_set.images[:, 0].numpy()
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs that all workers of pytest-xdist share: the first makes each, in `once`."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "runs"
+    folder.mkdir(exist_ok=True)
     return folder
+
+
+def once(folder: Path, make: Callable[[], None]) -> Path:
+    """The folder, made unless another worker has done so."""
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            make()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_directory(runs: Path) -> Path:
+    """A finished run of the recipe `fast` on all 60,000 images, as the command writes it."""
+    folder, example = runs / "fast", runs / "example.png"
+    return once(folder, lambda: trained("--output", folder, "--example", example))
+
+
+@pytest.fixture(scope="session")
+def fast_run(run_directory: Path) -> Run:
+    """The same run, as the library has it."""
+    return mnist_digits.load(run_directory)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(runs: Path) -> Path:
+    """An exported run of a network that is small, and quickly taught."""
+    folder, example = runs / "tiny", runs / "tiny.png"
+
+    def make() -> None:
+        trained(*TINY, "--output", folder, "--example", example)
+        assert main(["export", str(folder)]) == 0
+
+    return once(folder, make)
+
+
+def trained(*flags: object) -> None:
+    assert main(["train", *map(str, flags)]) == 0
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(capsys)
 
 
 @pytest.fixture(scope="session")

@@ -60,10 +60,9 @@ def test_a_peer_trains_for_an_epoch(peer: Peer, mnist: tuple[Digits, Digits]) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PEERS)
-def test_a_peer_can_be_stopped(name: str, mnist: tuple[Digits, Digits]) -> None:
-    seconds, steps = train_peer(PEERS[name], mnist[0], 0, Mock(), stop_after=0)
-    assert seconds > 0
-    assert steps == 1
+def test_a_peer_can_be_stopped(name: str, training_set: Digits) -> None:
+    seconds, steps = train_peer(PEERS[name], training_set, 0, Mock(), stop_after=0)
+    assert (seconds > 0, steps) == (True, 1)
 
 
 def outcome(name: str, seconds: float, accuracy: float, finished: bool = True) -> dict[str, Any]:
@@ -91,9 +90,8 @@ def test_a_row_is_the_mean_over_the_seeds_and_the_ratio_to_the_peer() -> None:
 
 def test_an_accuracy_is_reached_at_the_first_epoch_that_has_it() -> None:
     run = {"epochs": [[1.0, 0.98], [2.0, 0.991], [3.0, 0.989], [4.0, 0.996]]}
-    assert first_reached([run], 0.99) == "2.0 s"
-    assert first_reached([run], 0.995) == "4.0 s"
-    assert first_reached([run], 0.997) == "–"
+    reached = [first_reached([run], accuracy) for accuracy in (0.99, 0.995, 0.997)]
+    assert reached == ["2.0 s", "4.0 s", "–"]
 
 
 def test_the_report_tells_where_and_how() -> None:
@@ -126,8 +124,8 @@ def test_a_training_that_was_stopped_goes_on(
 
 
 @pytest.fixture(scope="module")
-def glyphs(mnist: tuple[Digits, Digits]) -> Glyphs:
-    return load_glyphs(mnist[1][:60], drawn=0)
+def glyphs(test_set: Digits) -> Glyphs:
+    return load_glyphs(test_set[:60], drawn=0)
 
 
 def test_the_kinds_are_of_layouts_and_features_that_there_are() -> None:
@@ -158,27 +156,29 @@ def answer(truth: str, text: str, sure: bool = False) -> Answer:
 ANSWERS = [answer("12/3", "12/3", True), answer("456", "4567"), answer("", "1", True)]
 
 
-def test_the_distance_of_two_texts() -> None:
-    assert distance("", "") == 0
-    assert distance("123", "123") == 0
-    assert distance("123", "") == distance("", "123") == 3
-    assert distance("1234", "134") == 1
-    assert distance("12", "21") == 2
-    assert distance("kitten", "sitting") == 3
+@pytest.mark.parametrize(
+    ("one", "other", "edits"),
+    [
+        *(("", "", 0), ("123", "123", 0), ("123", "", 3), ("", "123", 3)),
+        *(("1234", "134", 1), ("12", "21", 2), ("kitten", "sitting", 3)),
+    ],
+)
+def test_the_distance_of_two_texts(one: str, other: str, edits: int) -> None:
+    assert distance(one, other) == edits
 
 
-def test_digits_too_many_and_missing_ones_count() -> None:
-    assert digits_right(ANSWERS[:2]) == "83.33%"
-    assert digits_right([answer("12/3", "123")]) == "100.00%"
-    assert digits_right([answer("1", "2345")]) == "0.00%"
-    assert digits_right([answer("", "1")]) == "–"
-
-
-def test_spaces_between_numbers_do_not_count() -> None:
+def test_digits_too_many_and_missing_ones_count_but_no_spaces() -> None:
     spaced = answer("12345/6", "123 45/6", True)
+    for answers, share in (
+        (ANSWERS[:2], "83.33%"),
+        ([answer("12/3", "123")], "100.00%"),
+        ([answer("1", "2345")], "0.00%"),
+        ([answer("", "1")], "–"),
+        ([spaced], "100.00%"),
+    ):
+        assert digits_right(answers) == share
     assert spaced.right
     assert not spaced.surely_wrong
-    assert digits_right([spaced]) == "100.00%"
     assert not answer("12", "1 3").right
 
 
@@ -289,8 +289,8 @@ def test_textures_differ() -> None:
     assert all(picture.std() > 1 for picture in made)
 
 
-def test_the_page_to_be_timed_is_full_of_digits(mnist: tuple[Digits, Digits]) -> None:
-    page = timed_pictures(mnist[1])["a page of 1600 × 1200 pixels with 100 digits"]
+def test_the_page_to_be_timed_is_full_of_digits(test_set: Digits) -> None:
+    page = timed_pictures(test_set)["a page of 1600 × 1200 pixels with 100 digits"]
     # A hundred squares of 90 pixels, of which ink takes some fifth.
     assert page.shape == (1200, 1600)
     assert 0.05 < (page < 128).sum() / (100 * 90 * 90) < 0.4

@@ -9,16 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from command_line import COMMAND
 from pages import page
 from PIL import Image
 
-COMMAND = [sys.executable, "-m", "mnist_digits"]
 STRACE = ["strace", "-f", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o"]
 # Where strace is missing or not allowed, only the home is watched.
 TRACED = bool(shutil.which("strace")) and (
@@ -57,14 +56,12 @@ def predict(trace: list[str], pictures: Path, tmp_path: Path) -> None:
 
 def read(trace: list[str], pictures: Path, tmp_path: Path) -> None:
     """In processes of their own."""
-    pytest.importorskip("pyarrow")
     command = [*trace, *COMMAND, "read", str(pictures), "--out", str(tmp_path / "out")]
     finish(command, tmp_path, "1 pictures, 0 of them")
 
 
-def on_ray(_: list[str], pictures: Path, tmp_path: Path) -> None:
+def on_ray(pictures: Path, tmp_path: Path) -> None:
     """In a process of Ray, whose start asks whether it is in a cloud: the docs tell of it."""
-    pytest.importorskip("ray")
     program = (
         "from mnist_digits.cluster import connection\n"
         "from mnist_digits.command.cli import main\n"
@@ -82,36 +79,32 @@ def finish(command: list[str], folder: Path, says: str) -> None:
     assert done.stderr == ""
 
 
-def app(trace: list[str], pictures: Path, tmp_path: Path) -> None:
-    """For as long as telemetry would wait."""
+@pytest.mark.slow
+def test_nothing_leaves_the_computer(home: Path, pictures: Path, tmp_path: Path) -> None:
+    """Nor does it from the page, which is open for as long as telemetry would wait."""
+    logs = [tmp_path / f"{use}.log" for use in ("app", "predict", "read")]
+    traces = [[*STRACE, str(log)] if TRACED else [] for log in logs]
     process = subprocess.Popen(
-        [*trace, *COMMAND, "app", "--port", "0", "--no-browser"],
+        [*traces[0], *COMMAND, "app", "--port", "0", "--no-browser"],
         stdout=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
         start_new_session=True,  # so that Ctrl-C can be sent to it and strace alone
     )
     assert process.stdout is not None
-    address = process.stdout.readline().split()[2]
+    address, began = process.stdout.readline().split()[2], time.monotonic()
     content = (pictures / "one.png").read_bytes()
     assert httpx.post(f"{address}api/read", content=content, timeout=60).json()["text"] == "1"
-    if trace:
-        time.sleep(PATIENCE)
+    predict(traces[1], pictures, tmp_path)
+    read(traces[2], pictures, tmp_path)
+    on_ray(pictures, tmp_path)
+    if TRACED:
+        time.sleep(max(0.0, began + PATIENCE - time.monotonic()))
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=60)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("use", [predict, read, on_ray, app])
-def test_nothing_leaves_the_computer(
-    use: Callable[[list[str], Path, Path], None], home: Path, pictures: Path, tmp_path: Path
-) -> None:
-    log = tmp_path / "network.log"
-    use([*STRACE, str(log)] if TRACED else [], pictures, tmp_path)
     left = {str(path.relative_to(home)) for path in home.rglob("*")}
     assert left <= {".ray", ".ray/auth_token"}  # what keeps others out of this machine's Ray
-    if log.exists():
-        assert outside(log.read_text()) == []
+    assert [line for log in logs if TRACED for line in outside(log.read_text())] == []
 
 
 def outside(log: str) -> list[str]:

@@ -12,12 +12,11 @@ from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
-import cv2
 import pytest
 
+# Each process imports this file: no more than it needs.
 from mnist_digits import processes
-from mnist_digits.processes import RETRIES, in_processes, usable_cores
-from mnist_digits.training.teaching import workers
+from mnist_digits.processes import KILLED, RETRIES, in_processes, last_line, usable_cores
 
 
 def half(number: int, folder: Path, deaths: int) -> int:
@@ -31,6 +30,8 @@ def half(number: int, folder: Path, deaths: int) -> int:
 
 
 def test_no_more_cores_are_used_than_the_process_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mnist_digits.training.teaching import workers
+
     monkeypatch.setattr("os.cpu_count", lambda: 64)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {3}, raising=False)
     assert (usable_cores(), workers()) == (1, 1)
@@ -38,29 +39,43 @@ def test_no_more_cores_are_used_than_the_process_may(monkeypatch: pytest.MonkeyP
     assert usable_cores() == 64
 
 
-@pytest.mark.slow
-def test_what_was_in_hand_when_a_process_is_killed_is_done_again(tmp_path: Path) -> None:
-    work = partial(half, folder=tmp_path, deaths=RETRIES)
-    done = list(in_processes(work, range(9), 2))
-    assert sorted(done) == [(n, n // 2 if n != 3 else "3 is odd") for n in range(9)]
-    assert len(list(tmp_path.iterdir())) == RETRIES
+def test_what_an_error_says_is_one_line() -> None:
+    assert last_line(MemoryError()) == "MemoryError"
+    assert last_line(ValueError("a traceback\nwhat it says\n")) == "what it says"
 
 
 @pytest.mark.slow
-def test_what_kills_its_process_each_time_is_given_up(tmp_path: Path) -> None:
-    work = partial(half, folder=tmp_path, deaths=100)
-    done = dict(in_processes(work, range(9), 1))
-    assert done.pop(4) == "its process was killed, 4 times: is there enough memory?"
-    assert sorted(done) == [0, 1, 2, 3, 5, 6, 7, 8]
-    assert len(list(tmp_path.iterdir())) == RETRIES + 1
+@pytest.mark.parametrize(("deaths", "answer"), [(RETRIES, 2), (RETRIES + 1, KILLED)])
+def test_what_was_in_hand_when_a_process_is_killed_is_done_again(
+    deaths: int, answer: object, tmp_path: Path
+) -> None:
+    """But not without end."""
+    work = partial(half, folder=tmp_path, deaths=deaths)
+    done = dict(in_processes(work, range(6), 2))
+    assert done == {0: 0, 1: 0, 2: 1, 3: "3 is odd", 4: answer, 5: 2}
+    assert len(list(tmp_path.iterdir())) == deaths
 
 
 @pytest.mark.slow
-def test_no_process_is_left_when_the_work_is_stopped(tmp_path: Path) -> None:
-    with closing(in_processes(partial(half, folder=tmp_path, deaths=0), range(999), 2)) as done:
-        next(done)
-        assert multiprocessing.active_children()
-    assert not multiprocessing.active_children()
+def test_work_that_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more is handed out than is worked on; processes end, but none of others.
+
+    Such as the workers of a DataLoader in the same notebook.
+    """
+    ours, theirs = multiprocessing.Pipe()
+    other = multiprocessing.get_context("spawn").Process(target=theirs.recv)
+    other.start()
+    handed = Mock(side_effect=processes._hand)
+    monkeypatch.setattr(processes, "_hand", handed)
+    with closing(in_processes(abs, range(999), 2)) as done:
+        for count in range(1, 11):
+            next(done)
+            assert handed.call_count <= count + 2
+        assert len(multiprocessing.active_children()) == 3
+    assert multiprocessing.active_children() == [other]
+    ours.send("end")
+    other.join()
+    assert other.exitcode == 0
 
 
 @pytest.mark.slow
@@ -76,34 +91,9 @@ def test_a_script_without_its_main_guard_is_told_so(tmp_path: Path) -> None:
     assert 'if __name__ == "__main__":' in last
 
 
-@pytest.mark.slow
-def test_processes_of_others_are_left_alone_when_the_work_is_stopped() -> None:
-    """Such as the workers of a DataLoader in the same notebook."""
-    ours, theirs = multiprocessing.Pipe()
-    other = multiprocessing.get_context("spawn").Process(target=theirs.recv)
-    other.start()
-    with closing(in_processes(abs, range(999), 2)) as done:
-        next(done)
-    assert multiprocessing.active_children() == [other]
-    ours.send("end")
-    other.join()
-    assert other.exitcode == 0
-
-
-@pytest.mark.slow
-def test_no_more_is_taken_than_is_worked_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However many there are, they do not pile up before the processes."""
-    handed = Mock(side_effect=processes._hand)
-    monkeypatch.setattr(processes, "_hand", handed)
-    with closing(in_processes(partial(half, folder=tmp_path, deaths=0), range(999), 2)) as done:
-        for count in range(1, 11):
-            next(done)
-            assert handed.call_count <= count + 2
-
-
 def threads(_: int) -> tuple[int, int | None]:
+    import cv2
+
     from mnist_digits.cluster import bulk
 
     reader = bulk._reader(None)

@@ -66,13 +66,9 @@ def test_commands_parse(page: Path) -> None:
 
 
 @each_page
-def test_linked_files_exist(page: Path) -> None:
+def test_linked_files_and_make_targets_exist(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
         assert (page.parent / target).exists(), target
-
-
-@each_page
-def test_make_targets_exist(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"\bmake ([a-z-]+)\b", "\n".join(code(page))):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target

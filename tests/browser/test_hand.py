@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,9 @@ from chromium import new_page
 from handwriting import HANDS
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 from real_server import serving, shipped
-from test_page import answer, watch, write
+from test_page import answer, box_of, draw, watch, write
 
 from mnist_digits import Reader
-from mnist_digits.command.cli import main
 from mnist_digits.reading.labelled import find_labelled
 from mnist_digits.web.examples import Examples
 from mnist_digits.web.teaching import Teaching
@@ -57,8 +57,7 @@ def test_without_a_folder_there_is_nothing_to_confirm(browser: Browser) -> None:
         expect(page.locator("#folder")).to_have_text(
             "Nothing that you draw is kept once this tab is closed."
         )
-        write(page, HANDS["school"][3], left=0.5, top=0.2, height=0.6)
-        assert answer(page) == "3"
+        draw(page, "3")
         page.keyboard.press("5")
         page.keyboard.press("Enter")
         assert answer(page) == "3"
@@ -105,9 +104,7 @@ def test_confirmed_and_corrected(page: Page, folder: Path) -> None:
 
 def test_another_number_of_digits_is_typed(page: Page, folder: Path) -> None:
     kept, said = page.locator("#kept"), page.get_by_label("All of it says")
-    write(page, HANDS["school"][4], left=0.2, top=0.2, height=0.5)
-    write(page, HANDS["school"][8], left=0.8, top=0.2, height=0.5)
-    assert answer(page) == "48"
+    draw(page, "48")
     expect(said).to_have_value("48")
     # Keys that mean something on the sheet mean nothing here.
     said.press("End")
@@ -153,8 +150,7 @@ def test_what_was_kept_is_taken_back(page: Page, folder: Path) -> None:
     back = page.locator("#forget")
     expect(back).to_be_hidden()
     for digit in (4, 7):
-        write(page, HANDS["school"][digit], left=0.5, top=0.2, height=0.6)
-        assert answer(page) == str(digit)
+        draw(page, str(digit))
         page.keyboard.press("Enter")
         expect(page.locator("#kept")).to_have_text(f"Kept as {digit}.")
         page.keyboard.press("Escape")
@@ -174,8 +170,7 @@ def test_two_tabs(page: Page, browser: Browser, folder: Path) -> None:
     other = new_page(browser, viewport={"width": 1280, "height": 900})
     other.goto(page.url)
     for tab, digit in ((page, 4), (other, 7), (page, 2)):
-        write(tab, HANDS["school"][digit], left=0.5, top=0.2, height=0.6)
-        assert answer(tab) == str(digit)
+        draw(tab, str(digit))
         tab.keyboard.press("Enter")
         expect(tab.locator("#kept")).to_have_text(f"Kept as {digit}.")
         tab.keyboard.press("Escape")
@@ -207,8 +202,7 @@ def test_the_digits_of_the_test_set_are_not_learned_from(page: Page, folder: Pat
 
 
 def test_a_photo_is_kept_as_it_is(page: Page, folder: Path, tmp_path: Path) -> None:
-    write(page, HANDS["school"][6], left=0.5, top=0.2, height=0.6)
-    assert answer(page) == "6"
+    draw(page, "6")
     page.locator("#ink").screenshot(path=tmp_path / "six.png")
     page.set_input_files("#file", tmp_path / "six.png")
     expect(page.locator("#picture img")).to_be_visible()
@@ -223,8 +217,7 @@ def test_the_server_is_away_for_a_moment(browser: Browser, folder: Path) -> None
     first = Teaching(folder, shipped())
     with serving(teaching=first) as port:
         page = open_page(browser, port, [])
-        write(page, HANDS["school"][2], left=0.5, top=0.2, height=0.6)
-        assert answer(page) == "2"
+        draw(page, "2")
         expect(page.locator("#folder")).to_contain_text("my-hand")
     first.close()
     page.get_by_role("button", name="Keep", exact=True).click()
@@ -244,29 +237,20 @@ def test_on_a_phone(browser: Browser, folder: Path) -> None:
     with serving(teaching=teaching) as port:
         page = new_page(browser, viewport=phone, has_touch=True, is_mobile=True)
         page.goto(f"http://127.0.0.1:{port}/")
-        write(page, HANDS["school"][4], left=0.5, top=0.2, height=0.6)
-        assert answer(page) == "4"
+        draw(page, "4")
         page.get_by_role("button", name="9", exact=True).tap()
         expect(page.locator("#kept")).to_have_text("Kept as 9.")
         for button in page.locator("#labels button").all():
-            box = button.bounding_box()
-            assert box
+            box = box_of(button)
             assert min(box["width"], box["height"]) >= 24
         assert page.evaluate("document.documentElement.scrollWidth") == 360
         page.context.close()
     teaching.close()
 
 
-def test_taught_and_back(
-    browser: Browser,
-    folder: Path,
-    tmp_path: Path,
-) -> None:
+def test_taught_and_back(browser: Browser, folder: Path, tiny_run: Path, tmp_path: Path) -> None:
     run, complaints = tmp_path / "tiny", list[str]()
-    small = ["--widths", "4", "8", "--hidden", "16", "--no-figures"]
-    example = ["--example", str(tmp_path / "example.png")]
-    assert main(["train", "fast", *small, *example, "--output", str(run)]) == 0
-    assert main(["export", str(run)]) == 0
+    shutil.copytree(tiny_run, run)
     flags = ("--steps", "2", "--folds", "2", "--threads", "1")
     teaching = Teaching(folder, Reader.load(run, threads=1), run, flags)
     with serving(teaching=teaching) as port:

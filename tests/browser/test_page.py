@@ -19,9 +19,18 @@ import pytest
 from chromium import new_page
 from handwriting import HANDS, Points, curve
 from numpy.typing import NDArray
+from pages import Pixels
 from pages import page as paper
 from PIL import Image
-from playwright.sync_api import Browser, Page, Request, ViewportSize, expect
+from playwright.sync_api import (
+    Browser,
+    FloatRect,
+    Locator,
+    Page,
+    Request,
+    ViewportSize,
+    expect,
+)
 from real_server import serving
 from wanted import wanted
 
@@ -29,9 +38,7 @@ from mnist_digits.web.server import STATIC
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 Place: TypeAlias = tuple[float, float]
-Pixels: TypeAlias = NDArray[np.uint8]
 # The address of a picture in the pixels that were read.
 AS_READ = re.compile("^data:image/jpeg;")
 SAMPLES = json.loads((STATIC / "samples.json").read_text())
@@ -73,8 +80,7 @@ def watch(page: Page, port: int, complaints: list[str]) -> None:
 
 def write(page: Page, strokes: list[Points], left: float, top: float, height: float) -> None:
     """Draw with the mouse; place and size as fractions of the sheet's height."""
-    sheet = page.locator("#ink").bounding_box()
-    assert sheet
+    sheet = box_of(page.locator("#ink"))
     for stroke in strokes:
         line = curve(stroke) / 100 * height + [left, top]
         places = line * sheet["height"] + [sheet["x"], sheet["y"]]
@@ -89,6 +95,21 @@ def answer(page: Page) -> str:
     """What the page reads, once it has looked at the last of what was drawn."""
     expect(page.locator("#answer")).to_have_attribute("aria-busy", "false")
     return page.locator("#text").inner_text().replace("\n", "")
+
+
+def draw(page: Page, text: str, hand: str = "school") -> None:
+    """Draw one digit in the middle, or two side by side, which are read as such."""
+    start, height = (0.5, 0.6) if len(text) == 1 else (0.2, 0.5)
+    for n, digit in enumerate(text):
+        write(page, HANDS[hand][int(digit)], left=start + 0.6 * n, top=0.2, height=height)
+    assert answer(page) == text
+
+
+def box_of(found: Locator) -> FloatRect:
+    """Where something is on the page."""
+    box = found.bounding_box()
+    assert box
+    return box
 
 
 @pytest.mark.parametrize("hand", HANDS)
@@ -158,9 +179,7 @@ def test_what_is_no_digit_is_not_sure(page: Page) -> None:
 
 
 def test_why_is_shown_for_the_digit_that_is_chosen(page: Page) -> None:
-    for place, digit in enumerate((4, 8)):
-        write(page, HANDS["round"][digit], left=0.2 + 0.6 * place, top=0.25, height=0.5)
-    assert answer(page) == "48"
+    draw(page, "48", "round")
     eight, four = page.get_by_role("radio", name="8"), page.get_by_role("radio", name="4")
     # The one that was written last.
     expect(eight).to_be_checked()
@@ -178,9 +197,7 @@ def test_why_is_shown_for_the_digit_that_is_chosen(page: Page) -> None:
 
 
 def test_the_keyboard_keeps_its_place_and_the_browser_its_keys(page: Page) -> None:
-    for place, digit in enumerate((4, 8)):
-        write(page, HANDS["round"][digit], left=0.2 + 0.6 * place, top=0.25, height=0.5)
-    assert answer(page) == "48"
+    draw(page, "48", "round")
     page.evaluate(
         """document.addEventListener("keydown", (event) => {
           document.body.dataset.taken = event.defaultPrevented;
@@ -304,9 +321,8 @@ def test_ink_and_rings_of_what_was_looked_at(page: Page) -> None:
     assert (at(10, 10), view[0, 0].max()) == (sheet, 0)
     # The surer, the larger is the ring: white of digits, grey of others.
     rows = [[at(50 + 100 * n + x, 150) for x in np.arange(-13, 13, 0.25)] for n in range(4)]
-    widths = [
-        sum(place != plain for place in row) for row, plain in zip(rows, grounds, strict=True)
-    ]
+    pairs = zip(rows, grounds, strict=True)
+    widths = [sum(place != plain for place in row) for row, plain in pairs]
     assert widths == sorted(set(widths), reverse=True)
     assert widths[-1] > 0
     assert all(([255, 255, 255] in row) == (n < 2) for n, row in enumerate(rows))
@@ -342,13 +358,6 @@ def test_how_many_places_were_looked_at_is_told(
     expect(page.locator("#frame-caption")).to_contain_text(f"of twice its size{alone}")
 
 
-def test_one_digit_alone_is_not_looked_for(page: Page) -> None:
-    page.locator("#strip button").first.click()
-    expect(page.locator("#seen-caption")).to_contain_text("there is nothing to find")
-    expect(page.locator("#frame-caption")).to_have_text("The digit in 28 × 28 pixels, as in MNIST.")
-    assert view_of(page).max() == 0
-
-
 def pixels(page: Page, name: str) -> str:
     """What a canvas shows."""
     return str(page.evaluate("name => document.getElementById(name).toDataURL()", name))
@@ -356,9 +365,7 @@ def pixels(page: Page, name: str) -> str:
 
 def test_a_photo_and_the_way_back_to_the_drawing(page: Page, tmp_path: Path) -> None:
     write(page, HANDS["school"][3], left=0.5, top=0.2, height=0.6)
-    images = [np.frombuffer(base64.b64decode(s["pixels"]), np.uint8) for s in SAMPLES]
-    frames = [image.reshape(28, 28) for image in images]
-    pixels = paper([(frames[7], 40, 90, 90), (frames[2], 160, 90, 90), (frames[1], 270, 90, 90)])
+    pixels = paper([(frame(digit), x, 90, 90) for digit, x in ((7, 40), (2, 160), (1, 270))])
     # Stored lying on its side, as phones do, with a note of which side is up.
     photo = Image.fromarray(pixels).transpose(Image.Transpose.ROTATE_90)
     exif = Image.Exif()
@@ -367,9 +374,7 @@ def test_a_photo_and_the_way_back_to_the_drawing(page: Page, tmp_path: Path) -> 
     page.set_input_files("#file", tmp_path / "photo.jpg")
     expect(page.locator("#boxes div")).to_have_count(3)
     assert answer(page) == "721"
-    image, box = (page.locator(which).first.bounding_box() for which in ("img", "#boxes div"))
-    assert image
-    assert box
+    image, box = (box_of(page.locator(which).first) for which in ("img", "#boxes div"))
     # The picture fills the sheet's height; the 7 is at 40, 90 of its 400 × 300 pixels.
     scale = image["height"] / 300
     left = image["x"] + (image["width"] - 400 * scale) / 2
@@ -379,20 +384,8 @@ def test_a_photo_and_the_way_back_to_the_drawing(page: Page, tmp_path: Path) -> 
     assert answer(page) == "3"
 
 
-def test_what_is_no_picture_is_said_so(page: Page, tmp_path: Path, complaints: list[str]) -> None:
-    (tmp_path / "notes.png").write_text("seven")
-    page.set_input_files("#file", tmp_path / "notes.png")
-    expect(page.locator("#notice")).to_contain_text("not a picture")
-    page.keyboard.press("Escape")
-    expect(page.locator("#notice")).to_be_hidden()
-    assert answer(page) == "Nothing yet"
-    # The browser itself notes the status 422.
-    assert all("422" in complaint for complaint in complaints)
-    complaints.clear()
-
-
-@pytest.mark.parametrize("name", ["notes.txt", "photo.heic", "photo.jpg"])
-def test_of_what_is_no_picture_there_is_one_line(
+@pytest.mark.parametrize("name", ["notes.png", "notes.txt", "photo.heic", "photo.jpg"])
+def test_what_is_no_picture_is_said_in_one_line(
     name: str, page: Page, tmp_path: Path, complaints: list[str]
 ) -> None:
     (tmp_path / name).write_bytes(b"\xff\xd8\xff seven" if name == "photo.jpg" else b"seven")
@@ -401,13 +394,21 @@ def test_of_what_is_no_picture_there_is_one_line(
     assert answer(page) == "Nothing yet"
     assert page.locator("#paper").inner_text() == ""
     expect(page.locator("#picture img")).to_be_hidden()
+    page.keyboard.press("Escape")
+    expect(page.locator("#notice")).to_be_hidden()
+    # The browser itself notes the status.
+    assert all(re.search("415|422", complaint) for complaint in complaints)
     complaints.clear()
+
+
+def frame(place: int) -> Pixels:
+    """A test digit that the page shows, (28, 28)."""
+    return np.frombuffer(base64.b64decode(SAMPLES[place]["pixels"]), np.uint8).reshape(28, 28)
 
 
 def drawn_seven(mode: str = "L") -> Image.Image:
     """A page of 400 × 300 with a seven at 150, 90."""
-    frame = np.frombuffer(base64.b64decode(SAMPLES[7]["pixels"]), np.uint8).reshape(28, 28)
-    return Image.fromarray(paper([(frame, 150, 90, 120)])).convert(mode)
+    return Image.fromarray(paper([(frame(7), 150, 90, 120)])).convert(mode)
 
 
 @pytest.mark.parametrize("suffix", ["tif", "heic"])
@@ -424,9 +425,7 @@ def test_what_browsers_do_not_know_is_shown_once_it_is_read(
     expect(page.locator("#picture img")).to_have_attribute("src", AS_READ)
     expect(page.locator("#picture img")).to_be_visible()
     expect(page.locator("#notice")).to_be_hidden()
-    image, box = (page.locator(which).first.bounding_box() for which in ("img", "#boxes div"))
-    assert image
-    assert box
+    image, box = (box_of(page.locator(which).first) for which in ("img", "#boxes div"))
     left = image["x"] + (image["width"] - image["height"] * 4 / 3) / 2
     assert abs((box["x"] - left) / image["height"] - 150 / 300) < 0.04
 
@@ -488,8 +487,7 @@ def drop(page: Page, *items: tuple[str, str], files: Sequence[Path] = ()) -> Non
 
 def test_what_is_not_taken_is_said(page: Page, tmp_path: Path) -> None:
     notice = page.locator("#notice")
-    write(page, HANDS["school"][3], left=0.5, top=0.2, height=0.6)
-    assert answer(page) == "3"
+    draw(page, "3")
     drop(page, ("text/uri-list", "https://example.org/seven.png"))
     expect(notice).to_contain_text("This is a link, and nothing is loaded from elsewhere")
     page.evaluate(
@@ -513,15 +511,17 @@ def test_what_is_not_taken_is_said(page: Page, tmp_path: Path) -> None:
     assert answer(page) == "7"
 
 
-def test_a_folder_is_told_as_such(page: Page, tmp_path: Path) -> None:
-    write(page, HANDS["school"][3], left=0.5, top=0.2, height=0.6)
-    assert answer(page) == "3"
+def test_a_folder_and_a_file_that_is_too_large_are_told_as_such(page: Page, tmp_path: Path) -> None:
+    draw(page, "3")
     (tmp_path / "scans").mkdir()
     drop(page, files=[tmp_path / "scans"])
     expect(page.locator("#notice")).to_have_text("scans cannot be read: is it a folder?")
     assert answer(page) == "3"
     page.keyboard.press("Control+z")
     assert answer(page) == "Nothing yet"
+    (tmp_path / "large.png").write_bytes(bytes(20_000_001))
+    page.set_input_files("#file", tmp_path / "large.png")
+    expect(page.locator("#notice")).to_have_text("large.png has more than 20 MB: make it smaller.")
 
 
 def test_a_file_that_goes_away_is_still_read(page: Page, tmp_path: Path) -> None:
@@ -536,13 +536,7 @@ def test_a_file_that_goes_away_is_still_read(page: Page, tmp_path: Path) -> None
     expect(page.locator("#notice")).to_be_hidden()
 
 
-def test_a_file_that_is_too_large_is_not_sent(page: Page, tmp_path: Path) -> None:
-    (tmp_path / "large.png").write_bytes(bytes(20_000_001))
-    page.set_input_files("#file", tmp_path / "large.png")
-    expect(page.locator("#notice")).to_have_text("large.png has more than 20 MB: make it smaller.")
-
-
-def test_test_digits_are_read_as_the_network_reads_them(page: Page) -> None:
+def test_test_digits_are_read_as_the_network_reads_them_and_not_looked_for(page: Page) -> None:
     for sample in SAMPLES[8:12]:
         name = f"Test digit {sample['index']}, a {sample['label']}"
         button = page.get_by_role("button", name=name, exact=True)
@@ -552,6 +546,9 @@ def test_test_digits_are_read_as_the_network_reads_them(page: Page) -> None:
         expect(page.locator("#text")).to_have_text(f"{sample['answer']}")
         verdict = "right" if sample["answer"] == sample["label"] else "wrong"
         expect(page.locator("#verdict")).to_contain_text(f"the network is {verdict}")
+    expect(page.locator("#seen-caption")).to_contain_text("there is nothing to find")
+    expect(page.locator("#frame-caption")).to_have_text("The digit in 28 × 28 pixels, as in MNIST.")
+    assert view_of(page).max() == 0
 
 
 class Hand:
@@ -604,9 +601,7 @@ def test_a_finger_on_a_phone(browser: Browser, port: int) -> None:
     # Turned on its side, the sheet leaves room to scroll: on it, fingers write.
     page.set_viewport_size({"width": 780, "height": 360})
     expect(page.locator("#boxes div")).to_have_count(1)
-    sheet, box = (page.locator(which).bounding_box() for which in ("#paper", "#boxes div"))
-    assert sheet
-    assert box
+    sheet, box = (box_of(page.locator(which)) for which in ("#paper", "#boxes div"))
     assert sheet["height"] <= 0.8 * 360 + 1
     assert abs((box["x"] - sheet["x"]) / sheet["height"] - 0.5) < 0.1
     page.context.close()
@@ -668,8 +663,7 @@ def test_undone_while_it_is_drawn(page: Page) -> None:
 
 
 def test_a_tap_is_a_dot(page: Page) -> None:
-    sheet = page.locator("#ink").bounding_box()
-    assert sheet
+    sheet = box_of(page.locator("#ink"))
     page.mouse.click(sheet["x"] + 200, sheet["y"] + 100)
     dark = """() => [sheet, raster].map((context) => {
       const { width, height } = context.canvas;
@@ -684,9 +678,7 @@ def test_a_tap_is_a_dot(page: Page) -> None:
 
 
 def test_a_reload_keeps_the_drawing(page: Page, tmp_path: Path) -> None:
-    for place, digit in enumerate((2, 7)):
-        write(page, HANDS["school"][digit], left=0.2 + 0.6 * place, top=0.2, height=0.5)
-    assert answer(page) == "27"
+    draw(page, "27")
     drawn_seven().save(tmp_path / "seven.png")
     page.set_input_files("#file", tmp_path / "seven.png")
     assert answer(page) == "7"
@@ -725,10 +717,8 @@ def test_why_an_answer_is_not_sure(second: float, width: int, why: str, page: Pa
 
 def test_the_pen_has_a_width(page: Page) -> None:
     page.get_by_role("slider", name="Width of the pen").fill("60")
-    write(page, HANDS["school"][1], left=0.5, top=0.2, height=0.6)
-    assert answer(page) == "1"
-    box = page.locator("#boxes div").bounding_box()
-    assert box
+    draw(page, "1")
+    box = box_of(page.locator("#boxes div"))
     assert box["width"] > 0.06 * 700
 
 

@@ -31,6 +31,7 @@ import psutil
 import pyarrow
 import pytest
 import torch
+from command_line import COMMAND, Command, run_process
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -73,9 +74,8 @@ from mnist_digits.cluster.sweep import (
     read_space,
     run_sweep,
 )
-from mnist_digits.command.cli import build_parser, main
+from mnist_digits.command.cli import build_parser
 from mnist_digits.figures import surveys
-from mnist_digits.processes import last_line
 from mnist_digits.reading.onnx_file import with_checksum
 from mnist_digits.reading.reader import MODEL, SHIPPED
 from mnist_digits.training.recipe import Recipe
@@ -88,11 +88,8 @@ os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 TINY = dataclasses.replace(FAST, name="tiny", widths=(4, 8), hidden=16, batch_size=500)
-COMMAND = [sys.executable, "-m", "mnist_digits"]
-
-
-def weights(folder: Path) -> torch.Tensor:
-    return flat(load(folder))
+PIPES: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+WILD = dataclasses.replace(TINY, name="wild", learning_rate=1000.0, weight_decay=10.0)
 
 
 def flat(run: Run) -> torch.Tensor:
@@ -183,38 +180,12 @@ def test_a_search_space_may_vary_widths(tmp_path: Path) -> None:
         read_space(tmp_path / "none.json", FAST)
 
 
-@pytest.mark.slow
-def test_a_study_on_this_machine_needs_no_ray(tmp_path: Path) -> None:
-    wild = dataclasses.replace(TINY, name="wild", learning_rate=1000.0, weight_decay=10.0)
-    program = (
-        "import sys\nsys.modules['ray'] = None\n"
-        "import pathlib, mnist_digits.cluster.study as study, mnist_digits\n"
-        "if __name__ == '__main__':\n"
-        f"    recipes = mnist_digits.Recipe.from_json({TINY.to_json()!r}),\n"
-        f"    study.run_study(recipes, [0, 1], pathlib.Path({str(tmp_path / 'study')!r}))\n"
-    )
-    script = tmp_path / "study.py"
-    script.write_text(program)
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
-    assert len(done.stdout.splitlines()) == 2, done.stdout
-    for seed in (0, 1):
-        run = load(tmp_path / "study" / "runs" / "tiny" / f"seed-{seed}")
-        assert torch.equal(flat(run), trained_alone(seed))
-    with pytest.raises(ClusterError, match=r"no run of wild came to its end: .*choose a lower"):
-        run_study([wild], [0], tmp_path / "wild", tell=quiet)
-
-
-@pytest.fixture
-def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As under `taskset -c 0`, on a machine of many cores."""
-    monkeypatch.setattr("os.cpu_count", lambda: 64)
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)
-
-
-@pytest.mark.usefixtures("one_core")
 def test_only_the_cores_that_may_be_used_are_shared_out(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """As under `taskset -c 0`, on a machine of many cores."""
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)
     processes = Mock(side_effect=RuntimeError)
     monkeypatch.setattr("mnist_digits.cluster.connection.in_processes", processes)
     with pytest.raises(ClusterError, match="a run can have 1 CPU cores here: ask for fewer"):
@@ -238,8 +209,6 @@ def test_a_machine_that_refuses_processes_is_told_of_in_a_line(
 ) -> None:
     """As with `ulimit -u`, `-n` or `-v`."""
     monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", Mock(side_effect=error))
-    with pytest.raises(ClusterError, match=r"cannot work in \d+ processes here .*`ulimit -a`"):
-        run_study([TINY], [0], tmp_path / "study", tell=quiet)
     with pytest.raises(ClusterError, match=r"cannot work in \d+ processes here .*`ulimit -a`"):
         read_source(str(archive / "pictures"), tmp_path / "out", tell=quiet)
 
@@ -289,11 +258,11 @@ def test_an_address_that_does_not_answer() -> None:
 
 
 @pytest.fixture(scope="module")
-def archive(mnist: tuple[Digits, Digits], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def archive(test_set: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with pictures in a folder, a tar and Parquet; one of each is no picture."""
     folder = tmp_path_factory.mktemp("archive")
     (folder / "pictures").mkdir()
-    contents = [png(image[0].numpy()) for image in mnist[1].images[:500]] + [b"nonsense"]
+    contents = [png(image[0].numpy()) for image in test_set.images[:500]] + [b"nonsense"]
     for number, content in enumerate(contents):
         (folder / "pictures" / f"{number:04}.png").write_bytes(content)
     table = pyarrow.table({"id": list(range(501)), "image": contents})
@@ -360,30 +329,29 @@ def test_what_no_machine_has_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "value"),
+    ("words", "flag", "values"),
     [
-        *(("--gpus-per-run", value) for value in ("-1", "nan", "inf", "1.5", "one")),
-        *(("--seeds", value) for value in ("0-4294967295", "3-1", "9-0,4", "0,0", "-1", "")),
+        ("study fast", "--gpus-per-run", ["-1", "nan", "inf", "1.5", "one"]),
+        ("study fast", "--seeds", ["0-4294967295", "3-1", "9-0,4", "0,0", "-1", ""]),
+        (
+            "read scans --out out",
+            "--shard",
+            ["", "3", "0/4", "5/4", "1/0", "-1/4", "1/4/2", "a/b", "1.0/4"],
+        ),
     ],
 )
 def test_numbers_that_are_none_are_refused_at_once(
-    flag: str, value: str, capsys: pytest.CaptureFixture[str]
+    words: str, flag: str, values: list[str], command: Command
 ) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["study", "fast", f"{flag}={value}"])
-    assert stopped.value.code == 2
-    assert f"argument {flag}: must be" in capsys.readouterr().err
+    for value in values:
+        error = command.refused(*words.split(), f"{flag}={value}")
+        assert f"argument {flag}: must be" in error
 
 
 def test_gpus_are_parts_of_one_or_several() -> None:
     for text, number in (("0", 0), ("0.25", 0.25), ("1", 1), ("4", 4)):
         options = build_parser().parse_args(["study", "fast", "--gpus-per-run", text])
         assert options.gpus_per_run == number
-
-
-def test_what_an_error_says_is_one_line() -> None:
-    assert last_line(MemoryError()) == "MemoryError"
-    assert last_line(ValueError("a traceback\nwhat it says\n")) == "what it says"
 
 
 def test_an_output_in_the_source_is_no_source(archive: Path, monkeypatch: Any) -> None:
@@ -397,35 +365,6 @@ def test_an_output_in_the_source_is_no_source(archive: Path, monkeypatch: Any) -
         shutil.rmtree(archive / "pictures" / "out")
 
 
-@pytest.mark.parametrize("suffix", ["", ".gz", ".xz"])
-@pytest.mark.parametrize("damage", ["header", "zeros", "content"])
-def test_a_damaged_archive_is_not_taken_for_a_shorter_one(
-    suffix: str, damage: str, tmp_path: Path
-) -> None:
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as tar:
-        for number in range(40):
-            member = tarfile.TarInfo(f"{number}.png")
-            member.size = 512
-            tar.addfile(member, io.BytesIO(np.random.default_rng(number).bytes(512)))
-    values = bytearray(content.getvalue())
-    if damage == "header":
-        values[20 * 1024 : 20 * 1024 + 8] = b"\xff" * 8
-    elif damage == "zeros":
-        values[20 * 1024 : 21 * 1024] = bytes(1024)
-    pack: Any = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}[suffix]
-    packed = bytearray(pack(bytes(values)))
-    if damage == "content":
-        middle = len(packed) // 2 if suffix else 20 * 1024
-        packed[middle : middle + 64] = b"\xff" * 64
-    file = tmp_path / f"damaged.tar{suffix}"
-    file.write_bytes(packed)
-    with pytest.raises(ClusterError, match="is not a tar file that can be read"):
-        find_parts(str(file))
-    file.write_bytes(pack(content.getvalue()))
-    assert sum(part.count for part in find_parts(str(file))) == 40
-
-
 def packed(file: Path, members: list[tuple[bytes, str, bytes]]) -> Path:
     """A tar file of members of a type, with a name and a content."""
     with tarfile.open(file, "w:gz" if file.suffix == ".gz" else "w") as tar:
@@ -434,6 +373,32 @@ def packed(file: Path, members: list[tuple[bytes, str, bytes]]) -> Path:
             member.type, member.size = kind, len(content)
             tar.addfile(member, io.BytesIO(content))
     return file
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".xz"])
+@pytest.mark.parametrize("damage", ["header", "zeros", "content"])
+def test_a_damaged_archive_is_not_taken_for_a_shorter_one(
+    suffix: str, damage: str, tmp_path: Path
+) -> None:
+    noise = [np.random.default_rng(number).bytes(512) for number in range(40)]
+    members = [(tarfile.REGTYPE, f"{n}.png", content) for n, content in enumerate(noise)]
+    content = packed(tmp_path / "whole", members).read_bytes()
+    values = bytearray(content)
+    if damage == "header":
+        values[20 * 1024 : 20 * 1024 + 8] = b"\xff" * 8
+    elif damage == "zeros":
+        values[20 * 1024 : 21 * 1024] = bytes(1024)
+    pack: Any = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}[suffix]
+    damaged = bytearray(pack(bytes(values)))
+    if damage == "content":
+        middle = len(damaged) // 2 if suffix else 20 * 1024
+        damaged[middle : middle + 64] = b"\xff" * 64
+    file = tmp_path / f"damaged.tar{suffix}"
+    file.write_bytes(damaged)
+    with pytest.raises(ClusterError, match="is not a tar file that can be read"):
+        find_parts(str(file))
+    file.write_bytes(pack(content))
+    assert sum(part.count for part in find_parts(str(file))) == 40
 
 
 @pytest.mark.parametrize("name", ["pictures.tar", "pictures.tar.gz", "pictures.parquet"])
@@ -537,8 +502,7 @@ def test_a_name_that_is_not_text_is_read(archive: Path, tmp_path: Path) -> None:
     (part,) = find_parts(str(tmp_path))
     assert read_part(pickle.loads(pickle.dumps(part)), tmp_path) == 1  # as for a process
     (row,) = parquet.read_table(tmp_path / part.name).to_pylist()
-    assert row["file"] == f"{tmp_path}/\\xff.png"
-    assert row["error"] is None
+    assert (row["file"], row["error"]) == (f"{tmp_path}/\\xff.png", None)
 
 
 def test_a_model_that_is_none_is_refused_before_the_reading(archive: Path, tmp_path: Path) -> None:
@@ -634,7 +598,7 @@ def test_a_loss_that_becomes_infinite_ends_a_trial_which_is_not_tried_again(
     reports: list[dict[str, Any]] = []
     monkeypatch.setattr("ray.tune.get_checkpoint", lambda: None)
     monkeypatch.setattr("ray.tune.report", lambda values, **_: reports.append(values))
-    _run_trial(dataclasses.replace(TINY, learning_rate=1000.0, weight_decay=10.0), 1, 0)
+    _run_trial(WILD, 1, 0)
     (report,) = reports
     trial = trial_of({"config": {}, **report})
     assert trial.accuracy is None
@@ -685,33 +649,36 @@ def running(cluster: Any) -> str:
     return str(cluster.address)
 
 
-@pytest.fixture(scope="module", params=["processes", "ray"])
-def way(request: pytest.FixtureRequest) -> str | None:
-    """The address for a reading: none, for processes of this machine, or that of a cluster."""
-    return None if request.param == "processes" else str(request.getfixturevalue("running"))
+@pytest.fixture(params=["processes", "ray"])
+def way(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str | None:
+    """Where the work is done: in processes of this machine, for which there is no Ray, or there."""
+    if request.param == "ray":
+        return str(request.getfixturevalue("running"))
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "ray.py").write_text("raise ImportError('there is no Ray')")
+    monkeypatch.syspath_prepend(tmp_path / "path")  # for the processes, too
+    monkeypatch.setitem(sys.modules, "ray", None)
+    return None
 
 
 @pytest.mark.slow
-def test_a_study_is_what_train_makes(running: str, tmp_path: Path) -> None:
+def test_a_study_is_what_train_makes(way: str | None, tmp_path: Path) -> None:
     folder = tmp_path / "study"
-    run_study([TINY], [0, 1], folder, address=running, tell=quiet)
-    assert torch.equal(weights(folder / "runs" / "tiny" / "seed-1"), trained_alone(seed=1))
-
+    run_study([TINY], [0], folder, address=way, tell=quiet)
     said: list[str] = []
-    (study,) = run_study([TINY], [0, 1, 2], folder, address=running, tell=said.append)
-    assert said[0] == "2 of 3 runs are there already"
-    assert len(said) == 2
-    assert sorted(study.accuracies) == [0, 1, 2]
+    (study,) = run_study([TINY], [0, 1], folder, address=way, tell=said.append)
+    assert (said[0], len(said)) == ("1 of 2 runs are there already", 2)
+    for seed in (0, 1):
+        run = load(folder / "runs" / "tiny" / f"seed-{seed}")
+        assert torch.equal(flat(run), trained_alone(seed))
+    assert sorted(study.accuracies) == [0, 1]
     assert json.loads((folder / "result.json").read_text())["tiny"]["mean"] == study.mean
     with pytest.raises(ClusterError, match="another job"):
-        run_study([FAST], [0], folder, address=running, tell=quiet)
-
-
-@pytest.mark.slow
-def test_a_run_that_fails_does_not_end_the_study(running: str, tmp_path: Path) -> None:
-    wild = dataclasses.replace(TINY, name="wild", learning_rate=1000.0, weight_decay=10.0)
+        run_study([FAST], [0], folder, address=way, tell=quiet)
     with pytest.raises(ClusterError, match=r"no run of wild came to its end: .*choose a lower"):
-        run_study([wild], [0], tmp_path / "study", address=running, tell=quiet)
+        run_study([WILD], [0], tmp_path / "wild", address=way, tell=quiet)
 
 
 @pytest.mark.slow
@@ -723,17 +690,17 @@ def test_a_sweep_finds_a_recipe_to_train_by(running: str, tmp_path: Path) -> Non
     }
     recipe = dataclasses.replace(TINY, epochs=3)
     folder = tmp_path / "sweep"
-    trials = run_sweep(recipe, 5, folder, space, address=running, tell=quiet)
-    assert len(trials) == 5
+    trials = run_sweep(recipe, 4, folder, space, address=running, tell=quiet)
+    assert len(trials) == 4
     assert [t.accuracy for t in trials] == sorted((t.accuracy for t in trials), reverse=True)  # type: ignore[type-var]
     best = Recipe.from_json((folder / "best.json").read_text())
     assert best.learning_rate == trials[0].values["learning_rate"]
     assert best.hidden == 8
     assert best.name == "tiny-best"
     assert sum(importance(trials, space).values()) == pytest.approx(1)
-    assert len(json.loads((folder / "leaderboard.json").read_text())) == 5
+    assert len(json.loads((folder / "leaderboard.json").read_text())) == 4
     with pytest.raises(ClusterError, match="is there already"):
-        run_sweep(recipe, 5, folder, space, address=running, tell=quiet)
+        run_sweep(recipe, 4, folder, space, address=running, tell=quiet)
 
 
 @pytest.mark.slow
@@ -741,15 +708,9 @@ def test_a_sweep_is_stopped_by_ctrl_c_and_goes_on(running: str, tmp_path: Path) 
     """On a cluster with room for two at a time, and then on a Ray that the command starts."""
     (tmp_path / "tiny.json").write_text(TINY.to_json())
     (tmp_path / "space.json").write_text('{"hidden": {"low": 8, "high": 16}}')
-    command = [*COMMAND, "sweep", "tiny.json", "--trials", "3", "--name", "x"]
-    command += ["--search", "space.json"]
-    process = subprocess.Popen(
-        [*command, "--address", running],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-    )
+    words = ["sweep", "tiny.json", "--trials", "3", "--name", "x", "--search", "space.json"]
+    command = [*COMMAND, *words]
+    process = subprocess.Popen([*command, "--address", running], cwd=tmp_path, **PIPES)
     assert process.stdout is not None
     assert "1 of 3" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
@@ -758,9 +719,7 @@ def test_a_sweep_is_stopped_by_ctrl_c_and_goes_on(running: str, tmp_path: Path) 
     assert "stopped; go on with the same command and --name x --resume" in said
     assert not (tmp_path / "sweeps" / "x" / "best.json").exists()
 
-    done = subprocess.run(
-        [*command, "--resume"], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
+    done = run_process(*words, "--resume", cwd=tmp_path)
     lines = [line for line in done.stdout.splitlines() if " of 3 " in line]
     assert len(lines) < 3
     assert "3 of 3" in lines[-1]
@@ -768,23 +727,23 @@ def test_a_sweep_is_stopped_by_ctrl_c_and_goes_on(running: str, tmp_path: Path) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", ["pictures", "digits.parquet", "digits.tar"])
 def test_all_sources_are_read_as_the_reader_reads(
-    source: str, archive: Path, way: str | None, tmp_path: Path
+    archive: Path, way: str | None, tmp_path: Path
 ) -> None:
-    counts = read_source(str(archive / source), tmp_path / "out", address=way, tell=quiet)
-    assert counts == {"pictures": 501, "errors": 1}
-    rows = sorted(parquet.read_table(tmp_path / "out").to_pylist(), key=order)
-    reader = Reader.load()
-    for number in (0, 17, 499):
-        reading = reader.read(archive / "pictures" / f"{number:04}.png")
-        assert rows[number]["text"] == reading.text
-        assert rows[number]["sure"] == reading.sure
-        assert rows[number]["digits"][0]["box"] == list(reading.digits[0].box)
-    assert [row["file"] for row in rows if row["error"]] == [rows[500]["file"]]
-    # Both ways write what a plain call writes, byte for byte.
-    written = {file.name: file.read_bytes() for file in (tmp_path / "out").glob("*.parquet")}
-    assert written == read_plainly(archive / source)
+    reader, out = Reader.load(), tmp_path / "out"
+    readings = [reader.read(archive / "pictures" / f"{n:04}.png") for n in (0, 17, 499)]
+    for source in ("pictures", "digits.parquet", "digits.tar"):
+        counts = read_source(str(archive / source), out / source, address=way, tell=quiet)
+        assert counts == {"pictures": 501, "errors": 1}
+        rows = sorted(parquet.read_table(out / source).to_pylist(), key=order)
+        for number, reading in zip((0, 17, 499), readings, strict=True):
+            assert rows[number]["text"] == reading.text
+            assert rows[number]["sure"] == reading.sure
+            assert rows[number]["digits"][0]["box"] == list(reading.digits[0].box)
+        assert [row["file"] for row in rows if row["error"]] == [rows[500]["file"]]
+        # Both ways write what a plain call writes, byte for byte.
+        written = {file.name: file.read_bytes() for file in (out / source).glob("*.parquet")}
+        assert written == read_plainly(archive / source)
 
 
 @functools.cache
@@ -815,10 +774,10 @@ def order(row: dict[str, Any]) -> tuple[int, str]:
 
 
 @pytest.mark.slow
-def test_nodes_die_and_nothing_is_lost_or_counted_twice(
-    archive: Path, cluster: Any, running: str, tmp_path: Path
+def test_a_node_dies_and_nothing_is_lost_or_counted_twice(
+    archive: Path, cluster: Any, running: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seeds, source = [0, 1, 2], str(archive / "pictures")
+    monkeypatch.setattr("mnist_digits.cluster.bulk.FILES", 60)
     said: list[str] = []
 
     def after_the_first(line: str) -> None:
@@ -827,16 +786,15 @@ def test_nodes_die_and_nothing_is_lost_or_counted_twice(
             # At once, with all that runs on it.
             cluster.remove_node(node, allow_graceful=False)
 
-    node = cluster.add_node(**NODE)
-    counts = read_source(source, tmp_path / "out", address=running, tell=after_the_first)
-    said.clear()
-    node, folder = cluster.add_node(**NODE), tmp_path / "study"
-    (study,) = run_study([TINY], seeds, folder, address=running, tell=after_the_first)
-    assert counts == {"pictures": 501, "errors": 1}
-    files = parquet.read_table(tmp_path / "out").column("file").to_pylist()
+    node, out = cluster.add_node(**NODE), tmp_path / "out"
+    source = str(archive / "pictures")
+    assert read_source(source, out, address=running, tell=after_the_first)["errors"] == 1
+    all_are_read(out)
+
+
+def all_are_read(out: Path) -> None:
+    files = parquet.read_table(out).column("file").to_pylist()
     assert len(set(files)) == len(files) == 501
-    assert torch.equal(weights(folder / "runs" / "tiny" / "seed-2"), trained_alone(seed=2))
-    assert study.failed == {}
 
 
 class Begun:
@@ -855,13 +813,8 @@ class Begun:
         os.mkfifo(last)
         self.command = [*COMMAND, "read", str(folder / "pictures" / "*.png")]
         self.command += ["--out", str(self.out), *(["--address", way] if way else [])]
-        self.process = subprocess.Popen(
-            self.command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # so that Ctrl-C can be sent to it and its processes alone
-        )
+        # In a session of its own: Ctrl-C can be sent to it and its processes alone.
+        self.process = subprocess.Popen(self.command, start_new_session=True, **PIPES)
         assert self.process.stdout is not None
         assert "of 3 parts" in self.process.stdout.readline()
         self.pipe = self._opened(last)
@@ -892,8 +845,7 @@ class Begun:
 
     def all_are_read(self, said: str) -> None:
         assert "501 pictures, 1 of them not readable" in said
-        files = parquet.read_table(self.out).column("file").to_pylist()
-        assert len(set(files)) == len(files) == 501
+        all_are_read(self.out)
 
 
 @pytest.mark.slow
@@ -936,31 +888,12 @@ def test_ctrl_c_ends_a_reading_and_its_processes_at_once(archive: Path, tmp_path
     begun.went_on()
 
 
-@pytest.mark.slow
-def test_a_reading_on_this_machine_needs_no_ray(archive: Path, tmp_path: Path) -> None:
-    script = tmp_path / "read.py"
-    script.write_text(
-        "import sys\nsys.modules['ray'] = None\n"
-        "from mnist_digits.command.cli import main\n"
-        "if __name__ == '__main__':\n    sys.exit(main())\n"
-    )
-    command = [sys.executable, str(script), "read", str(archive / "pictures")]
-    command += ["--out", str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "501 pictures, 1 of them not readable" in done.stdout
-    done = subprocess.run(
-        [*command[:-1], str(tmp_path / "other"), "--address", "auto"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "this needs ray" in done.stderr
-
-
 def test_a_package_that_is_missing_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ClusterError, match="this needs ray: install it, or"):
+        run_study([TINY], [0], tmp_path / "a", address="auto", tell=quiet)
     monkeypatch.setitem(sys.modules, "scipy", None)
     with pytest.raises(ClusterError, match="this needs scipy: install it, or"):
         run_study([TINY], [0], tmp_path / "study", tell=quiet)
@@ -978,14 +911,6 @@ def test_the_shares_are_exactly_the_whole(count: int, of: int) -> None:
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-@pytest.mark.parametrize("text", ["", "3", "0/4", "5/4", "1/0", "-1/4", "1/4/2", "a/b", "1.0/4"])
-def test_what_is_no_shard_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["read", "scans", "--out", "out", f"--shard={text}"])
-    assert stopped.value.code == 2
-    assert "argument --shard: must be like 3/32" in capsys.readouterr().err
-
-
 def test_all_shards_together_read_exactly_the_whole(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1001,7 +926,7 @@ def test_all_shards_together_read_exactly_the_whole(
     assert sum(count["errors"] for count in counts) == 1
     files = parquet.read_table(tmp_path / "out").column("file").to_pylist()
     assert files == sorted(files)
-    assert len(set(files)) == len(files) == 501
+    all_are_read(tmp_path / "out")
     # A job that is given again, and one that takes the whole, have nothing left to do.
     said: list[str] = []
     assert read_source(source, tmp_path / "out", shard=(2, 4), tell=said.append) == counts[1]

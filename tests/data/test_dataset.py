@@ -19,19 +19,19 @@ def test_the_data_are_mnist(mnist: tuple[Digits, Digits]) -> None:
     assert pixels.std().item() == pytest.approx(0.3081, abs=1e-4)
 
 
-def test_they_introduce_themselves_briefly(mnist: tuple[Digits, Digits]) -> None:
-    assert repr(mnist[0]) == "Digits(60,000 on cpu)"
+def test_they_introduce_themselves_briefly(training_set: Digits) -> None:
+    assert repr(training_set) == "Digits(60,000 on cpu)"
 
 
-def test_the_validation_slice_is_fixed_and_stratified(mnist: tuple[Digits, Digits]) -> None:
-    kept, validation = split_validation(mnist[0])
+def test_the_validation_slice_is_fixed_and_stratified(training_set: Digits) -> None:
+    kept, validation = split_validation(training_set)
     assert (len(kept), len(validation)) == (50_004, 9_996)
-    shares = validation.labels.bincount() / mnist[0].labels.bincount()
+    shares = validation.labels.bincount() / training_set.labels.bincount()
     assert (shares - 1 / 6).abs().max() < 2e-4
     # Fixed for ever: figures measured on it stay comparable.
     assert validation.labels[:12].tolist() == [1, 3, 9, 0, 4, 6, 7, 1, 2, 8, 0, 5]
     both = torch.cat([kept.images, validation.images]).sum(dim=0, dtype=torch.int64)
-    assert torch.equal(both, mnist[0].images.sum(dim=0, dtype=torch.int64))
+    assert torch.equal(both, training_set.images.sum(dim=0, dtype=torch.int64))
 
 
 def test_the_wrong_labels_are_of_the_test_set() -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import resource
 import shutil
 import socket
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from full_disk import files_of_at_most
 from torchvision.datasets import MNIST
 
 from mnist_digits import DatasetError, Digits, load_mnist, unpack_mnist
@@ -125,28 +125,22 @@ def test_the_unpacked_files_are_a_data_set(root: Path, mnist: tuple[Digits, Digi
     assert [part.checksum() for part in again] == [part.checksum() for part in mnist]
 
 
-def test_a_place_that_is_a_file(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a folder that even root cannot write")
+@pytest.mark.parametrize("place", ["file", "/sys/mnist"])
+def test_a_place_that_cannot_be_written(place: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(DatasetError, match=r"cannot write the MNIST files to .*file/MNIST/raw"):
-        unpack_mnist(tmp_path / "file")
+    with pytest.raises(DatasetError, match=f"cannot write the MNIST files to .*{place}/MNIST/raw"):
+        unpack_mnist(tmp_path / place)
     assert (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs a folder that even root cannot write")
-def test_a_read_only_place() -> None:
-    with pytest.raises(DatasetError, match="cannot write the MNIST files"):
-        unpack_mnist("/sys/mnist")
-
-
 def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # No file may grow beyond 1 MB: the images fail as they do on a full disk.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
-    try:
-        with pytest.raises(DatasetError, match="cannot write the MNIST files"):
-            unpack_mnist(tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    # The images fail.
+    with (
+        files_of_at_most(1_000_000),
+        pytest.raises(DatasetError, match="cannot write the MNIST files"),
+    ):
+        unpack_mnist(tmp_path)
     assert list((tmp_path / "MNIST" / "raw").iterdir()) == []
 
 

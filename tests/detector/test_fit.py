@@ -30,8 +30,8 @@ SMALL = DetectorRecipe(scenes=18, batch_size=3, synthetic=10, ema_decay=0.5, war
 
 
 @pytest.fixture(scope="module")
-def few(mnist: tuple[Digits, Digits]) -> Digits:
-    return mnist[0][:60]
+def few(training_set: Digits) -> Digits:
+    return training_set[:60]
 
 
 def weights(run: DetectorRun) -> Tensor:

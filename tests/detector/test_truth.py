@@ -21,8 +21,8 @@ from mnist_digits.training.scenes.scene import Scene, scene
 
 
 @pytest.fixture(scope="module")
-def glyphs(mnist: tuple[Digits, Digits]) -> Glyphs:
-    return load_glyphs(mnist[0][:60], 10)
+def glyphs(training_set: Digits) -> Glyphs:
+    return load_glyphs(training_set[:60], 10)
 
 
 def scenes(glyphs: Glyphs, count: int, *features: str) -> list[Scene]:

@@ -25,8 +25,8 @@ def pictures(figure: Figure) -> list[Tensor]:
 
 
 @pytest.fixture(scope="module")
-def digits(mnist: tuple[Digits, Digits]) -> Digits:
-    return mnist[1][:3]
+def digits(test_set: Digits) -> Digits:
+    return test_set[:3]
 
 
 def test_the_pixel_that_decides_is_the_salient_one(digits: Digits) -> None:

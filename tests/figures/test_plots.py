@@ -34,11 +34,6 @@ from mnist_digits.reading.labelled import Labelled, Outcome
 
 
 @pytest.fixture(scope="module")
-def test_set(mnist: tuple[Digits, Digits]) -> Digits:
-    return mnist[1]
-
-
-@pytest.fixture(scope="module")
 def evaluation(fast_run: Run, test_set: Digits) -> Evaluation:
     return evaluate(fast_run.model, test_set)
 
@@ -62,18 +57,16 @@ def values(line: Line2D) -> tuple[list[float], list[float]]:
 
 FIGURES: dict[str, Callable[[Digits, Evaluation, Run], Figure]] = {
     "sample digits": lambda digits, _, __: plots.sample_digits(digits),
-    "sample predictions": lambda digits, evaluation, _: plots.sample_predictions(
-        digits, evaluation
-    ),
-    "worst mistakes": lambda digits, evaluation, _: plots.worst_mistakes(digits, evaluation),
-    "confusion matrix": lambda _, evaluation, __: plots.confusion_matrix(evaluation),
-    "calibration": lambda _, evaluation, __: plots.calibration(evaluation),
+    "sample predictions": lambda digits, answers, _: plots.sample_predictions(digits, answers),
+    "worst mistakes": lambda digits, answers, _: plots.worst_mistakes(digits, answers),
+    "confusion matrix": lambda _, answers, __: plots.confusion_matrix(answers),
+    "calibration": lambda _, answers, __: plots.calibration(answers),
     "training curves": lambda _, __, run: plots.training_curves(run.history),
     "class balance": lambda digits, _, __: plots.class_balance(digits, digits[:100]),
     "mean images": lambda digits, _, __: plots.mean_images(digits.images[:10, 0]),
     "pixel values": lambda digits, _, __: plots.pixel_values(digits),
     "augmentation": lambda digits, _, __: plots.augmentation_preview(digits, BALANCED),
-    "suspected labels": lambda digits, evaluation, _: plots.suspected_labels(digits, evaluation),
+    "suspected labels": lambda digits, answers, _: plots.suspected_labels(digits, answers),
     "loss curve": lambda _, __, run: plots.loss_curve(run.history[0].loss_curve, 100),
     "comparison": lambda _, __, run: plots.comparison("batch size", {"250": [run]}),
     "accuracy against time": lambda _, __, ___: plots.accuracy_against_time(

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pages import page
+from pages import Pixels, page
 from PIL import Image
-from test_picture import PNG, bomb, drawing
+from test_picture import PNG, bomb, drawing, noted_twice, turned
 
-from mnist_digits import Digits, PictureError, Reader
+from mnist_digits import PictureError, Reader
 from mnist_digits.reading.documents import FORMATS, Page, open_pages, open_picture, read_pages
 from mnist_digits.reading.folders import SUFFIXES, find_pictures, is_picture_name
 from mnist_digits.reading.picture import WORKING_SIZE, Picture
@@ -44,20 +44,15 @@ def document(kind: str, pages: list[Image.Image], **options: object) -> bytes:
 
 def told(page: Page) -> str:
     """Size of a page, or what is wrong with it."""
-    picture = page.picture
-    return (
-        str(picture) if isinstance(picture, PictureError) else f"{picture.width}×{picture.height}"
-    )
+    seen = page.picture
+    return str(seen) if isinstance(seen, PictureError) else f"{seen.width}×{seen.height}"
 
 
 @pytest.fixture(scope="module")
-def digits(mnist: tuple[Digits, Digits]) -> list[Image.Image]:
+def digits(images: Pixels) -> list[Image.Image]:
     """Pages with 72, 21 and 10."""
-    images = mnist[1].images[:4, 0].numpy()
-    return [
-        Image.fromarray(page([(images[place], 60, 80, 120), (images[place + 1], 260, 80, 120)]))
-        for place in range(3)
-    ]
+    pairs = ([(images[n], 60, 80, 120), (images[n + 1], 260, 80, 120)] for n in range(3))
+    return [Image.fromarray(page(pair)) for pair in pairs]
 
 
 @pytest.mark.parametrize(
@@ -151,10 +146,8 @@ def test_small_copies_and_masks_are_no_pages() -> None:
     first, second, third, rest = content.split(entry)
 
     def marked(kind: int) -> list[str]:
-        middle = struct.pack("<HHII", 254, 4, 1, kind)
-        return [
-            told(sheet) for sheet in open_pages(entry.join([first, second + middle + third, rest]))
-        ]
+        middle = second + struct.pack("<HHII", 254, 4, 1, kind) + third
+        return [told(sheet) for sheet in open_pages(entry.join([first, middle, rest]))]
 
     assert marked(2) == ["60×40"] * 3
     for kind in (1, 4, 5):
@@ -165,12 +158,8 @@ def test_small_copies_and_masks_are_no_pages() -> None:
 
 def test_a_program_that_raises_warnings_gets_its_pages() -> None:
     """Each of them upright, though Pillow warns of how its orientation is noted."""
-    exif = Image.Exif()
-    exif[0x0112] = 3
-    content = document("TIFF", [drawing().convert("RGB").rotate(180)] * 2, exif=exif)
-    once, twice = (struct.pack("<HHI", 0x0112, 3, count) for count in (1, 2))
-    assert content.count(once) == 2
-    for sheet in open_pages(content.replace(once, twice)):
+    upright = document("TIFF", [drawing().convert("RGB").rotate(180)] * 2, exif=turned(3))
+    for sheet in open_pages(noted_twice(upright)):
         assert isinstance(sheet.picture, Picture), sheet.picture
         assert np.array_equal(sheet.picture.pixels[:, :, 0], EXPECTED)
 
@@ -243,11 +232,16 @@ def test_pdfs_that_cannot_be_opened(
         reader().read(file)
 
 
-def test_a_page_that_a_pdf_lacks_is_named() -> None:
+def with_sheets(kids: bytes, box: bytes) -> bytes:
     pytest.importorskip("pypdfium2")
-    kids = b"<< /Type /Pages /Kids [3 0 R 9 0 R 3 0 R] /Count 3 >>"
-    sheet = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 400] >>"
-    first, second, third = map(told, open_pages(written([CATALOGUE, kids, sheet])))
+    pages = b"<< /Type /Pages /Kids [%b] /Count %d >>" % (kids, kids.count(b"R"))
+    sheet = b"<< /Type /Page /Parent 2 0 R /MediaBox [%b] >>" % box
+    return written([CATALOGUE, pages, sheet])
+
+
+def test_a_page_that_a_pdf_lacks_is_named() -> None:
+    document = with_sheets(b"3 0 R 9 0 R 3 0 R", b"0 0 600 400")
+    first, second, third = map(told, open_pages(document))
     assert (first, third) == ("1600×1067", "1600×1067")
     assert second.startswith("the picture, page 2, is damaged and cannot be decoded")
 
@@ -256,11 +250,7 @@ def test_a_page_that_a_pdf_lacks_is_named() -> None:
     "box", [b"0 0 0 0", b"0 0 1 9999999", b"9 9 -9 -9", b"0 0 1e39 1", b"0 0 .00001 1", b"a b c d"]
 )
 def test_sheets_of_any_size(box: bytes) -> None:
-    pytest.importorskip("pypdfium2")
-    kids = b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>"
-    sheet = b"<< /Type /Page /Parent 2 0 R /MediaBox [%b] >>" % box
-    picture = open_picture(written([CATALOGUE, kids, sheet]))
-    assert max(picture.pixels.shape) == WORKING_SIZE
+    assert max(open_picture(with_sheets(b"3 0 R", box)).pixels.shape) == WORKING_SIZE
 
 
 def test_blanks_before_a_pdf() -> None:
@@ -320,15 +310,22 @@ def test_threads_draw_pdfs_one_after_the_other() -> None:
         assert all(threads.map(same, range(60)))
 
 
-def test_a_picture_that_is_too_large_is_one_bad_page() -> None:
-    (found,) = open_pages(bomb(8_000, 8_000))
-    says = "the picture has 8000 × 8000 pixels, more than 50,000,000: make it smaller, or save it "
-    assert told(found) == f"{says}as a baseline JPEG, which may have 250,000,000"
-    (found,) = open_pages(b"seven")
-    says = "the picture is not a picture in a format that can be read here (PNG, JPEG, GIF, "
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (
+            bomb(8_000, 8_000),
+            "the picture has 8000 × 8000 pixels, more than 50,000,000: make it smaller, or save it "
+            "as a baseline JPEG, which may have 250,000,000",
+        ),
+        (b"seven", "the picture is not a picture in a format that can be read here (PNG, JPEG"),
+        ("/nowhere/scan.pdf", "there is no file /nowhere/scan.pdf"),
+    ],
+    ids=["large", "text", "missing"],
+)
+def test_what_cannot_be_opened_is_one_bad_page(source: bytes | str, says: str) -> None:
+    (found,) = open_pages(source)
     assert told(found).startswith(says)
-    (found,) = open_pages("/nowhere/scan.pdf")
-    assert told(found) == "there is no file /nowhere/scan.pdf"
 
 
 def test_folders_are_searched(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from mnist_digits import Digits
 from mnist_digits.reading.framing import as_framed
 
 
-def test_frames_of_mnist_are_recognised_light_or_dark(mnist: tuple[Digits, Digits]) -> None:
-    images = mnist[1].images[:200, 0].numpy()
+def test_frames_of_mnist_are_recognised_light_or_dark(test_set: Digits) -> None:
+    images = test_set.images[:200, 0].numpy()
     for ground in (0, 255):
         pictures = [cv2.merge([ground ^ image] * 3) for image in images]
         same = [
@@ -20,8 +20,8 @@ def test_frames_of_mnist_are_recognised_light_or_dark(mnist: tuple[Digits, Digit
         assert np.mean(same) >= 0.95
 
 
-def test_what_is_not_framed(mnist: tuple[Digits, Digits]) -> None:
-    image = mnist[1].images[0, 0].numpy()
+def test_what_is_not_framed(test_set: Digits) -> None:
+    image = test_set.images[0, 0].numpy()
     pixels = cv2.merge([image] * 3)
     for other in (np.roll(pixels, 3, axis=1), pixels[:, :27], pixels // 2 + 60, 0 * pixels):
         assert as_framed(other.astype(np.uint8)) is None

@@ -28,14 +28,14 @@ def centre_of_mass(images: torch.Tensor) -> torch.Tensor:
     return torch.stack([x, y], dim=1)
 
 
-def test_without_movement_nothing_changes(mnist: tuple[Digits, Digits]) -> None:
-    images = mnist[0].images[:10]
+def test_without_movement_nothing_changes(training_set: Digits) -> None:
+    images = training_set.images[:10]
     assert augment(images, FAST) is images
 
 
-def test_each_image_moves_in_its_own_way(mnist: tuple[Digits, Digits]) -> None:
+def test_each_image_moves_in_its_own_way(training_set: Digits) -> None:
     torch.manual_seed(0)
-    images = mnist[0].images[:1].expand(50, -1, -1, -1)
+    images = training_set.images[:1].expand(50, -1, -1, -1)
     moved = augment(images, ACCURATE)
     assert moved.shape == images.shape
     assert len(torch.unique(moved, dim=0)) == 50
@@ -57,10 +57,10 @@ def test_a_shift_moves_the_ink_as_far_as_it_says(seed: int, shift: float) -> Non
 @pytest.mark.parametrize(
     "recipe", [replace(FAST, rotation=20), replace(FAST, shear=20), replace(FAST, scale=0.5)]
 )
-def test_about_the_middle(recipe: Recipe, mnist: tuple[Digits, Digits]) -> None:
+def test_about_the_middle(recipe: Recipe, training_set: Digits) -> None:
     """Rotation, shear and scale leave the middle of the image where it is."""
     torch.manual_seed(0)
-    images = mnist[0].images[:200]
+    images = training_set.images[:200]
     moved = augment(images, recipe)
     assert (centre_of_mass(moved) - 13.5).abs().max() < 4
     assert (moved - images.float()).abs().mean() > 5
@@ -74,15 +74,15 @@ def test_a_quarter_turn_is_a_quarter_turn(monkeypatch: pytest.MonkeyPatch) -> No
     torch.testing.assert_close(turned, image.rot90(1, (2, 3)), atol=1e-2, rtol=0)
 
 
-def test_pixels_stay_pixels(mnist: tuple[Digits, Digits]) -> None:
+def test_pixels_stay_pixels(training_set: Digits) -> None:
     torch.manual_seed(0)
-    moved = augment(mnist[0].images[:500], ACCURATE)
+    moved = augment(training_set.images[:500], ACCURATE)
     assert moved.min() >= 0
     assert moved.max() <= 255.001
 
 
-def test_the_same_random_state_moves_the_same(mnist: tuple[Digits, Digits]) -> None:
-    images = mnist[0].images[:20]
+def test_the_same_random_state_moves_the_same(training_set: Digits) -> None:
+    images = training_set.images[:20]
     torch.manual_seed(3)
     first = augment(images, ACCURATE)
     torch.manual_seed(3)
@@ -91,10 +91,10 @@ def test_the_same_random_state_moves_the_same(mnist: tuple[Digits, Digits]) -> N
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_every_change_of_looks_changes_most_digits(
-    change: Callable[[torch.Tensor], torch.Tensor], mnist: tuple[Digits, Digits]
+    change: Callable[[torch.Tensor], torch.Tensor], training_set: Digits
 ) -> None:
     torch.manual_seed(0)
-    ink = mnist[0].images[:200].float() / 255
+    ink = training_set.images[:200].float() / 255
     changed = change(ink)
     assert changed.shape == ink.shape
     assert changed.isfinite().all()
@@ -102,9 +102,9 @@ def test_every_change_of_looks_changes_most_digits(
     assert ((changed - ink).abs().amax(dim=(1, 2, 3)) > 0.01).float().mean() > 0.6
 
 
-def test_pens_and_light_change_as_their_names_say(mnist: tuple[Digits, Digits]) -> None:
+def test_pens_and_light_change_as_their_names_say(training_set: Digits) -> None:
     torch.manual_seed(0)
-    ink = mnist[0].images[:200].float() / 255
+    ink = training_set.images[:200].float() / 255
     assert (thicker(ink) >= ink).all()
     assert (thinner(ink) <= ink).all()
     assert (neighboured(ink) >= ink).all()
@@ -114,9 +114,9 @@ def test_pens_and_light_change_as_their_names_say(mnist: tuple[Digits, Digits]) 
     assert contrast.mean() < 0.8
 
 
-def test_appearance_falls_on_its_share_of_the_images(mnist: tuple[Digits, Digits]) -> None:
+def test_appearance_falls_on_its_share_of_the_images(training_set: Digits) -> None:
     torch.manual_seed(0)
-    images = mnist[0].images[:1000]
+    images = training_set.images[:1000]
     changed = augment(images, replace(FAST, appearance=0.3))
     share = ((changed - images.float()).abs() > 1e-3).flatten(1).any(dim=1).float().mean()
     # Of those chosen, some go through none of the changes.

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 import pickle
-import resource
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
+from full_disk import files_of_at_most
 
 from mnist_digits import (
     FAST,
@@ -21,25 +21,35 @@ from mnist_digits import (
     load,
     new_directory,
     save,
+    train,
 )
 from mnist_digits.training.checkpoint import CHECKSUM, content_checksum
 
 FINISHED = {"model.safetensors", "result.json"}
 
 
+def header(file: Path) -> dict[str, str]:
+    with safetensors.safe_open(file, framework="pt") as tensors:
+        return dict(tensors.metadata())
+
+
 def tampered(file: Path, **fields: str) -> None:
     """Write the run's file anew with these fields of its header changed."""
-    with safetensors.safe_open(file, framework="pt") as tensors:
-        header = tensors.metadata() | fields
-    safetensors.torch.save_file(safetensors.torch.load_file(file), file, header)
+    told = header(file) | fields
+    safetensors.torch.save_file(safetensors.torch.load_file(file), file, told)
 
 
 def forged(file: Path, **fields: str) -> None:
     """The same with the checksum that fits."""
     tampered(file, **fields)
-    with safetensors.safe_open(file, framework="pt") as tensors:
-        header = tensors.metadata()
-    tampered(file, **{CHECKSUM: content_checksum(safetensors.torch.load_file(file), header)})
+    checksum = content_checksum(safetensors.torch.load_file(file), header(file))
+    tampered(file, **{CHECKSUM: checksum})
+
+
+@pytest.fixture(scope="module")
+def begun(training_set: Digits) -> Run:
+    """A run that is not finished."""
+    return train(replace(FAST, widths=(4, 8), hidden=16), training_set[:600])
 
 
 @pytest.fixture
@@ -48,78 +58,27 @@ def file(run_directory: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(run_directory / "model.safetensors", tmp_path))
 
 
-def test_a_run_comes_back_as_it_was(
-    fast_run: Run, mnist: tuple[Digits, Digits], tmp_path: Path
+def test_a_run_is_one_file_until_it_is_finished_and_comes_back_as_it_was(
+    begun: Run, fast_run: Run, run_directory: Path, test_set: Digits, tmp_path: Path
 ) -> None:
+    save(begun, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"training.safetensors"}
+    assert load(tmp_path).result == {}
+    assert load(tmp_path).state.keys() == begun.state.keys()
     save(fast_run, tmp_path)
-    again = load(tmp_path)
-    assert again.recipe == fast_run.recipe
+    assert {path.name for path in tmp_path.iterdir()} == FINISHED
+    again = load(tmp_path / "model.safetensors")
+    assert again.state == {}
+    assert again.recipe == fast_run.recipe == FAST
     assert again.history == fast_run.history
     assert again.training_seconds == fast_run.training_seconds
-    few = mnist[1][:1000]
+    assert again.result == json.loads((run_directory / "result.json").read_text())
+    few = test_set[:1000]
     before, after = evaluate(fast_run.model, few), evaluate(again.model, few)
     assert torch.equal(before.probabilities, after.probabilities)
-
-
-def test_the_file_alone_will_do(file: Path) -> None:
-    assert load(file).recipe == FAST
-
-
-def test_a_finished_run_has_a_result(run_directory: Path, tmp_path: Path, fast_run: Run) -> None:
-    result = json.loads((run_directory / "result.json").read_text())
-    assert load(run_directory).result == result
-    save(fast_run, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"training.safetensors"}
-
-
-def test_a_run_is_one_file_until_it_is_finished(
-    fast_run: Run, run_directory: Path, tmp_path: Path
-) -> None:
-    save(fast_run, tmp_path)
-    begun = load(tmp_path)
-    assert begun.result == {}
-    assert begun.state.keys() == fast_run.state.keys()
-    finished = load(run_directory)
-    save(finished, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == FINISHED
-    assert load(tmp_path).result == finished.result
-    assert load(tmp_path).state == {}
     # What the header says of the run is not said again in its result.
-    with safetensors.safe_open(tmp_path / "model.safetensors", framework="pt") as tensors:
-        header = tensors.metadata()
-    assert not json.loads(header["result"]).keys() & finished.facts().keys()
-
-
-def garbage(file: Path) -> None:
-    file.write_bytes(b"\x00\xff" * 5000)
-
-
-def empty(file: Path) -> None:
-    file.write_bytes(b"")
-
-
-def truncated(file: Path) -> None:
-    file.write_bytes(file.read_bytes()[:-1000])
-
-
-def foreign(file: Path) -> None:
-    safetensors.torch.save_file({"weight": torch.zeros(3)}, file)
-
-
-def other_network(file: Path) -> None:
-    forged(file, recipe=dataclasses.replace(FAST, widths=(32, 65)).to_json())
-
-
-def huge_network(file: Path) -> None:
-    forged(file, recipe=json.dumps({"widths": [10**12, 10**12]}))
-
-
-def broken_recipe(file: Path) -> None:
-    forged(file, recipe="{")
-
-
-def not_json(file: Path) -> None:
-    forged(file, result="[" * 100_000)
+    stored = json.loads(header(tmp_path / "model.safetensors")["result"])
+    assert not stored.keys() & fast_run.facts().keys()
 
 
 def flipped_weight(file: Path) -> None:
@@ -128,31 +87,30 @@ def flipped_weight(file: Path) -> None:
     file.write_bytes(content)
 
 
-def changed_result(file: Path) -> None:
-    tampered(file, result='{"test_accuracy": 1.0}')
-
-
-def changed_seed(file: Path) -> None:
-    tampered(file, recipe=dataclasses.replace(FAST, seed=1).to_json())
-
-
 def other_type(file: Path) -> None:
-    weights = safetensors.torch.load_file(file)
-    with safetensors.safe_open(file, framework="pt") as tensors:
-        header = tensors.metadata()
-    halves = {name: value.half() for name, value in weights.items()}
-    safetensors.torch.save_file(halves, file, header)
+    halves = {name: value.half() for name, value in safetensors.torch.load_file(file).items()}
+    safetensors.torch.save_file(halves, file, header(file))
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        *(flipped_weight, changed_result, changed_seed, garbage, empty, truncated, foreign),
-        *(other_network, huge_network, broken_recipe, not_json, other_type),
-    ],
-)
-def test_a_damaged_file_is_refused(file: Path, damage: Callable[[Path], None]) -> None:
-    damage(file)
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "garbage": lambda file: file.write_bytes(b"\x00\xff" * 5000),
+    "empty": lambda file: file.write_bytes(b""),
+    "truncated": lambda file: file.write_bytes(file.read_bytes()[:-1000]),
+    "foreign": lambda file: safetensors.torch.save_file({"weight": torch.zeros(3)}, file),
+    "other network": lambda file: forged(file, recipe=replace(FAST, widths=(32, 65)).to_json()),
+    "huge network": lambda file: forged(file, recipe=json.dumps({"widths": [10**12, 10**12]})),
+    "broken recipe": lambda file: forged(file, recipe="{"),
+    "not JSON": lambda file: forged(file, result="[" * 100_000),
+    "flipped weight": flipped_weight,
+    "changed result": lambda file: tampered(file, result='{"test_accuracy": 1.0}'),
+    "changed seed": lambda file: tampered(file, recipe=replace(FAST, seed=1).to_json()),
+    "other type": other_type,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_refused(damage: str, file: Path) -> None:
+    DAMAGES[damage](file)
     with pytest.raises(CheckpointError, match="does not hold a run"):
         load(file)
 
@@ -160,17 +118,14 @@ def test_a_damaged_file_is_refused(file: Path, damage: Callable[[Path], None]) -
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("loss", "small"),
-        ("loss", [1.0]),
-        ("loss", 10**400),
+        *(("loss", value) for value in ("small", [1.0], 10**400)),
         ("validation_accuracy", "high"),
-        ("loss_curve", 0.5),
-        ("loss_curve", [[0.5]]),
+        *(("loss_curve", value) for value in (0.5, [[0.5]])),
         ("epochs", 2),
     ],
 )
 def test_a_history_that_is_not_one_is_refused(file: Path, field: str, value: object) -> None:
-    epoch = dataclasses.asdict(load(file).history[0])
+    epoch = asdict(load(file).history[0])
     forged(file, history=json.dumps([epoch]))
     load(file)
     forged(file, history=json.dumps([epoch | {field: value}]))
@@ -232,18 +187,16 @@ def test_new_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("finished", [False, True])
 def test_a_full_disk_leaves_the_run_that_was_there(
-    fast_run: Run, run_directory: Path, tmp_path: Path, finished: bool
+    begun: Run, fast_run: Run, tmp_path: Path, finished: bool
 ) -> None:
-    run = load(run_directory) if finished else fast_run
+    run = fast_run if finished else begun
     save(run, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert before.keys() == (FINISHED if finished else {"training.safetensors"})
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # No file may grow beyond 1 kB: writing the weights fails as it does on a full disk.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    try:
-        with pytest.raises(CheckpointError, match="make room there, or choose another folder"):
-            save(run, tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    # Writing the weights fails.
+    with (
+        files_of_at_most(1000),
+        pytest.raises(CheckpointError, match="make room there, or choose another folder"),
+    ):
+        save(run, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

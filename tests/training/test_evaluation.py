@@ -114,14 +114,14 @@ def test_every_image_counts_once_whatever_their_number(count: int) -> None:
     assert evaluation.mistakes.tolist() == [count - 1]
 
 
-def test_no_digits_is_an_error(mnist: tuple[Digits, Digits]) -> None:
+def test_no_digits_is_an_error(test_set: Digits) -> None:
     with pytest.raises(ValueError, match="no digits"):
-        evaluate(BrightestRow(), mnist[1][:0])
+        evaluate(BrightestRow(), test_set[:0])
 
 
-def test_the_wrong_labels_are_wrong(fast_run: Run, mnist: tuple[Digits, Digits]) -> None:
+def test_the_wrong_labels_are_wrong(fast_run: Run, test_set: Digits) -> None:
     """The network disagrees with most of the labels that people say are wrong."""
-    odd = evaluate(fast_run.model, mnist[1][list(WRONG_TEST_LABELS)])
+    odd = evaluate(fast_run.model, test_set[list(WRONG_TEST_LABELS)])
     assert odd.errors >= 10
 
 

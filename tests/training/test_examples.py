@@ -13,9 +13,9 @@ from mnist_digits.training.examples import Examples, load_examples
 
 
 @pytest.fixture(scope="module")
-def folder(mnist: tuple[Digits, Digits], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(test_set: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pictures that can be learned from, and all kinds that cannot."""
-    images = mnist[1].images[:, 0].numpy()
+    images = test_set.images[:, 0].numpy()
     place = tmp_path_factory.mktemp("labelled")
     seven, two, one = (Image.fromarray(page([(images[n], 150, 80, 120)])) for n in range(3))
     both = Image.fromarray(page([(images[1], 60, 80, 120), (images[2], 260, 80, 120)]))
@@ -75,7 +75,7 @@ def test_what_cannot_be_learned_from_is_told(examples: Examples, name: str, reas
     assert reason in reasons[name]
 
 
-def test_a_folder_of_nothing_to_learn_from(tmp_path: Path, mnist: tuple[Digits, Digits]) -> None:
-    save_pictures(mnist[1][:2], tmp_path, labels=["?", "ten"])
+def test_a_folder_of_nothing_to_learn_from(tmp_path: Path, test_set: Digits) -> None:
+    save_pictures(test_set[:2], tmp_path, labels=["?", "ten"])
     with pytest.raises(PictureError, match=r"0\.png, for one: its label '\?'"):
         load_examples(tmp_path)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import Command
 from PIL import Image
 
 from mnist_digits import (
@@ -24,10 +25,9 @@ from mnist_digits import (
     Run,
     evaluate,
     load,
+    save,
 )
-from mnist_digits.command.cli import main
 from mnist_digits.reading.reader import SHIPPED
-from mnist_digits.training import checkpoint
 from mnist_digits.training.augmentation import augment
 from mnist_digits.training.calibration import Calibration, calibrate
 from mnist_digits.training.export import export_run
@@ -54,7 +54,7 @@ def uncalibrated(fast_run: Run) -> DigitNet:
 
 def test_the_lines_of_its_page_read_with_onnx_runtime_alone(
     exported: Path,
-    mnist: tuple[Digits, Digits],
+    test_set: Digits,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -63,7 +63,7 @@ def test_the_lines_of_its_page_read_with_onnx_runtime_alone(
     assert "mnist_digits" not in lines
     monkeypatch.chdir(tmp_path)
     shutil.copy(exported, "model.onnx")
-    seven = mnist[1].images[0, 0].numpy()
+    seven = test_set.images[0, 0].numpy()
     for pixels in (seven, 255 - seven):
         Image.fromarray(pixels).resize((56, 56)).save("digit.png")
         exec(lines, {})
@@ -74,10 +74,8 @@ def test_the_lines_of_its_page_read_with_onnx_runtime_alone(
         assert float(confidence) > 0.9
 
 
-def test_it_answers_as_the_network_does(
-    exported: Path, fast_run: Run, mnist: tuple[Digits, Digits]
-) -> None:
-    few = mnist[1][:1000]
+def test_it_answers_as_the_network_does(exported: Path, fast_run: Run, test_set: Digits) -> None:
+    few = test_set[:1000]
     expected = evaluate(fast_run.model, few).probabilities.numpy()
     reader = Reader.load(exported)
     np.testing.assert_allclose(reader.classify(few.images.numpy()), expected, atol=1e-5)
@@ -87,13 +85,11 @@ def test_it_answers_as_the_network_does(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", [FAST, BALANCED], ids=lambda recipe: recipe.name)
-def test_the_temperature_is_in_the_graph(
-    recipe: Recipe, mnist: tuple[Digits, Digits], tmp_path: Path
-) -> None:
+def test_the_temperature_is_in_the_graph(recipe: Recipe, test_set: Digits, tmp_path: Path) -> None:
     """Of networks with test-time augmentation, too."""
     model = DigitNet(replace(recipe, widths=(4, 8), hidden=16)).eval()
     model.temperature.fill_(0.3)
-    few = mnist[1][:50]
+    few = test_set[:50]
     before = evaluate(model, few).probabilities
     export_run(Run(recipe, model), tmp_path / "model.onnx", Calibration(0.2, 0.8))
     assert torch.equal(before, evaluate(model, few).probabilities)
@@ -106,25 +102,23 @@ def test_the_temperature_is_in_the_graph(
 
 @pytest.mark.slow
 def test_exporting_leaves_the_run_as_it_was(
-    exported: Path, fast_run: Run, mnist: tuple[Digits, Digits], tmp_path: Path
+    exported: Path, fast_run: Run, test_set: Digits, tmp_path: Path
 ) -> None:
-    before = evaluate(fast_run.model, mnist[1]).probabilities
+    before = evaluate(fast_run.model, test_set).probabilities
     temperature = float(fast_run.model.temperature)
     export_run(fast_run, tmp_path / "again.onnx", Calibration(temperature, 0.8))
-    assert torch.equal(before, evaluate(fast_run.model, mnist[1]).probabilities)
+    assert torch.equal(before, evaluate(fast_run.model, test_set).probabilities)
     # No time, no folder, no name of a machine: the same run is the same file.
     assert (tmp_path / "again.onnx").read_bytes() == exported.read_bytes()
 
 
 @pytest.mark.slow
-def test_the_temperature_mends_the_confidence(
-    uncalibrated: DigitNet, mnist: tuple[Digits, Digits]
-) -> None:
+def test_the_temperature_mends_the_confidence(uncalibrated: DigitNet, test_set: Digits) -> None:
     """Label smoothing makes networks doubt themselves; on digits not used to fit, too."""
-    fitted = calibrate(uncalibrated, FAST, mnist[1][:5000])
+    fitted = calibrate(uncalibrated, FAST, test_set[:5000])
     assert 0.1 < fitted.temperature < 0.9
     assert 0.5 < fitted.sure_above < 1
-    others = mnist[1][5000:]
+    others = test_set[5000:]
     plain = evaluate(uncalibrated, others)
     with torch.inference_mode():
         logits = uncalibrated(others.images) / fitted.temperature
@@ -133,10 +127,10 @@ def test_the_temperature_mends_the_confidence(
 
 
 def test_a_network_keeps_its_temperature(
-    fast_run: Run, uncalibrated: DigitNet, mnist: tuple[Digits, Digits]
+    fast_run: Run, uncalibrated: DigitNet, test_set: Digits
 ) -> None:
     """What `evaluate` tells and what an exported run tells are the same confidence."""
-    few = mnist[1][:2000]
+    few = test_set[:2000]
     fitted = calibrate(fast_run.model, FAST, few)
     assert fitted.temperature == float(fast_run.model.temperature)
     anew = calibrate(uncalibrated, FAST, few)
@@ -145,46 +139,45 @@ def test_a_network_keeps_its_temperature(
 
 @pytest.mark.slow
 def test_the_command_exports_what_predict_takes(
-    run_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_directory: Path, tmp_path: Path, command: Command
 ) -> None:
     output = tmp_path / "seven.onnx"
-    assert main(["export", str(run_directory), "--output", str(output)]) == 0
-    captured = capsys.readouterr()
-    assert f"Written to {output}" in captured.out
-    assert not captured.err
+    printed = command("export", run_directory, "--output", output)
+    assert f"Written to {output}" in printed.out
+    assert not printed.err
     result = json.loads((run_directory / "result.json").read_text())
-    assert Reader.load(output).information["result"] == result
-    assert Reader.load(output).information["calibration"]["temperature"] == result["temperature"]
+    information = Reader.load(output).information
+    assert information["result"] == result
+    assert information["calibration"]["temperature"] == result["temperature"]
 
 
 @pytest.mark.slow
 def test_a_run_that_learned_from_all_images_is_exported_with_a_warning(
-    run_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_run: Path, tmp_path: Path, command: Command
 ) -> None:
-    run = checkpoint.load(run_directory)
+    run = load(tiny_run)
     run.recipe = replace(run.recipe, calibration_fraction=0)
-    checkpoint.save(run, tmp_path)
-    assert main(["export", str(tmp_path)]) == 0
-    assert "too sure of itself: train with --validation" in capsys.readouterr().err
+    save(run, tmp_path)
+    error = command("export", tmp_path).err
+    assert "too sure of itself: train with --validation" in error
 
 
 def test_an_unfinished_run_is_not_exported(
-    run_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_run: Path, tmp_path: Path, command: Command
 ) -> None:
-    begun = checkpoint.load(run_directory)
+    begun = load(tiny_run)
     begun.result = {}
-    checkpoint.save(begun, tmp_path)
-    assert main(["export", str(tmp_path)]) == 2
-    assert "is not finished: go on with it first" in capsys.readouterr().err
+    save(begun, tmp_path)
+    assert "is not finished: go on with it first" in command.refused("export", tmp_path)
     assert not (tmp_path / "model.onnx").exists()
 
 
 def test_few_negatives_are_sure(
-    uncalibrated: DigitNet, mnist: tuple[Digits, Digits], monkeypatch: pytest.MonkeyPatch
+    uncalibrated: DigitNet, test_set: Digits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As few as is asked for; this small network would be sure of more than a tenth of them."""
     monkeypatch.setattr("mnist_digits.training.calibration.DOUBTED_NEGATIVES", 0.9)
-    digits = mnist[1][:2000]
+    digits = test_set[:2000]
     fitted = calibrate(uncalibrated, FAST, digits)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -202,9 +195,7 @@ def test_a_place_that_cannot_be_written(fast_run: Run) -> None:
         export_run(fast_run, Path("/proc/model.onnx"), Calibration())
 
 
-def test_the_run_that_ships_is_the_one_that_was_exported(
-    mnist: tuple[Digits, Digits], tmp_path: Path
-) -> None:
+def test_the_run_that_ships_is_the_one_that_was_exported(test_set: Digits, tmp_path: Path) -> None:
     run, shipped = load(SHIPPED), Reader.load()
     assert (
         run.result
@@ -215,7 +206,7 @@ def test_the_run_that_ships_is_the_one_that_was_exported(
     calibration = Calibration(**shipped.information["calibration"])
     assert float(run.model.temperature) == pytest.approx(calibration.temperature)
     export_run(run, tmp_path / "model.onnx", calibration)
-    few = mnist[1].images[:500].numpy()
+    few = test_set.images[:500].numpy()
     again = Reader.load(tmp_path / "model.onnx").classify(few)
     np.testing.assert_allclose(shipped.classify(few), again, atol=1e-5)
     assert run.result["test_calibration_error"] < 0.005

@@ -20,8 +20,8 @@ from mnist_digits.training.scenes.glyphs import (
 
 
 @pytest.fixture(scope="module")
-def glyphs(mnist: tuple[Digits, Digits]) -> Glyphs:
-    return load_glyphs(mnist[0][:200], 50)
+def glyphs(training_set: Digits) -> Glyphs:
+    return load_glyphs(training_set[:200], 50)
 
 
 @given(seed=st.integers(0, 10_000), radius=st.integers(1, 6))
@@ -66,8 +66,8 @@ def test_a_stroke_finer_than_a_pixel_is_faint_but_counts_in_its_length(glyphs: G
     assert cv2.connectedComponents(mask.astype(np.uint8))[0] == 2
 
 
-def test_drawn_digits_follow_those_of_mnist(glyphs: Glyphs, mnist: tuple[Digits, Digits]) -> None:
+def test_drawn_digits_follow_those_of_mnist(glyphs: Glyphs, training_set: Digits) -> None:
     assert len(glyphs) == 250
-    np.testing.assert_array_equal(glyphs.images[:200], mnist[0].images[:200, 0].numpy())
+    np.testing.assert_array_equal(glyphs.images[:200], training_set.images[:200, 0].numpy())
     assert set(glyphs.labels[200:]) <= set(range(10))
     assert (letters().labels == -1).all()

@@ -20,16 +20,16 @@ def test_raw_pixels_in_logits_out(recipe: Recipe) -> None:
     assert torch.equal(logits, network(images.float()))
 
 
-def test_the_pixels_are_normalized_by_the_training_images(mnist: tuple[Digits, Digits]) -> None:
-    pixels = mnist[0].images.float()
+def test_the_pixels_are_normalized_by_the_training_images(training_set: Digits) -> None:
+    pixels = training_set.images.float()
     assert pixels.mean().item() == pytest.approx(PIXEL_MEAN, abs=0.01)
     assert pixels.std().item() == pytest.approx(PIXEL_STD, abs=0.01)
 
 
-def test_an_image_is_read_alone(fast_run: Run, mnist: tuple[Digits, Digits]) -> None:
+def test_an_image_is_read_alone(fast_run: Run, test_set: Digits) -> None:
     """In evaluation an image's logits do not depend on its neighbours in the batch."""
     network = fast_run.model.eval()
-    images = mnist[1].images[:64]
+    images = test_set.images[:64]
     with torch.inference_mode():
         together = network(images)
         alone = torch.cat([network(image[None]) for image in images])
@@ -57,10 +57,8 @@ def test_shifted_copies_are_shifted() -> None:
     assert all(copy.shape == image.shape for copy in shifted(image, 2))
 
 
-def test_test_time_augmentation_averages_the_answers(
-    fast_run: Run, mnist: tuple[Digits, Digits]
-) -> None:
-    images = mnist[1].images[:50].float()
+def test_test_time_augmentation_averages_the_answers(fast_run: Run, test_set: Digits) -> None:
+    images = test_set.images[:50].float()
     plain = fast_run.model.eval()
     averaging = DigitNet(dataclasses.replace(FAST, tta_shift=1)).eval()
     averaging.load_state_dict(plain.state_dict())

@@ -9,9 +9,9 @@ from mnist_digits import FAST, Digits, evaluate, train
 from mnist_digits.training.negatives import KINDS, negatives, sideways
 
 
-def test_every_kind_makes_frames_that_differ(mnist: tuple[Digits, Digits]) -> None:
+def test_every_kind_makes_frames_that_differ(training_set: Digits) -> None:
     torch.manual_seed(0)
-    part = mnist[0][:60]
+    part = training_set[:60]
     for kind in KINDS:
         frames = kind(part.images.float(), part.labels)
         assert frames.shape == (60, 1, 28, 28)
@@ -19,10 +19,10 @@ def test_every_kind_makes_frames_that_differ(mnist: tuple[Digits, Digits]) -> No
         assert len(torch.unique(frames.flatten(1), dim=0)) > 30, kind.__name__
 
 
-def test_they_are_as_many_as_the_digits_and_pixels(mnist: tuple[Digits, Digits]) -> None:
+def test_they_are_as_many_as_the_digits_and_pixels(training_set: Digits) -> None:
     torch.manual_seed(0)
     for count in (1, 3, 100):
-        part = mnist[0][:count]
+        part = training_set[:count]
         frames = negatives(part.images, part.labels)
         assert frames.shape == part.images.shape
         assert frames.min() >= 0
@@ -31,9 +31,9 @@ def test_they_are_as_many_as_the_digits_and_pixels(mnist: tuple[Digits, Digits])
 
 
 def test_digits_that_look_the_same_on_their_side_are_not_used_so(
-    mnist: tuple[Digits, Digits],
+    training_set: Digits,
 ) -> None:
-    images = mnist[0].images[mnist[0].labels == 8][:5].float()
+    images = training_set.images[training_set.labels == 8][:5].float()
     turned = sideways(images, torch.full((5,), 8))
     assert not any(torch.equal(a, b.rot90(1, (1, 2))) for a, b in zip(turned, images, strict=True))
 

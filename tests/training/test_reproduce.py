@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import Command
 
 from mnist_digits import load, save
 from mnist_digits.command.cli import main
@@ -32,44 +33,32 @@ def test_a_result_tells_what_it_depends_on(run: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_very_same(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["reproduce", str(run)]) == 0
-    assert capsys.readouterr().out.endswith("The weights are identical, bit for bit.\n")
-    assert main(["reproduce", str(run), "--json"]) == 0
-    printed = {"identical": True, "differing": 0, "largest": 0.0, "reasons": []}
-    assert json.loads(capsys.readouterr().out) == printed
+def test_the_very_same(run: Path, command: Command) -> None:
+    assert command("reproduce", run).out.endswith("The weights are identical, bit for bit.\n")
 
 
 @pytest.mark.slow
-def test_other_weights_and_why(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_weights_and_why(run: Path, tmp_path: Path, command: Command) -> None:
     changed = load(run)
-    weight = changed.model.state_dict()["first.0.weight"]
     with torch.no_grad():
-        weight[0, 0, 0, 0] += 1
+        changed.model.state_dict()["first.0.weight"][0, 0, 0, 0] += 1
     changed.result["versions"]["torch"] = "2.0"
     del changed.result["data_sha256"]
     save(changed, tmp_path)
-    assert main(["reproduce", str(tmp_path)]) == 1
-    text = capsys.readouterr().out
+    text = command("reproduce", tmp_path, status=1).out
     assert "The weights differ: 1 numbers, by 1 at most." in text
     assert f"the version of torch was 2.0, here it is {torch.__version__.split('+')[0]}" in text
     assert "data_sha256 was not recorded; here it is" in text
     changed.result = json.loads((run / "result.json").read_text())
     save(changed, tmp_path)
-    assert main(["reproduce", str(tmp_path)]) == 1
-    assert "nothing that is recorded" in capsys.readouterr().out
+    told = json.loads(command("reproduce", tmp_path, "--json", status=1).out)
+    assert told.pop("largest") == pytest.approx(1)
+    assert told == {"identical": False, "differing": 1, "reasons": []}
 
 
-def test_there_must_be_a_finished_run(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_there_must_be_a_finished_run(run: Path, tmp_path: Path, command: Command) -> None:
     unfinished = load(run)
     unfinished.result = {}
     save(unfinished, tmp_path)
-    for folder, says in ((tmp_path, "is not finished"), (tmp_path / "none", "there is no run")):
-        assert main(["reproduce", str(folder)]) == 2
-        said = capsys.readouterr().err
-        assert says in said
-        assert said.count("\n") == 1
+    assert "is not finished" in command.refused("reproduce", tmp_path)
+    assert "there is no run" in command.refused("reproduce", tmp_path / "none")

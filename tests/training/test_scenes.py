@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from mnist_digits import Digits, RecipeError
 from mnist_digits.training.scenes.canvas import SIDE
@@ -17,12 +18,19 @@ from mnist_digits.training.scenes.scene import FEATURES, LAYOUTS, Scene, contact
 
 
 @pytest.fixture(scope="module")
-def glyphs(mnist: tuple[Digits, Digits]) -> Glyphs:
-    return load_glyphs(mnist[0][:300], 100)
+def glyphs(training_set: Digits) -> Glyphs:
+    return load_glyphs(training_set[:300], 100)
 
 
 def made(glyphs: Glyphs, seed: int, layout: str | None = None, *features: str) -> Scene:
     return scene(np.random.default_rng(seed), glyphs, layout, features if layout else None)
+
+
+def differs(page: Scene, levels: int) -> NDArray[np.bool_]:
+    """Where the picture differs from its ground by more than so many levels."""
+    pixels = page.pixels.astype(int)
+    ground = np.median(pixels.reshape(-1, 3), axis=0)
+    return np.asarray(np.abs(pixels - ground).max(axis=2) > levels)
 
 
 @pytest.mark.slow
@@ -51,18 +59,6 @@ def test_other_seeds_give_other_scenes(layout: str, glyphs: Glyphs) -> None:
     assert (one != other).any()
 
 
-def test_ink_is_where_the_truth_has_it(glyphs: Glyphs) -> None:
-    """On plain paper all that differs from the ground is owned, and all that is owned differs."""
-    for seed in range(20):
-        page = made(glyphs, seed, "rows", "plain")
-        grey = page.pixels.astype(int)
-        ground = np.median(grey.reshape(-1, 3), axis=0)
-        differs = np.abs(grey - ground).max(axis=2) > 30
-        owned = (page.owner >= 0).astype(np.uint8)
-        near = cv2.dilate(owned, np.ones((5, 5), np.uint8)) > 0
-        assert differs[~near].mean() < 0.001
-
-
 def test_the_text_is_in_reading_order(glyphs: Glyphs) -> None:
     for seed in range(30):
         page = made(glyphs, seed, "table")
@@ -88,11 +84,10 @@ def test_marks_lie_where_ink_is(glyphs: Glyphs) -> None:
     seen = set()
     for seed in range(40):
         page = made(glyphs, seed, "long", "plain", "numbers", "hand")
-        ground = np.median(page.pixels.reshape(-1, 3), axis=0)
-        differs = np.abs(page.pixels - ground).max(axis=2) > 12
+        ink = differs(page, 12)
         for mark in page.marks:
             x0, y0, x1, y1 = mark.box
-            assert differs[y0:y1, x0:x1].any()
+            assert ink[y0:y1, x0:x1].any()
             assert x0 <= mark.x <= x1
             assert y0 <= mark.y <= y1
             assert mark.size == max(4, y1 - y0, 0.7 * (x1 - x0))
@@ -100,17 +95,18 @@ def test_marks_lie_where_ink_is(glyphs: Glyphs) -> None:
     assert seen == {"separator", "minus", "other"}
 
 
-def test_all_ink_of_a_number_is_a_digits_or_a_marks(glyphs: Glyphs) -> None:
+@pytest.mark.parametrize(("layout", "features"), [("rows", []), ("long", ["numbers"])])
+def test_all_ink_on_plain_paper_is_a_digits_or_a_marks(
+    layout: str, features: list[str], glyphs: Glyphs
+) -> None:
     for seed in range(20):
-        page = made(glyphs, seed, "long", "plain", "numbers")
-        ground = np.median(page.pixels.reshape(-1, 3), axis=0)
-        differs = np.abs(page.pixels - ground).max(axis=2) > 30
+        page = made(glyphs, seed, layout, "plain", *features)
         known = (page.owner != -1).astype(np.uint8)
         for mark in page.marks:
             x0, y0, x1, y1 = mark.box
             known[y0:y1, x0:x1] = 1
         near = cv2.dilate(known, np.ones((7, 7), np.uint8)) > 0
-        assert differs[~near].mean() < 0.001
+        assert differs(page, 30)[~near].mean() < 0.001
 
 
 def test_plain_rows_have_no_marks(glyphs: Glyphs) -> None:
@@ -138,9 +134,9 @@ def test_one_hand_writes_images_that_stand_together() -> None:
         assert max(labels, default=0) - min(labels, default=0) <= 2
 
 
-def test_drawn_digits_stand_in_the_order_of_their_hands(mnist: tuple[Digits, Digits]) -> None:
+def test_drawn_digits_stand_in_the_order_of_their_hands(training_set: Digits) -> None:
     """A hand writes each digit in one form."""
-    glyphs = load_glyphs(mnist[0][:10], 1000)
+    glyphs = load_glyphs(training_set[:10], 1000)
     drawn, labels = glyphs.images[10:].astype(np.float32), glyphs.labels[10:]
     hands = np.arange(1000) // 100
     same, other = [], []

@@ -29,9 +29,9 @@ CALIBRATION = Calibration(temperature=0.5, sure_above=0.9)
 
 
 @pytest.fixture(scope="module")
-def examples(mnist: tuple[Digits, Digits], tmp_path_factory: pytest.TempPathFactory) -> Examples:
+def examples(test_set: Digits, tmp_path_factory: pytest.TempPathFactory) -> Examples:
     """Twenty digits of MNIST's, which are read right as it is, and twenty sevens like ones."""
-    usual, odd = mnist[1][:20], sevens(20)
+    usual, odd = test_set[:20], sevens(20)
     both = Digits(torch.cat([usual.images, odd.images]), torch.cat([usual.labels, odd.labels]))
     return load_examples(save_pictures(both, tmp_path_factory.mktemp("hand")))
 
@@ -73,34 +73,24 @@ def test_the_report_is_by_networks_that_did_not_see_the_picture(taught: Taught) 
 
 
 @pytest.mark.slow
-def test_side_by_side_it_comes_out_the_same(
-    taught: Taught, fast_run: Run, examples: Examples, mnist: tuple[Digits, Digits]
-) -> None:
-    done: list[tuple[int, int]] = []
-    again = teach(
-        *(fast_run, examples, *mnist, CALIBRATION),
-        processes=2,
-        on_part=lambda *part: done.append(part),
-    )
-    assert done == [(number, 6) for number in range(1, 7)]
-    # Not bit for bit: each has one thread there.
-    assert again.report()["verdict"] == "better"
-    assert abs(again.report()["after"]["right"] - taught.report()["after"]["right"]) <= 1
-
-
-@pytest.mark.slow
-def test_a_process_that_is_killed_is_tried_again(
+def test_side_by_side_a_process_that_is_killed_is_tried_again(
     fast_run: Run, examples: Examples, mnist: tuple[Digits, Digits]
 ) -> None:
-    done: list[int] = []
+    done: list[tuple[int, int]] = []
 
-    def kill_one(part: int, _: int) -> None:
-        done.append(part)
+    def kill_one(part: int, parts: int) -> None:
+        done.append((part, parts))
         if part == 1:
             multiprocessing.active_children()[0].kill()
 
-    taught = teach(fast_run, examples, *mnist, CALIBRATION, processes=2, on_part=kill_one)
-    assert done == [1, 2, 3, 4, 5, 6]
+    taught = teach(
+        *(fast_run, examples, *mnist, CALIBRATION),
+        steps=40,
+        folds=3,
+        processes=2,
+        on_part=kill_one,
+    )
+    assert done == [(number, 4) for number in range(1, 5)]
     assert taught.verdict == "better"
 
 
@@ -111,7 +101,7 @@ def test_random_labels_are_noticed(
     random = np.random.default_rng(0).integers(0, 10, 40)
     folder = save_pictures(mnist[1][:40], tmp_path, labels=[str(label) for label in random])
     with pytest.raises(TrainingError, match="most labels seem to be wrong"):
-        teach(fast_run, load_examples(folder), *mnist)
+        teach(fast_run, load_examples(folder), *mnist, steps=20, folds=2)
 
 
 @pytest.mark.slow
@@ -119,7 +109,7 @@ def test_two_pictures_tell_nothing(
     fast_run: Run, mnist: tuple[Digits, Digits], tmp_path: Path
 ) -> None:
     examples = load_examples(save_pictures(mnist[1][:2], tmp_path))
-    taught = teach(fast_run, examples, *mnist, CALIBRATION)
+    taught = teach(fast_run, examples, *mnist, CALIBRATION, steps=2)
     assert taught.verdict == "unknown"
     assert "after" not in taught.report()
 
@@ -173,25 +163,20 @@ def test_sure_answers_that_are_wrong_raise_the_threshold() -> None:
 
 
 @pytest.mark.slow
-def test_its_temperature_is_the_bases(taught: Taught, fast_run: Run) -> None:
-    """Its images come several times: on none of them could another be fitted."""
-    assert taught.run.recipe.calibration_fraction == 0
-    assert float(taught.run.model.temperature) == CALIBRATION.temperature
-    assert float(fast_run.model.temperature) != CALIBRATION.temperature
-
-
-@pytest.mark.slow
 def test_a_run_is_calibrated_on_what_it_has_not_learned_from(
-    fast_run: Run, mnist: tuple[Digits, Digits], tmp_path: Path
+    fast_run: Run, training_set: Digits, tmp_path: Path
 ) -> None:
-    _, unseen = split_calibration(mnist[0], FAST.calibration_fraction)
+    _, unseen = split_calibration(training_set, FAST.calibration_fraction)
     assert unseen
     expected = calibrate(fast_run.model, FAST, unseen)
-    assert base_calibration(fast_run, tmp_path, mnist[0]) == expected
+    assert base_calibration(fast_run, tmp_path, training_set) == expected
 
 
 @pytest.mark.slow
-def test_the_recipe_tells_that_it_was_taught(taught: Taught) -> None:
-    assert taught.run.recipe.name == "fast-taught"
-    assert taught.run.recipe.widths == FAST.widths
-    assert taught.run.result["train_images"] == len(taught.examples.digits)
+def test_the_run_tells_that_it_was_taught(taught: Taught) -> None:
+    run = taught.run
+    assert (run.recipe.name, run.recipe.widths) == ("fast-taught", FAST.widths)
+    assert run.result["train_images"] == len(taught.examples.digits)
+    # Its images come several times: on none of them could another temperature be fitted.
+    assert run.recipe.calibration_fraction == 0
+    assert float(run.model.temperature) == CALIBRATION.temperature

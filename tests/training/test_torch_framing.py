@@ -27,12 +27,12 @@ def placed(image: NDArray[np.uint8], size: int = 28) -> NDArray[np.float32]:
     return result
 
 
-def test_a_digit_of_mnist_is_framed_as_it_was(mnist: tuple[Digits, Digits]) -> None:
+def test_a_digit_of_mnist_is_framed_as_it_was(test_set: Digits) -> None:
     """And read as well: of 2,000 digits at most 0.1% more are wrong."""
-    images = mnist[1].images[:2000, 0].numpy()
+    images = test_set.images[:2000, 0].numpy()
     frames = framed(torch.from_numpy(np.stack([placed(image) for image in images]))).numpy()
     assert np.abs(frames.astype(int) - images).mean() < 10
-    reader, labels = Reader.load(), mnist[1].labels[:2000].numpy()
+    reader, labels = Reader.load(), test_set.labels[:2000].numpy()
     errors = [
         int((reader.classify(each).argmax(axis=1) != labels).sum()) for each in (images, frames)
     ]

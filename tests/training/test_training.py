@@ -22,16 +22,16 @@ SHORT = dataclasses.replace(FAST, widths=(8, 16), hidden=16, batch_size=100)
 
 
 @pytest.fixture(scope="module")
-def few(mnist: tuple[Digits, Digits]) -> Digits:
-    return mnist[0][:2000]
+def few(training_set: Digits) -> Digits:
+    return training_set[:2000]
 
 
 def weights(run: Run) -> torch.Tensor:
     return torch.cat([value.double().flatten() for value in run.model.state_dict().values()])
 
 
-def test_fast_reaches_99_percent(fast_run: Run, mnist: tuple[Digits, Digits]) -> None:
-    assert evaluate(fast_run.model, mnist[1]).accuracy >= 0.99
+def test_fast_reaches_99_percent(fast_run: Run, test_set: Digits) -> None:
+    assert evaluate(fast_run.model, test_set).accuracy >= 0.99
 
 
 def test_the_same_seed_gives_the_same_weights(few: Digits) -> None:
@@ -148,7 +148,7 @@ def test_a_loss_that_is_no_number_ends_the_run(few: Digits) -> None:
 
 
 def test_weights_that_overflow_in_the_last_step_stop_the_run(
-    mnist: tuple[Digits, Digits], monkeypatch: pytest.MonkeyPatch
+    training_set: Digits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = torch.optim.AdamW.step
 
@@ -157,7 +157,7 @@ def test_weights_that_overflow_in_the_last_step_stop_the_run(
         optimizer.param_groups[0]["params"][0].data.fill_(torch.inf)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", overflows)
-    few = mnist[0][:250]  # one step, whose loss is of the weights before it
+    few = training_set[:250]  # one step, whose loss is of the weights before it
     with pytest.raises(TrainingError, match=r"the weights became infinite.*step 1.*choose a lower"):
         train(FAST, few)
 
@@ -180,8 +180,8 @@ def test_on_a_gpu(mnist: tuple[Digits, Digits]) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
-def test_recorded_steps_learn_as_others_do(mnist: tuple[Digits, Digits]) -> None:
-    digits = mnist[0][:5000].to("cuda")
+def test_recorded_steps_learn_as_others_do(training_set: Digits) -> None:
+    digits = training_set[:5000].to("cuda")
     recipe = dataclasses.replace(SHORT, epochs=2, negatives=0.1, precision="float32")
     recorded = train(recipe, digits)
     with pytest.MonkeyPatch.context() as patch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import resource
 import shutil
 import signal
 import subprocess
@@ -19,10 +18,11 @@ import httpx
 import numpy as np
 import psutil
 import pytest
-from pages import page
+from command_line import COMMAND, Command
+from full_disk import files_of_at_most
 from PIL import Image
 from real_server import serving, shipped
-from test_server import SEVEN, frame, png
+from test_server import SEVEN, drawn, png
 
 from mnist_digits import PictureError, Reader
 from mnist_digits.command.cli import main
@@ -36,7 +36,7 @@ from mnist_digits.web.teaching import Teaching
 
 # As little as can be taught.
 QUICKLY = ("--steps", "2", "--folds", "2", "--threads", "1")
-ONE, TWO = (png(page([(frame(place), 150, 80, 120)])) for place in (1, 2))
+ONE, TWO = drawn(1), drawn(2)
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def test_without_a_folder_nothing_is_kept() -> None:
 
 def test_examples_are_ordinary_labelled_pictures(client: httpx.Client, tmp_path: Path) -> None:
     folder = tmp_path / "hand"
-    state = client.get("/api/teach").json()
+    state = state_of(client)
     assert (state["folder"], state["examples"], state["last"]) == ("hand", 0, None)
     assert (state["progress"], state["network"], state["networks"]) == (None, "", [])
     assert client.get("/api/model").json()["teach"] is True
@@ -111,7 +111,7 @@ def test_examples_are_ordinary_labelled_pictures(client: httpx.Client, tmp_path:
     assert rows(folder) == list(zip(files, ("7", "12/34", "0"), strict=True))
     assert [(folder / file).read_bytes() for file in files] == [SEVEN, photo.getvalue(), ONE]
     assert [Path(file).suffix for file in files] == [".png", ".jpeg", ".png"]
-    state = client.get("/api/teach").json()
+    state = state_of(client)
     assert (state["examples"], state["last"]) == (3, {"file": files[2], "label": "0"})
     assert main(["evaluate", "--pictures", str(folder), "--no-figures"]) == 0
 
@@ -160,14 +160,11 @@ def test_what_was_kept_is_taken_back(client: httpx.Client, tmp_path: Path) -> No
     assert rows(folder) == [("photo.png", "7"), (second, "1")]
 
 
-def test_all_is_taken_back(
-    client: httpx.Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_all_is_taken_back(client: httpx.Client, tmp_path: Path, command: Command) -> None:
     client.delete(f"/api/teach/examples/{keep(client, SEVEN, '7').json()['file']}")
-    assert client.get("/api/teach").json()["examples"] == 0
-    for command in (["teach"], ["evaluate", "--pictures"]):
-        assert main([*command, str(tmp_path / "hand")]) == 2
-        assert "taken back" in capsys.readouterr().err
+    assert state_of(client)["examples"] == 0
+    for words in (["teach"], ["evaluate", "--pictures"]):
+        assert "taken back" in command.refused(*words, tmp_path / "hand")
 
 
 def test_two_tabs_lose_nothing(client: httpx.Client, tmp_path: Path) -> None:
@@ -194,10 +191,10 @@ def test_a_table_of_the_users_is_kept(table: bytes, tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_bytes(table)
     before = rows(tmp_path)
     with taught(tmp_path) as client:
-        assert client.get("/api/teach").json()["examples"] == 1
+        assert state_of(client)["examples"] == 1
         name = keep(client, SEVEN, "7").json()["file"]
         keep(client, SEVEN, "1")
-        assert client.get("/api/teach").json()["examples"] == 2
+        assert state_of(client)["examples"] == 2
     assert rows(tmp_path) == [*before, (name, "1")]
     assert (tmp_path / "labels.csv").read_bytes().startswith(table)
 
@@ -212,12 +209,16 @@ def test_labels_are_digits(label: str, client: httpx.Client, tmp_path: Path) -> 
 
 
 def test_what_is_no_picture_is_not_kept(client: httpx.Client, tmp_path: Path) -> None:
-    assert client.post("/api/teach/examples", content=SEVEN).status_code == 422
-    assert client.post("/api/teach/examples?label=7&lable=1", content=SEVEN).status_code == 422
-    assert keep(client, b"seven", "7").status_code == 422
-    assert keep(client, b"%PDF-1.7", "7").status_code == 415
-    assert keep(client, SEVEN, "7", headers={"content-type": "text/plain"}).status_code == 415
-    assert keep(client, bytes(20_000_001), "7").status_code == 413
+    text, examples = {"content-type": "text/plain"}, "/api/teach/examples"
+    for status, answer in (
+        (422, client.post(examples, content=SEVEN)),
+        (422, client.post(f"{examples}?label=7&lable=1", content=SEVEN)),
+        (422, keep(client, b"seven", "7")),
+        (415, keep(client, b"%PDF-1.7", "7")),
+        (415, keep(client, SEVEN, "7", headers=text)),
+        (413, keep(client, bytes(20_000_001), "7")),
+    ):
+        assert answer.status_code == status
     assert left(tmp_path / "hand") == []
 
 
@@ -286,16 +287,12 @@ def test_so_many_bytes_are_kept_and_no_more(
 
 
 def test_a_full_disk_leaves_all_as_it_was(tmp_path: Path) -> None:
-    """Files may not grow beyond some size: the picture is small enough, the table is not."""
+    """The picture is small enough, the table is not."""
     before = "file,label\n" + "".join(f"{number:0100}.png,1\n" for number in range(2000))
     (tmp_path / "labels.csv").write_text(before)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with taught(tmp_path) as client:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, limits[1]))
-        try:
+        with files_of_at_most(150_000):
             answer = keep(client, SEVEN, "7")
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert (answer.status_code, answer.json()["error"][:20]) == (507, "nothing can be kept:")
         assert left(tmp_path) == []
         assert (tmp_path / "labels.csv").read_text() == before
@@ -321,33 +318,32 @@ def test_a_table_that_was_spoilt_meanwhile(client: httpx.Client, tmp_path: Path)
     assert left(tmp_path / "hand") == []
 
 
-def refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    assert main(["app", "--no-browser", "--port", "0", "--teach", str(folder)]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("mnist-digits app: error: ")
-    assert error.count("\n") == 1
-    return error
-
-
+@pytest.mark.parametrize(
+    ("folder", "says"),
+    [
+        ("sorted", "would be hidden by labels.csv"),
+        ("file", "examples cannot be kept in"),
+        ("file/hand", "examples cannot be kept in"),
+        ("columns", "must have the columns file and label"),
+        ("latin", "is not in UTF-8: save it as CSV"),
+        ("/proc/self", "choose another folder with --teach"),
+    ],
+)
 def test_folders_that_are_refused_at_the_start(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: str, says: str, tmp_path: Path, command: Command
 ) -> None:
-    (tmp_path / "sorted" / "7").mkdir(parents=True)
-    (tmp_path / "sorted" / "7" / "a.png").write_bytes(SEVEN)
-    assert "would be hidden by labels.csv" in refused(tmp_path / "sorted", capsys)
+    for name, content in (
+        ("sorted/7/a.png", SEVEN),
+        ("columns/labels.csv", b"name,digit\na.png,7\n"),
+        ("latin/labels.csv", b"file,label\n\xff,7\n"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "file").touch()
+    error = command.refused("app", "--no-browser", "--port", 0, "--teach", tmp_path / folder)
+    assert error.startswith("mnist-digits app: error: ")
+    assert says in error
     assert not (tmp_path / "sorted" / "labels.csv").exists()
-    (tmp_path / "file").write_bytes(SEVEN)
-    assert "examples cannot be kept in" in refused(tmp_path / "file", capsys)
-    assert "examples cannot be kept in" in refused(tmp_path / "file" / "hand", capsys)
-    (tmp_path / "labels.csv").write_text("name,digit\na.png,7\n")
-    assert "must have the columns file and label" in refused(tmp_path, capsys)
-    (tmp_path / "labels.csv").write_bytes(b"file,label\n\xff,7\n")
-    assert "is not in UTF-8: save it as CSV" in refused(tmp_path, capsys)
-
-
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc")
-def test_a_folder_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "choose another folder with --teach" in refused(Path("/proc/self"), capsys)
 
 
 def test_folders_of_other_pictures_do_not_matter(tmp_path: Path) -> None:
@@ -389,17 +385,17 @@ def test_a_network_is_chosen_and_is_there_the_next_time(tmp_path: Path) -> None:
         run_of_shipped(tmp_path, name)
     (tmp_path / "runs" / "unfinished").mkdir()
     with taught(tmp_path) as client:
-        state = client.get("/api/teach").json()
+        state = state_of(client)
         assert (state["network"], state["networks"]) == ("", ["earlier", "later"])
         client.put("/api/teach/network?name=earlier")
         assert state_of(client)["network"] == "earlier"
         assert client.post("/api/read", content=SEVEN).json()["text"] == "7"
     with taught(tmp_path) as client:
-        assert client.get("/api/teach").json()["network"] == "earlier"
+        assert state_of(client)["network"] == "earlier"
         client.put("/api/teach/network")
         assert state_of(client)["network"] == ""
     with taught(tmp_path) as client:
-        state = client.get("/api/teach").json()
+        state = state_of(client)
         assert (state["network"], state["error"]) == ("", "")
 
 
@@ -411,7 +407,7 @@ def test_a_network_that_is_damaged_or_gone(tmp_path: Path) -> None:
         model.write_bytes(model.read_bytes()[:-100])
         answer = client.put("/api/teach/network?name=taught")
         assert (answer.status_code, str(tmp_path) in answer.text) == (422, False)
-        assert client.get("/api/teach").json()["network"] == "taught"
+        assert state_of(client)["network"] == "taught"
         assert client.post("/api/read", content=SEVEN).json()["text"] == "7"
     for _ in range(2):
         with taught(tmp_path) as client:
@@ -427,7 +423,7 @@ def test_a_network_that_is_damaged_or_gone(tmp_path: Path) -> None:
 def test_a_note_of_the_network_that_is_damaged(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "network.txt").write_bytes(content)
     with taught(tmp_path) as client:
-        state = client.get("/api/teach").json()
+        state = state_of(client)
         assert state["error"].startswith("the network of last time cannot be used: ")
         assert (state["network"], len(state["error"]) < 200) == ("", True)
         assert client.post("/api/read", content=SEVEN).json()["text"] == "7"
@@ -447,25 +443,14 @@ def finished(client: httpx.Client) -> dict[str, Any]:
 
 def keep_digits(client: httpx.Client, count: int = 10) -> None:
     for place in range(count):
-        keep(client, png(page([(frame(place), 150, 80, 120)])), str(place))
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of a network that is small, and quickly taught."""
-    run = tmp_path_factory.mktemp("runs") / "tiny"
-    small = ["--widths", "4", "8", "--hidden", "16", "--no-figures"]
-    example = ["--example", str(run.with_name("example.png"))]
-    assert main(["train", "fast", *small, *example, "--output", str(run)]) == 0
-    assert main(["export", str(run)]) == 0
-    return run
+        keep(client, drawn(place), str(place))
 
 
 @pytest.mark.slow
-def test_taught_in_full(base: Path, tmp_path: Path) -> None:
+def test_taught_in_full(tiny_run: Path, tmp_path: Path, command: Command) -> None:
     """And the command takes what the page keeps, and the network that it has taught."""
     folder = tmp_path / "hand"
-    with taught(folder, base, flags=()) as client:
+    with taught(folder, tiny_run, flags=()) as client:
         keep_digits(client)
         assert client.post("/api/teach").status_code == 202
         assert state_of(client)["progress"] == [0, 0]
@@ -484,17 +469,18 @@ def test_taught_in_full(base: Path, tmp_path: Path) -> None:
         assert state_of(client)["report"] == ""
         assert client.get("/api/model").json()["recipe"]["name"] == "fast"
         client.put("/api/teach/network", params={"name": state["network"]})
-    with taught(folder, base) as client:
+    with taught(folder, tiny_run) as client:
         assert client.get("/api/model").json()["recipe"]["name"] == "fast-taught"
-    command = ["teach", str(folder), "--output", str(tmp_path / "again"), "--no-figures", *QUICKLY]
-    assert main([*command, "--base", str(folder / "runs" / state["network"])]) == 0
+    taught_run = folder / "runs" / state["network"]
+    flags = ["--output", tmp_path / "again", "--no-figures", *QUICKLY, "--base", taught_run]
+    command("teach", folder, *flags)
     assert (tmp_path / "again" / "model.onnx").is_file()
 
 
 @pytest.mark.slow
-def test_a_failure_is_told_and_the_network_stays(base: Path, tmp_path: Path) -> None:
+def test_a_failure_is_told_and_the_network_stays(tiny_run: Path, tmp_path: Path) -> None:
     broken = tmp_path / "base"
-    shutil.copytree(base, broken)
+    shutil.copytree(tiny_run, broken)
     weights = broken / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with taught(tmp_path / "hand", broken) as client:
@@ -507,7 +493,7 @@ def test_a_failure_is_told_and_the_network_stays(base: Path, tmp_path: Path) -> 
         assert (state["network"], state["networks"], state["report"]) == ("", [], "")
         assert client.post("/api/read", content=SEVEN).status_code == 200
         # It can be tried again.
-        (broken / "model.safetensors").write_bytes((base / "model.safetensors").read_bytes())
+        (broken / "model.safetensors").write_bytes((tiny_run / "model.safetensors").read_bytes())
         assert client.post("/api/teach").status_code == 202
         assert state_of(client)["error"] == ""
         assert finished(client)["report"].startswith("The taught network is ")
@@ -523,12 +509,9 @@ def children(process: psutil.Process) -> list[psutil.Process]:
 @contextmanager
 def app(folder: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
     """The command, and a client of it."""
-    command = [sys.executable, "-m", "mnist_digits", "app", "--port", "0", "--no-browser"]
+    words = ["app", "--port", "0", "--no-browser", "--teach", str(folder), *flags]
     with subprocess.Popen(
-        [*command, "--teach", str(folder), *flags],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        [*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as server:
         assert server.stdout
         address = server.stdout.readline().split()[2]
@@ -539,34 +522,35 @@ def app(folder: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], http
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
-def test_teaching_ends_with_the_server(ending: signal.Signals, base: Path, tmp_path: Path) -> None:
+def test_teaching_ends_with_the_server(
+    ending: signal.Signals, tiny_run: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "hand"
-    with app(folder, "--model", str(base)) as (server, client):
+    with app(folder, "--model", str(tiny_run)) as (server, client):
         keep_digits(client)
         assert client.post("/api/teach").status_code == 202
         started = children(psutil.Process(server.pid))
         assert started
         server.send_signal(ending)
         server.wait(60)
-    _, alive = psutil.wait_procs(started, timeout=60)
-    assert alive == []
+    assert psutil.wait_procs(started, timeout=60)[1] == []
     with taught(folder) as client:
-        state = client.get("/api/teach").json()
+        state = state_of(client)
         assert (state["progress"], state["networks"], state["examples"]) == (None, [], 10)
 
 
 @pytest.mark.slow
-def test_the_server_is_killed_while_it_teaches(base: Path, tmp_path: Path) -> None:
+def test_the_server_is_killed_while_it_teaches(tiny_run: Path, tmp_path: Path) -> None:
     """What was kept is there, and the next one reads and teaches, whether the process goes on."""
     folder = tmp_path / "hand"
-    with app(folder, "--model", str(base)) as (server, client):
+    with app(folder, "--model", str(tiny_run)) as (server, client):
         keep_digits(client, 2)
         assert client.post("/api/teach").status_code == 202
         (process,) = psutil.Process(server.pid).children()
         server.kill()
         server.wait(60)
-    with taught(folder, base) as client:
-        state = client.get("/api/teach").json()
+    with taught(folder, tiny_run) as client:
+        state = state_of(client)
         assert (state["network"], state["examples"]) == ("", 2)
         assert client.post("/api/teach").status_code == 202
         assert finished(client)["report"].startswith("The taught network is ")

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from ..reading.reader import Reader
 
 T = TypeVar("T")
+# The columns of the written files: those of `predict --json`, and `error`, null if there is none.
+DIGIT = pa.struct({"digit": pa.int8(), "confidence": pa.float32(), "box": pa.list_(pa.int32())})
+FIELDS = {"file": pa.string(), "text": pa.string(), "sure": pa.bool_()}
+SCHEMA = pa.schema({**FIELDS, "digits": pa.list_(DIGIT), "error": pa.string()})
 # Pictures in a part: some seconds of work, and some megabytes of answers.
 FILES, ROWS = 200, 4_000
 # Bytes of the headers of a member of a tar file. A name has 4 kB at most, a sparse file's map more.
@@ -146,10 +150,9 @@ def _checksum(model: Path | None) -> str:
 
 def read_part(part: Part, directory: Path, model: Path | None = None) -> int:
     """Read the pictures of a part and write its file; returns the number of pictures."""
-    reader = _reader(model)
-    rows = [_row(reader, name, content) for name, content in pictures_of(part)]
+    rows = [_row(_reader(model), name, content) for name, content in pictures_of(part)]
     buffer = io.BytesIO()
-    parquet.write_table(pa.Table.from_pylist(rows, schema=schema()), buffer)
+    parquet.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer)
     write_whole(directory / part.name, buffer.getvalue())
     return len(rows)
 
@@ -163,13 +166,6 @@ def _reader(model: Path | None) -> Reader:
 
     cv2.setNumThreads(1)
     return Reader.load(model, threads=1)
-
-
-def schema() -> pa.Schema:
-    """The columns of the written files: those of `predict --json`, and `error`, null if none."""
-    digit = pa.struct({"digit": pa.int8(), "confidence": pa.float32(), "box": pa.list_(pa.int32())})
-    fields = {"file": pa.string(), "text": pa.string(), "sure": pa.bool_()}
-    return pa.schema({**fields, "digits": pa.list_(digit), "error": pa.string()})
 
 
 def _row(reader: Reader, name: str, content: Source) -> dict[str, Any]:
@@ -268,10 +264,7 @@ def _rows_at_once(name: str, index: int, leaf: str) -> int:
 
 
 def find_parts(source: str, column: str | None = None, directory: Path | None = None) -> list[Part]:
-    """Cut a source into parts.
-
-    Args:
-        directory: the folder that is written to; if it lies in the source, its files are left out.
+    """Cut a source into parts, without the files below `directory`, which is written to.
 
     Raises:
         ClusterError: there is no such source, or no picture in it.
@@ -337,8 +330,12 @@ def _tar_parts(name: str) -> list[Part]:
     try:
         with open(name, "rb") as file, _Archive.open(fileobj=file) as archive:
             offsets = [member.offset for member in archive if _is_picture(member)]
-            _check_end(archive)
             compressed = archive.file is not file
+            # A damaged header is taken for the end: the members after it would be left out.
+            archive.file.seek(archive.offset)
+            while block := archive.file.read(2**20):
+                if any(block):
+                    raise tarfile.ReadError(f"it is damaged after byte {archive.offset:,}")
     # tarfile and what unpacks raise nearly anything on damaged files.
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
@@ -351,29 +348,14 @@ def _tar_parts(name: str) -> list[Part]:
     ]
 
 
-def _check_end(archive: _Archive) -> None:
-    """Refuse an archive with more than zeros after its last member.
-
-    `tarfile` takes a damaged header for the end, and would leave out the members after it.
-    """
-    rest = archive.file
-    rest.seek(archive.offset)
-    while block := rest.read(2**20):
-        if any(block):
-            raise tarfile.ReadError(f"it is damaged after byte {archive.offset:,}")
-
-
 def _counts(directory: Path, parts: list[Part]) -> dict[str, int]:
     pictures = errors = 0
-    for part in parts:
-        file = directory / part.name
+    for file in (directory / part.name for part in parts):
         try:
             column = parquet.read_table(file, columns=["error"]).column(0)
         except (OSError, pa.ArrowException) as error:
-            raise ClusterError(
-                f"cannot read {file} ({last_line(error)}): remove it, and give the same command "
-                f"again"
-            ) from error
+            again = "remove it, and give the same command again"
+            raise ClusterError(f"cannot read {file} ({last_line(error)}): {again}") from error
         pictures += len(column)
         errors += len(column) - column.null_count
     return {"pictures": pictures, "errors": errors}

@@ -59,15 +59,13 @@ def connected(address: str | None = None, cpus: int = 1, gpus: float = 0) -> Ite
     import ray
 
     options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
-    if address is None:
-        options |= {"address": "local", "_node_ip_address": "127.0.0.1"}
-        options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
-        options["num_cpus"] = usable_cores()
-    else:
+    if address:
         _check_address(address)
-        options["address"] = address
+    else:
+        options |= {"_node_ip_address": "127.0.0.1", "num_cpus": usable_cores()}
+        options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
     try:
-        ray.init(**options)
+        ray.init(address or "local", **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ClusterError(f"no Ray cluster at {address or 'this machine'}: {error}") from error
     try:
@@ -215,19 +213,17 @@ def begin(directory: Path, job: dict[str, Any], resume: bool) -> None:
     file = directory / JOB
     text = json.dumps(job, indent=2, sort_keys=True) + "\n"
     try:
-        # A folder with nothing but a description, perhaps one that another process of this job is
-        # just writing, is free: nothing was done.
-        used = directory.exists() and any(
-            not path.name.lstrip(".").startswith(JOB) for path in directory.iterdir()
-        )
-        if used and not file.is_file():
-            raise ClusterError(f"{directory} has other things in it: choose a new folder")
-        if used and not resume:
-            raise ClusterError(
-                f"{directory} is there already: go on with --resume, or choose another name"
-            )
-        if used and file.read_text() != text:
-            raise ClusterError(f"{directory} is the folder of another job: choose a new one")
+        names = [path.name for path in directory.iterdir()] if directory.exists() else []
+        # With nothing but a description, perhaps one that another process of this job is just
+        # writing, the folder is free: nothing was done.
+        if any(not name.lstrip(".").startswith(JOB) for name in names):
+            if not file.is_file():
+                raise ClusterError(f"{directory} has other things in it: choose a new folder")
+            if not resume:
+                again = "go on with --resume, or choose another name"
+                raise ClusterError(f"{directory} is there already: {again}")
+            if file.read_text() != text:
+                raise ClusterError(f"{directory} is the folder of another job: choose a new one")
         directory.mkdir(parents=True, exist_ok=True)
         write_whole(file, text.encode())
     except OSError as error:
@@ -244,5 +240,4 @@ def write_json(file: Path, value: object) -> None:
 
 def as_dict(recipe: Recipe) -> dict[str, Any]:
     """The recipe as JSON values, for a job's description."""
-    values: dict[str, Any] = json.loads(recipe.to_json())
-    return values
+    return dict(json.loads(recipe.to_json()))

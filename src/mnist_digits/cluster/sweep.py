@@ -232,19 +232,17 @@ def _teller(tell: Callable[[str], None], count: int) -> Any:
     class Teller(cast(Any, tune.Callback)):  # type: ignore[misc]
         """Prints a line when a trial is over."""
 
-        def on_trial_complete(
-            self, *_: Any, trials: list[Any], trial: Any, failed: bool = False, **__: Any
-        ) -> None:
+        def on_trial_complete(self, trials: list[Any], trial: Any, **told: Any) -> None:
             last = trial.last_result
-            failed = failed or "error" in last
+            failed = told.get("failed") or "error" in last
             outcome = "failed" if failed else f"{last.get(METRIC, 0):.2%}"
             # All trials, including those that ended before the sweep was resumed.
             done = 1 + sum(other.is_finished() for other in trials if other is not trial)
-            values = trial.config.items()
-            shown = "  ".join(
-                f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values
+            values = "  ".join(
+                f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+                for name, value in trial.config.items()
             )
-            tell(f"{done:4} of {count}  {outcome:>7}  epoch {last.get('epoch', 0):<3}  {shown}")
+            tell(f"{done:4} of {count}  {outcome:>7}  epoch {last.get('epoch', 0):<3}  {values}")
 
         def on_trial_error(self, **told: Any) -> None:
             self.on_trial_complete(**told, failed=True)
@@ -271,10 +269,9 @@ def _run_trial(recipe: Recipe, threads: int, gpus: float) -> None:
     reached: dict[str, Any] = {METRIC: 0.0, "epoch": 0, "spent": 0.0}
 
     def on_epoch(run: Run) -> None:
-        last = run.history[-1]
-        reached.update(
-            {METRIC: last.validation_accuracy, "epoch": last.epoch, "spent": last.seconds}
-        )
+        epoch = run.history[-1]
+        reached.update(epoch=epoch.epoch, spent=epoch.seconds)
+        reached[METRIC] = epoch.validation_accuracy
         with tempfile.TemporaryDirectory() as folder:
             checkpoint.save(run, Path(folder))
             tune.report(dict(reached), checkpoint=tune.Checkpoint.from_directory(folder))
