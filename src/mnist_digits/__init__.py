@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .reading.documents import read_pages as read_pages
     from .reading.reader import Reader as Reader
     from .reading.result import Digit as Digit
+    from .reading.result import Number as Number
     from .reading.result import Reading as Reading
     from .training import checkpoint as checkpoint
     from .training.augmentation import augment as augment
@@ -57,6 +58,7 @@ _HOMES = {
     "ACCURATE": "training.recipe",
     "BALANCED": "training.recipe",
     "CheckpointError": "errors",
+    "Number": "reading.result",
     "OutputError": "errors",
     "UsageError": "errors",
     "ClusterError": "errors",

@@ -20,7 +20,7 @@ from pages import page
 from PIL import Image
 from wanted import wanted
 
-from mnist_digits import CheckpointError, Digit, Digits, PictureError, Reader, Reading, load
+from mnist_digits import CheckpointError, Digit, Digits, Number, PictureError, Reader, Reading, load
 from mnist_digits.reading import percentage
 from mnist_digits.reading.annotation import annotated
 from mnist_digits.reading.detection import Detections, Detector
@@ -223,7 +223,7 @@ def test_what_is_not_sure_says_why(
         return Digit(0, confidence, probabilities, box, np.zeros((28, 28), np.uint8), sure)
 
     digits = [digit(0.999, 0, 1, 10), digit(first, second, certainty, width)]
-    reading = Reading([digits], missing)
+    reading = Reading([[Number(digits, ["", ""])]], missing)
     assert not reading.sure
     assert reading.why == says
     least = percentage(first * certainty)

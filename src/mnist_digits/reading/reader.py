@@ -16,9 +16,10 @@ from ..errors import CheckpointError, PictureError
 from .detection import BATCH, POSSIBLE, READ, Detections, Detector, is_new
 from .documents import MAXIMUM_BYTES, Source, open_picture
 from .framing import FRAME, GROUND, as_framed
-from .layout import in_rows
+from .layout import in_numbers, in_rows
 from .onnx_file import open_model
-from .result import Box, Digit, Reading, can_be_sure
+from .result import Box, Digit, Number, Reading, can_be_sure
+from .signs import Signs, find_signs
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
@@ -112,7 +113,8 @@ class Reader:
         box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
         probabilities = self.classify(image[None])[0]
         confidence = float(probabilities.max())
-        return Reading([[_digit(probabilities, confidence, box, image, self.sure_above)]])
+        digit = _digit(probabilities, confidence, box, image, self.sure_above)
+        return Reading([[Number([digit], [""])]])
 
     def _read_one(self, pixels: Pixels) -> Reading:
         """The surest of what was found."""
@@ -120,7 +122,8 @@ class Reader:
         found = found.chosen((found.scores > NOTHING) & (found.frames.max(axis=(1, 2)) > 0))
         if not len(found):
             return Reading([], CROWDED if crowded else "", found)
-        return Reading([self.answers(found.chosen(np.arange(1)))], _missing(found, 1), found)
+        (digit,) = self.answers(found.chosen(np.arange(1)))
+        return Reading([[Number([digit], [""])]], _missing(found, 1), found)
 
     def _read_any_way_up(self, pixels: Pixels) -> Reading:
         """The picture read as it is; or turned, if most is not sure and one way is much clearer."""
@@ -140,9 +143,14 @@ class Reader:
         count = int((found.scores > READ).sum())
         digits = self.answers(found.chosen(np.arange(count)))
         rows = in_rows(found.boxes[:count])
+        signs = find_signs(self.detector, pixels, found, rows)
+        numbers = [
+            [_number(digits, signs, which) for which in row]
+            for row in in_numbers(found.boxes[:count], rows, signs)
+        ]
         order = [number for row in rows for number in row]
         seen = found.chosen(np.array([*order, *range(count, len(found))], np.int64))
-        return Reading([[digits[n] for n in row] for row in rows], _missing(found, count), seen)
+        return Reading(numbers, _missing(found, count), seen)
 
     def classify(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities (N, 10) of digits framed as in MNIST: uint8 (N, 28, 28), light on dark.
@@ -200,6 +208,14 @@ def _digit(
 ) -> Digit:
     sure = can_be_sure(confidence, box, sure_above)
     return Digit(int(probabilities.argmax()), confidence, probabilities, box, image, sure)
+
+
+def _number(digits: list[Digit], signs: Signs, which: list[int]) -> Number:
+    """The number of these digits; what stands before the first is a minus, or nothing of it."""
+    written = [signs.written.get(number, "") for number in which]
+    written[0] = written[0].replace("'", "").strip(".,")
+    sure = not any(number in signs.doubtful for number in which[1:])
+    return Number([digits[number] for number in which], written, sure)
 
 
 def _missing(found: Detections, count: int) -> str:
