@@ -198,7 +198,9 @@ def test_the_whole_picture_is_the_whole_picture(width: int, height: int) -> None
     digit = Digit(
         0, 1.0, np.ones(10, np.float32), (0, 0, wide, high), np.zeros((28, 28), np.uint8), True
     )
-    (scaled,) = Reading([[Number([digit], [""])]]).displayed(picture.pixels.shape, picture.reduction).digits
+    (scaled,) = (
+        Reading([[Number([digit], [""])]]).displayed(picture.pixels.shape, picture.reduction).digits
+    )
     assert scaled.box == (0, 0, width, height)
 
 

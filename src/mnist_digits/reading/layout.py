@@ -15,7 +15,7 @@ BESIDE = 0.3
 # No slope is taken from neighbours whose slopes differ by more than this.
 AGREE = 0.25
 # In heights of a digit: nearer ones are of one number, and ones that are farther apart are not.
-CLOSE, WIDE = 0.7, 1.5
+CLOSE, WIDE = 0.7, 2.0
 # The width that a 1 has in a row, at least.
 NARROW = 0.4
 
@@ -25,7 +25,7 @@ def in_rows(boxes: NDArray[np.floating]) -> list[list[int]]:
     if not len(boxes):
         return []
     level = boxes.copy()
-    level[:, [1, 3]] -= _slope(boxes) * boxes[:, [0, 2]].mean(axis=1, keepdims=True)
+    level[:, [1, 3]] -= slope(boxes) * boxes[:, [0, 2]].mean(axis=1, keepdims=True)
     rows: list[list[int]] = []
     for number in boxes[:, [0, 2]].mean(axis=1).argsort().tolist():
         shares = [_beside(level[number], level[row[-1]]) for row in rows]
@@ -37,7 +37,7 @@ def in_rows(boxes: NDArray[np.floating]) -> list[list[int]]:
     return sorted(rows, key=lambda row: float(level[row][:, [1, 3]].mean()))
 
 
-def _slope(boxes: NDArray[np.floating]) -> float:
+def slope(boxes: NDArray[np.floating]) -> float:
     """How far rows fall for each pixel to the right: the median over neighbours in a row.
 
     Two boxes are neighbours if the second is the nearest to the right of the first, and the first

@@ -92,7 +92,7 @@ class Reader:
         """
         picture = open_picture(source)
         pixels = picture.pixels
-        search = self._read_one if single else self._read_any_way_up
+        search = self._read_one if single else self.read_way_up
         reading = self._read_framed(pixels) or search(pixels)
         return replace(reading.displayed(pixels.shape, picture.reduction), image=picture.image)
 
@@ -125,18 +125,22 @@ class Reader:
         (digit,) = self.answers(found.chosen(np.arange(1)))
         return Reading([[Number([digit], [""])]], _missing(found, 1), found)
 
-    def _read_any_way_up(self, pixels: Pixels) -> Reading:
-        """The picture read as it is; or turned, if most is not sure and one way is much clearer."""
-        reading = self._read_rows(pixels)
+    def read_way_up(self, pixels: Pixels) -> Reading:
+        """Pixels (H, W, 3) read as they are; or turned, if most is not sure and one way is clearer.
+
+        Places are in pixels of the page as it was turned, by the reading's `turns`.
+        """
+        reading = self.read_as_it_lies(pixels)
         sure = sum(digit.sure for digit in reading.digits)
         if reading.sure or not reading.seen or 2 * sure >= len(reading.digits) > 0:
             return reading
         pages = (np.ascontiguousarray(np.rot90(pixels, turns)) for turns in range(1, 4))
-        ways = [replace(self._read_rows(page), turns=n) for n, page in enumerate(pages, 1)]
+        ways = [replace(self.read_as_it_lies(page), turns=n) for n, page in enumerate(pages, 1)]
         clearest, second = sorted([reading, *ways], key=_clarity, reverse=True)[:2]
         return clearest if _clarity(clearest) > _clarity(second) + READ else reading
 
-    def _read_rows(self, pixels: Pixels) -> Reading:
+    def read_as_it_lies(self, pixels: Pixels) -> Reading:
+        """Read pixels (H, W, 3) that are not turned, whatever way up they are."""
         found, crowded = self.detector.find(pixels)
         if crowded:
             return Reading([], CROWDED, found)
@@ -213,18 +217,22 @@ def _digit(
 def _number(digits: list[Digit], signs: Signs, which: list[int]) -> Number:
     """The number of these digits; what stands before the first is a minus, or nothing of it."""
     written = [signs.written.get(number, "") for number in which]
-    written[0] = written[0].replace("'", "").strip(".,")
+    written[0] = written[0].strip(" .,'")
     sure = not any(number in signs.doubtful for number in which[1:])
     return Number([digits[number] for number in which], written, sure)
 
 
 def _missing(found: Detections, count: int) -> str:
-    """What is said if one of both networks takes more than the first `count` for digits."""
+    """What is said if there may be more digits than the first `count`."""
+    return "there may be another digit" if likely(found, count).any() else ""
+
+
+def likely(found: Detections, count: int) -> NDArray[np.bool_]:
+    """Which of those behind the first `count`, the digits, one of both networks takes for one."""
     digits, others = found.chosen(np.arange(count)), found.chosen(np.arange(count, len(found)))
     beside = (others.proposed > READ) & is_new(others.places, digits)
     size = float(np.median(digits.places[:, 2])) if count else 0.0
-    likely = ((others.scores > POSSIBLE) | beside) & (2 * others.places[:, 2] > size)
-    return "there may be another digit" if likely.any() else ""
+    return np.asarray(((others.scores > POSSIBLE) | beside) & (2 * others.places[:, 2] > size))
 
 
 def _checked(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -72,8 +72,8 @@ class Number:
     def box(self) -> Box:
         """Around its digits."""
         boxes = np.array([digit.box for digit in self.digits])
-        x0, y0, x1, y1 = [*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)]
-        return x0.item(), y0.item(), x1.item(), y1.item()
+        (x0, y0), (x1, y1) = boxes[:, :2].min(axis=0).tolist(), boxes[:, 2:].max(axis=0).tolist()
+        return x0, y0, x1, y1
 
     @property
     def confidence(self) -> float:
@@ -134,7 +134,7 @@ class Reading:
         """The main reason why it is not sure, in a few words; empty if it is."""
         doubtful = [digit for digit in self.digits if not digit.sure]
         if doubtful:
-            return _doubt(min(doubtful, key=lambda digit: digit.confidence), self.turns)
+            return doubt(min(doubtful, key=lambda digit: digit.confidence), self.turns)
         return self.missing if self.rows else self.missing or "no digits found"
 
     @property
@@ -230,8 +230,8 @@ def _too_wide(box: Box, turns: int) -> bool:
     return wide > 2 * high
 
 
-def _doubt(digit: Digit, turns: int) -> str:
-    """What speaks against a digit that is not sure."""
+def doubt(digit: Digit, turns: int = 0) -> str:
+    """What speaks against a digit that is not sure, in a few words."""
     if _too_wide(digit.box, turns):
         return f"the {digit.digit} is wide for one digit"
     *_, second, first = digit.probabilities.argsort().tolist()

@@ -150,9 +150,7 @@ def _as_read(
 
     The probability that there is a digit stays.
     """
-    return reading.changed(
-        lambda digit: _answered(digit, next(answers), sure_above, reading.turns)
-    )
+    return reading.changed(lambda digit: _answered(digit, next(answers), sure_above, reading.turns))
 
 
 def _answered(
