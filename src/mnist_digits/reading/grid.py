@@ -139,4 +139,8 @@ def _kept(boxes: Floats, ruled: Floats, others: Floats, across: Floats, near: fl
                 break
             edges = edges[1:]
         edges = edges[::inwards]
-    return np.unique([min(middles.min(), edges[0]), *edges, max(middles.max() + 1, edges[-1])])
+    edges = np.unique([min(middles.min() - 1, edges[0]), *edges, max(middles.max() + 1, edges[-1])])
+    # Between two lines where no digit would have room there is no column.
+    empty = np.bincount(np.searchsorted(edges, middles), minlength=len(edges))[1:] == 0
+    thin = empty & (np.diff(edges) < near / NEAR)
+    return np.delete(edges, np.flatnonzero(thin) + (np.flatnonzero(thin) == 0))

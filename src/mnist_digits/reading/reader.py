@@ -125,14 +125,17 @@ class Reader:
         (digit,) = self.answers(found.chosen(np.arange(1)))
         return Reading([[Number([digit], [""])]], _missing(found, 1), found)
 
-    def read_way_up(self, pixels: Pixels) -> Reading:
-        """Pixels (H, W, 3) read as they are; or turned, if most is not sure and one way is clearer.
+    def read_way_up(self, pixels: Pixels, enough: float = 0.5) -> Reading:
+        """Pixels (H, W, 3) read as they are; or turned, if one way is much clearer.
 
         Places are in pixels of the page as it was turned, by the reading's `turns`.
+
+        Args:
+            enough: if this share of the digits is sure, no other way is tried.
         """
         reading = self.read_as_it_lies(pixels)
         sure = sum(digit.sure for digit in reading.digits)
-        if reading.sure or not reading.seen or 2 * sure >= len(reading.digits) > 0:
+        if reading.sure or not reading.seen or sure >= enough * len(reading.digits) > 0:
             return reading
         pages = (np.ascontiguousarray(np.rot90(pixels, turns)) for turns in range(1, 4))
         ways = [replace(self.read_as_it_lies(page), turns=n) for n, page in enumerate(pages, 1)]

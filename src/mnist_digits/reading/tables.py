@@ -32,8 +32,11 @@ LEANING = 6
 MOST_CELLS = 1000
 # The corners of a box, from the left upper one, clockwise.
 CORNERS = [0, 1, 2, 1, 2, 3, 0, 3]
-# So many digits tell which way up a sheet lies.
-SAMPLE = 12
+# If this share of the digits is sure, the sheet lies the right way up; else so many digits tell.
+# Of tables that lie on their side, up to half of the digits may be sure.
+CLEAR, SAMPLE = 0.8, 12
+# Of a row of letters, fewer of what is read as digits are sure, and they are less confident.
+FEW_SURE, VAGUE = 0.4, 0.8
 
 
 @dataclass(frozen=True)
@@ -162,10 +165,7 @@ def _table(page: _Page, reduction: tuple[float, float]) -> Table:
     if seen is None or len(reading.numbers) < 2:
         found = f"only {reading.text}" if count else reading.missing or "no digits"
         raise PictureError(f"there is no table in the picture: found {found}")
-    matrix = homography(seen.boxes[:count], page.lines)
-    boxes = _straight_boxes(seen.boxes, matrix)
-    lines = moved(page.lines.reshape(-1, 2), matrix).reshape(-1, 4)
-    across, down = grid(boxes[:count], lines)
+    matrix, boxes, across, down, kept = _laid_out(page)
     if (len(across) - 1) * (len(down) - 1) > MOST_CELLS:
         raise PictureError(f"the table has more than {MOST_CELLS:,} cells: photograph parts of it")
     back = np.linalg.inv(matrix)
@@ -180,9 +180,43 @@ def _table(page: _Page, reduction: tuple[float, float]) -> Table:
                 corners=displayed(moved(cell.corners, back)),
                 number=_displayed(cell.number, displayed),
             )
-            for cell in _filled(reading, seen, boxes, (across, down))
+            for cell in _filled(reading, seen, boxes, (across, down), kept)
         ]
     )
+
+
+def _laid_out(page: _Page) -> tuple[Floats, Floats, Floats, Floats, NDArray[np.bool_]]:
+    """The matrix that makes a page straight; its boxes there; and the edges of the table.
+
+    The last are the columns' edges, the rows', and which of the digits are of the table: what is
+    read in rows and columns of letters at its rim is not.
+    """
+    assert page.reading.seen is not None
+    digits = page.reading.digits
+    sure = np.array([digit.sure for digit in digits])
+    confidence = np.array([digit.confidence for digit in digits])
+    kept = np.ones(len(digits), bool)
+    while True:
+        found = page.reading.seen.boxes[: len(digits)][kept]
+        matrix = homography(found, page.lines)
+        boxes = _straight_boxes(page.reading.seen.boxes, matrix)
+        lines = moved(page.lines.reshape(-1, 2), matrix).reshape(-1, 4)
+        across, down = grid(boxes[: len(digits)][kept], lines)
+        places = (boxes[: len(digits), :2] + boxes[: len(digits), 2:]) / 2
+        rims = [
+            kept & (slots == end)
+            for slots in (
+                np.searchsorted(across, places[:, 0]),
+                np.searchsorted(down, places[:, 1]),
+            )
+            for end in (slots[kept].min(), slots[kept].max())
+        ]
+        # One at a time: letters above a column of digits do not speak against it.
+        worst = min(rims, key=lambda rim: float(confidence[rim].mean()))
+        clear = sure[worst].mean() >= FEW_SURE or confidence[worst].mean() >= VAGUE
+        if clear or not (sure & kept & ~worst).any():
+            return matrix, boxes, across, down, kept
+        kept &= ~worst
 
 
 class _Page:
@@ -216,14 +250,15 @@ class _Page:
         """The quarter turns after which a part of the page is clearer, if most is not sure."""
         digits, seen = self.reading.digits, self.reading.seen
         assert seen is not None
-        if 2 * sum(digit.sure for digit in digits) >= len(digits) > 0 or not len(seen):
+        if sum(digit.sure for digit in digits) >= CLEAR * len(digits) or not len(seen):
             return 0
         x, y, size = np.median(seen.places, axis=0)
         nearest = np.hypot(*(seen.places[:, :2] - [x, y]).T).argsort()[:SAMPLE]
         around = seen.boxes[nearest]
         low, high = around[:, :2].min(axis=0) - size, around[:, 2:].max(axis=0) + size
         (x0, y0), (x1, y1) = low.clip(0).astype(int), high.astype(int)
-        return reader.read_way_up(np.ascontiguousarray(self._page[y0:y1, x0:x1])).turns
+        part = np.ascontiguousarray(self._page[y0:y1, x0:x1])
+        return reader.read_way_up(part, enough=1).turns
 
     def back(self, points: Floats) -> Floats:
         """Points (N, 2) of the page in the picture."""
@@ -239,9 +274,13 @@ def _straight_boxes(boxes: Floats, matrix: Floats) -> Floats:
 
 
 def _filled(
-    reading: Reading, seen: Detections, boxes: Floats, edges: tuple[Floats, Floats]
+    reading: Reading,
+    seen: Detections,
+    boxes: Floats,
+    edges: tuple[Floats, Floats],
+    kept: NDArray[np.bool_],
 ) -> list[Cell]:
-    """The cells between edges, with the digits that are in them; all lying straight."""
+    """The cells between edges, with those of the digits in them that are kept; lying straight."""
     across, down = edges
     signs = [sign for number in reading.numbers for sign in number.signs]
     sure = [number.signs_sure for number in reading.numbers for _ in number.digits]
@@ -255,6 +294,7 @@ def _filled(
         for c in range(len(across) - 1):
             inside = np.flatnonzero((row == r) & (column == c))
             mine = inside[inside < count]
+            mine = mine[kept[mine]]
             mine = mine[middles[mine, 0].argsort()].tolist()
             number = _number([digits[n] for n in mine], [signs[n] for n in mine])
             why = ""
