@@ -139,7 +139,10 @@ def _kept(boxes: Floats, ruled: Floats, others: Floats, across: Floats, near: fl
                 break
             edges = edges[1:]
         edges = edges[::inwards]
-    edges = np.unique([min(middles.min() - 1, edges[0]), *edges, max(middles.max() + 1, edges[-1])])
+    left, right = boxes[:, 0].min(), boxes[:, 2].max()
+    low = min(left, edges[0]) if middles.min() < edges[0] else edges[0]
+    high = max(right, edges[-1]) if middles.max() > edges[-1] else edges[-1]
+    edges = np.unique([low, *edges, high])
     # Between two lines where no digit would have room there is no column.
     empty = np.bincount(np.searchsorted(edges, middles), minlength=len(edges))[1:] == 0
     thin = empty & (np.diff(edges) < near / NEAR)

@@ -34,7 +34,7 @@ MOST_CELLS = 1000
 CORNERS = [0, 1, 2, 1, 2, 3, 0, 3]
 # If this share of the digits is sure, the sheet lies the right way up; else so many digits tell.
 # Of tables that lie on their side, up to half of the digits may be sure.
-CLEAR, SAMPLE = 0.8, 12
+CLEAR, SAMPLE = 0.65, 24
 # Of a row of letters, fewer of what is read as digits are sure, and they are less confident.
 FEW_SURE, VAGUE = 0.4, 0.8
 
