@@ -140,9 +140,8 @@ def test_a_ruled_table_at_any_angle(
             assert cv2.pointPolygonTest(cell.corners.astype(np.float32), middle, False) > 0
     told = table.to_dict()
     assert told["rows"] == table.texts
-    assert (
-        told["cells"][0] | {"text": "17", "value": 17.0, "row": 0, "column": 0} == told["cells"][0]
-    )
+    first = {"row": 0, "column": 0, "text": "17", "value": 17.0}
+    assert first.items() <= told["cells"][0].items()
 
 
 @pytest.mark.parametrize("digits", [0, 1])
