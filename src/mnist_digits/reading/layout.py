@@ -43,6 +43,8 @@ def slope(boxes: NDArray[np.floating]) -> float:
     Two boxes are neighbours if the second is the nearest to the right of the first, and the first
     is the nearest to the left of the second. So the ends of a row have none in other rows.
     """
+    if len(boxes) < 2:
+        return 0.0
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
     x, y = np.moveaxis(middles - middles[:, None], 2, 0)
     away = np.where((x > 0) & (np.abs(y) < 2 * x), np.hypot(x, y), np.inf)

@@ -40,7 +40,7 @@ def direction(lines: Floats) -> float:
     """By how many degrees, -45 to 45, most lines fall to the right, or their normals; else 0."""
     angles = np.rad2deg(np.arctan2(*(lines[:, 2:] - lines[:, :2]).T[::-1]))
     weights, _ = np.histogram(angles % 90, np.arange(91), weights=_lengths(lines))
-    around = sum(np.roll(weights, shift) for shift in (-1, 0, 1))
+    around = np.sum([np.roll(weights, shift) for shift in (-1, 0, 1)], axis=0)
     best = int(np.argmax(around))
     if not len(lines) or around[best] < weights.sum() / 3:
         return 0.0
