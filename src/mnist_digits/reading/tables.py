@@ -250,8 +250,10 @@ class _Page:
         """The quarter turns after which a part of the page is clearer, if most is not sure."""
         digits, seen = self.reading.digits, self.reading.seen
         assert seen is not None
-        if sum(digit.sure for digit in digits) >= CLEAR * len(digits) or not len(seen):
+        if sum(digit.sure for digit in digits) >= CLEAR * len(digits) > 0:
             return 0
+        if len(digits) < SAMPLE:
+            return reader.read_way_up(self._page, enough=1).turns
         x, y, size = np.median(seen.places, axis=0)
         nearest = np.hypot(*(seen.places[:, :2] - [x, y]).T).argsort()[:SAMPLE]
         around = seen.boxes[nearest]
