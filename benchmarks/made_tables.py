@@ -198,7 +198,7 @@ def compared(table: Table, truth: Cells, kinds: frozenset[str]) -> Outcome:
     """What was read of a table whose cells are known, where the two grids fit best."""
     read, high, wide = table.texts, len(truth), len(truth[0])
     known = {(r, c): text for r, row in enumerate(truth) for c, text in enumerate(row)}
-    shifts = [(r, c) for r in range(-3, 4) for c in range(-3, 4)]
+    shifts = [(r, c) for r in range(-12, 13) for c in range(-6, 7)]
 
     def matches(shift: tuple[int, int]) -> dict[tuple[int, int], str]:
         return {
