@@ -9,6 +9,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_digits.reading.labelled import digits_of
+
 Pixels = NDArray[np.uint8]
 T = TypeVar("T")
 
@@ -19,8 +21,8 @@ class Answer:
 
     Attributes:
         kind: the kind of picture.
-        truth, text: its digits, and those that were read, with `/` between rows. Spaces, between
-            the numbers of a row, do not count.
+        truth, text: its digits, and those that were read, with `/` between rows. Signs, and
+            spaces between the numbers of a row, do not count.
         sure: whether the reader is sure of the answer.
         show: returns the picture, (H, W, 3), for a figure of the mistakes.
     """
@@ -33,7 +35,7 @@ class Answer:
 
     @property
     def right(self) -> bool:
-        return self.text.replace(" ", "") == self.truth.replace(" ", "")
+        return digits_of(self.text) == digits_of(self.truth)
 
     @property
     def surely_wrong(self) -> bool:

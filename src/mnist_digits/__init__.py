@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from .reading.documents import read_pages as read_pages
     from .reading.reader import Reader as Reader
     from .reading.result import Digit as Digit
+    from .reading.result import Number as Number
     from .reading.result import Reading as Reading
+    from .reading.tables import Table as Table
+    from .reading.tables import read_table as read_table
     from .training import checkpoint as checkpoint
     from .training.augmentation import augment as augment
     from .training.checkpoint import load as load
@@ -57,6 +60,7 @@ _HOMES = {
     "ACCURATE": "training.recipe",
     "BALANCED": "training.recipe",
     "CheckpointError": "errors",
+    "Number": "reading.result",
     "OutputError": "errors",
     "UsageError": "errors",
     "ClusterError": "errors",
@@ -77,6 +81,7 @@ _HOMES = {
     "RecipeError": "errors",
     "Run": "training.loop",
     "ServerError": "errors",
+    "Table": "reading.tables",
     "TrainingError": "errors",
     "augment": "training.augmentation",
     "evaluate": "training.evaluation",
@@ -86,6 +91,7 @@ _HOMES = {
     "new_directory": "training.checkpoint",
     "pick_device": "training.device",
     "read_pages": "reading.documents",
+    "read_table": "reading.tables",
     "save": "training.checkpoint",
     "split_validation": "data.dataset",
     "teach": "training.teaching",

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from mnist_digits import Digit, PictureError, Reading
+from mnist_digits import Digit, Number, PictureError, Reading
 from mnist_digits.reading.documents import open_picture
 from mnist_digits.reading.picture import WORKING_SIZE
 
@@ -195,7 +195,9 @@ def test_the_whole_picture_is_the_whole_picture(width: int, height: int) -> None
     digit = Digit(
         0, 1.0, np.ones(10, np.float32), (0, 0, wide, high), np.zeros((28, 28), np.uint8), True
     )
-    (scaled,) = Reading([[digit]]).displayed(picture.pixels.shape, picture.reduction).digits
+    (scaled,) = (
+        Reading([[Number([digit], [""])]]).displayed(picture.pixels.shape, picture.reduction).digits
+    )
     assert scaled.box == (0, 0, width, height)
 
 

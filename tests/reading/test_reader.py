@@ -18,7 +18,7 @@ from pages import Pixels, page
 from PIL import Image
 from wanted import wanted
 
-from mnist_digits import CheckpointError, Digit, Digits, PictureError, Reader, Reading, load
+from mnist_digits import CheckpointError, Digit, Digits, Number, PictureError, Reader, Reading, load
 from mnist_digits.reading import percentage
 from mnist_digits.reading.annotation import annotated
 from mnist_digits.reading.detection import Detections, Detector
@@ -157,7 +157,7 @@ def test_blank_pictures_are_never_sure(level: int, reader: Reader) -> None:
         assert reading.text == ""
         assert not reading.sure
         assert str(reading) == "no digits found"
-        told = {"text": "", "sure": False, "why": "no digits found", "digits": []}
+        told = {"text": "", "sure": False, "why": "no digits found", "numbers": [], "digits": []}
         assert reading.to_dict() == told
 
 
@@ -202,7 +202,7 @@ def test_what_is_not_sure_says_why(
         return Digit(0, confidence, probabilities, box, np.zeros((28, 28), np.uint8), sure)
 
     digits = [digit(0.999, 0, 1, 10), digit(first, second, certainty, width)]
-    reading = Reading([digits], missing)
+    reading = Reading([[Number(digits, ["", ""])]], missing)
     assert not reading.sure
     assert reading.why == says
     least = percentage(first * certainty)
@@ -566,7 +566,7 @@ def test_much_smaller_digits_are_not_passed_over_in_silence(
 def test_a_decimal_point_is_no_small_digit(reader: Reader, drawn: dict[str, Pixels]) -> None:
     pixels = page([(drawn["3"], 60, 100, 100), (drawn["5"], 180, 100, 100)])
     reading = reader.read(cv2.circle(pixels, (158, 195), 6, (20, 20, 60), -1))
-    assert reading.text == "35"
+    assert reading.text == "3.5"
     wanted(reading.sure)
 
 

@@ -27,6 +27,7 @@ COMMANDS = (
     "scenes",
     "evaluate",
     "predict",
+    "table",
     "teach",
     "app",
     "sweep",

@@ -13,6 +13,8 @@ from ..errors import PictureError, on_one_line
 from .options import MODEL_HELP, Parser, place, whole
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from ..reading.annotation import Copies
     from ..reading.documents import Page
     from ..reading.reader import Reader
@@ -37,19 +39,20 @@ def execute(options: argparse.Namespace) -> int:
     from ..reading.reader import Reader
 
     files = find_pictures(options.pictures)
-    copies = _copies(files, options.annotate) if options.annotate else None
+    copies = copies_for(files, options.annotate) if options.annotate else None
     reader = Reader.load(options.model, options.threads)
     failed = False
     for index, file in enumerate(files):
         for page, reading in _pages(reader, file, options.single):
             failed = failed or isinstance(reading, PictureError)
             if copies and not isinstance(reading, PictureError):
-                copies.write(index, page, reading)
+                copies.write(index, page, _drawn(page, reading))
             _tell(file, page, reading, options.json)
     return int(failed)
 
 
-def _copies(files: list[Path], place: Path) -> Copies:
+def copies_for(files: list[Path], place: Path) -> Copies:
+    """Where annotated copies of the files go: a .png, or a folder."""
     from ..reading.annotation import Copies
 
     return Copies(files, place)
@@ -58,15 +61,29 @@ def _copies(files: list[Path], place: Path) -> Copies:
 def _pages(
     reader: Reader, file: Path, single: bool
 ) -> Iterator[tuple[Page, Reading | PictureError]]:
-    from ..reading.documents import Page, read_pages
+    for page in pages_of(file):
+        picture = page.picture
+        yield page, picture if isinstance(picture, PictureError) else reader.read(picture, single)
+
+
+def pages_of(file: Path) -> Iterator[Page]:
+    """The pages of a file, or of what standard input sends."""
+    from ..reading.documents import Page, open_pages
     from ..reading.folders import STANDARD_INPUT
 
     try:
         source = _standard_input() if file == STANDARD_INPUT else file
     except PictureError as error:
-        yield Page(1, 1, error), error
+        yield Page(1, 1, error)
     else:
-        yield from read_pages(reader, source, single)
+        yield from open_pages(source)
+
+
+def _drawn(page: Page, reading: Reading) -> Image:
+    from ..reading.annotation import annotated
+
+    assert not isinstance(page.picture, PictureError)  # it was read
+    return annotated(page.picture, reading)
 
 
 def _tell(file: Path, page: Page, reading: Reading | PictureError, as_json: bool) -> None:

@@ -8,14 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import OutputError, PictureError
 from ..files import write_whole
 from .documents import Page, Source, open_picture
 from .folders import STANDARD_INPUT
-from .picture import Picture
 from .result import Reading
+from .tables import Table
 
 # Blue and vermilion, as in the figures. Digits that are not sure have a question mark, too.
 SURE, DOUBTFUL = (0, 114, 178), (213, 94, 0)
@@ -27,17 +28,9 @@ def annotated(source: Source, reading: Reading) -> Image.Image:
     Raises:
         PictureError: it cannot be opened or is not a picture.
     """
-    picture = open_picture(source)
-    image = Image.fromarray(picture.pixels)
-    # A tiny picture is enlarged: otherwise there would be no room for text.
-    zoom = max(1, round(320 / max(image.size)))
-    image = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
-    draw = ImageDraw.Draw(image)
-    across, down = (zoom / reduction for reduction in picture.reduction)
-    unit = max(12.0, max(image.size) / 45)
-    draw.font = ImageFont.load_default(unit)
+    image, draw, scale, unit = _enlarged(source)
     for digit in reading.digits:
-        x0, y0, x1, y1 = np.multiply(digit.box, (across, down) * 2).tolist()
+        x0, y0, x1, y1 = np.multiply(digit.box, (*scale, *scale)).tolist()
         colour = SURE if digit.sure else DOUBTFUL
         draw.rectangle(
             (x0 - 2, y0 - 2, x1 + 2, y1 + 2), outline=colour, width=max(2, int(unit / 8))
@@ -51,6 +44,43 @@ def annotated(source: Source, reading: Reading) -> Image.Image:
     if reading.turns:
         _write(draw, (0, image.height - 2 * unit), reading.turned, SURE)
     return image
+
+
+def annotated_table(source: Source, table: Table) -> Image.Image:
+    """The picture with the cells of a table drawn in, those in doubt in vermilion.
+
+    Raises:
+        PictureError: it cannot be opened or is not a picture.
+    """
+    image, draw, scale, unit = _enlarged(source)
+    # Those in doubt last, so that their edges are seen.
+    for cell in sorted(table.cells, key=lambda cell: not cell.sure):
+        corners = [tuple(corner) for corner in (cell.corners * scale).tolist()]
+        colour = SURE if cell.sure else DOUBTFUL
+        draw.polygon(corners, outline=colour, width=max(2, int(unit / 8)) if cell.why else 2)
+        text = f"{cell.text}{'' if cell.sure else '?'}"
+        if text:
+            x, y = (cell.corners * scale).mean(axis=0).tolist()
+            _, _, _, bottom = draw.textbbox((0, 0), text)
+            # Below what is written.
+            low = cell.number.box[3] * scale[1] if cell.number else y
+            _write(draw, (x, min(low, image.height - bottom)), text, colour)
+    return image
+
+
+def _enlarged(
+    source: Source,
+) -> tuple[Image.Image, ImageDraw.ImageDraw, NDArray[np.float64], float]:
+    """A picture to draw on; its pixels for each displayed one, across and down; the font's size."""
+    picture = open_picture(source)
+    image = Image.fromarray(picture.pixels)
+    # A tiny picture is enlarged: otherwise there would be no room for text.
+    zoom = max(1, round(320 / max(image.size)))
+    image = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
+    draw = ImageDraw.Draw(image)
+    unit = max(12.0, max(image.size) / 45)
+    draw.font = ImageFont.load_default(unit)
+    return image, draw, zoom / np.array(picture.reduction), unit
 
 
 def _write(
@@ -94,7 +124,7 @@ class Copies:
                     f"the copy would replace the picture {path}: name another folder"
                 )
 
-    def write(self, index: int, page: Page, reading: Reading) -> None:
+    def write(self, index: int, page: Page, copy: Image.Image) -> None:
         """Write the copy of a page of the file with this index.
 
         Raises:
@@ -103,9 +133,8 @@ class Copies:
         path = self._paths[index]
         if page.pages > 1:
             path = self._free(path.with_name(f"{path.stem}-page-{page.number}.png"))
-        assert isinstance(page.picture, Picture)  # it was read
         png = io.BytesIO()
-        annotated(page.picture, reading).save(png, "PNG")
+        copy.save(png, "PNG")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, png.getvalue())

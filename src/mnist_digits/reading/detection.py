@@ -48,6 +48,8 @@ SAME, MOVED = 0.3, 0.1
 CROP = 2 * FRAME
 # Places that are looked at together: more are not faster, and take more memory.
 BATCH = 128
+# The classes that are no digits, but signs: points and commas, minus signs.
+SIGNS = [10, 11]
 NAMES = ["classes", "scores", "boxes", "places", "ink", "frames"]
 NOWHERE = np.empty((0, 4), np.float32)
 
@@ -158,6 +160,16 @@ class Detector:
                 found = found.joined(self._looked(reduced, last).moved(move))
                 return _distinct(found), False
             side = min(2 * side, most)
+
+    def signs(self, pixels: Pixels, places: Floats) -> Floats:
+        """How surely places (N, 3) in pixels (H, W, 3) are of signs, float32 (N, 2).
+
+        The first column is for points and commas, the second for minus signs. A sign is looked at
+        in the size of the digits beside it.
+        """
+        (logits,) = self._look.run(NAMES[:1], {"pixels": pixels, "proposals": places})
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray((odds / odds.sum(axis=1, keepdims=True))[:, SIGNS])
 
     def _propose(self, pixels: Pixels, side: int) -> tuple[Pixels, Floats, Move]:
         """The picture reduced to this longer side; where digits may be in it; and the move back.

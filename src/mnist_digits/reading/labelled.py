@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +38,19 @@ class Outcome:
 
     @property
     def right(self) -> bool:
-        return self.reading is not None and self.reading.text == self.picture.label
+        """Whether the digits are right; signs and spaces between numbers are not compared."""
+        return self.reading is not None and (
+            digits_of(self.reading.text) == digits_of(self.picture.label)
+        )
 
     @property
     def sure(self) -> bool:
         return self.reading is not None and self.reading.sure
+
+
+def digits_of(text: str) -> str:
+    """The digits of a text, with `/` between rows, without signs and spaces."""
+    return re.sub("[^0-9/]", "", text)
 
 
 def find_labelled(folder: Path) -> list[Labelled]:

@@ -16,9 +16,10 @@ from ..errors import CheckpointError, PictureError
 from .detection import BATCH, POSSIBLE, READ, Detections, Detector, is_new
 from .documents import MAXIMUM_BYTES, Source, open_picture
 from .framing import FRAME, GROUND, as_framed
-from .layout import in_rows
+from .layout import in_numbers, in_rows
 from .onnx_file import open_model
-from .result import Box, Digit, Reading, can_be_sure
+from .result import Box, Digit, Number, Reading, can_be_sure
+from .signs import Signs, find_signs
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
@@ -91,7 +92,7 @@ class Reader:
         """
         picture = open_picture(source)
         pixels = picture.pixels
-        search = self._read_one if single else self._read_any_way_up
+        search = self._read_one if single else self.read_way_up
         reading = self._read_framed(pixels) or search(pixels)
         return replace(reading.displayed(pixels.shape, picture.reduction), image=picture.image)
 
@@ -112,7 +113,8 @@ class Reader:
         box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
         probabilities = self.classify(image[None])[0]
         confidence = float(probabilities.max())
-        return Reading([[_digit(probabilities, confidence, box, image, self.sure_above)]])
+        digit = _digit(probabilities, confidence, box, image, self.sure_above)
+        return Reading([[Number([digit], [""])]])
 
     def _read_one(self, pixels: Pixels) -> Reading:
         """The surest of what was found."""
@@ -120,29 +122,42 @@ class Reader:
         found = found.chosen((found.scores > NOTHING) & (found.frames.max(axis=(1, 2)) > 0))
         if not len(found):
             return Reading([], CROWDED if crowded else "", found)
-        return Reading([self.answers(found.chosen(np.arange(1)))], _missing(found, 1), found)
+        (digit,) = self.answers(found.chosen(np.arange(1)))
+        return Reading([[Number([digit], [""])]], _missing(found, 1), found)
 
-    def _read_any_way_up(self, pixels: Pixels) -> Reading:
-        """The picture read as it is; or turned, if most is not sure and one way is much clearer."""
-        reading = self._read_rows(pixels)
+    def read_way_up(self, pixels: Pixels, enough: float = 0.5) -> Reading:
+        """Pixels (H, W, 3) read as they are; or turned, if one way is much clearer.
+
+        Places are in pixels of the page as it was turned, by the reading's `turns`.
+
+        Args:
+            enough: if this share of the digits is sure, no other way is tried.
+        """
+        reading = self.read_as_it_lies(pixels)
         sure = sum(digit.sure for digit in reading.digits)
-        if reading.sure or not reading.seen or 2 * sure >= len(reading.digits) > 0:
+        if reading.sure or not reading.seen or sure >= enough * len(reading.digits) > 0:
             return reading
         pages = (np.ascontiguousarray(np.rot90(pixels, turns)) for turns in range(1, 4))
-        ways = [replace(self._read_rows(page), turns=n) for n, page in enumerate(pages, 1)]
+        ways = [replace(self.read_as_it_lies(page), turns=n) for n, page in enumerate(pages, 1)]
         clearest, second = sorted([reading, *ways], key=_clarity, reverse=True)[:2]
         return clearest if _clarity(clearest) > _clarity(second) + READ else reading
 
-    def _read_rows(self, pixels: Pixels) -> Reading:
+    def read_as_it_lies(self, pixels: Pixels) -> Reading:
+        """Read pixels (H, W, 3) that are not turned, whatever way up they are."""
         found, crowded = self.detector.find(pixels)
         if crowded:
             return Reading([], CROWDED, found)
         count = int((found.scores > READ).sum())
         digits = self.answers(found.chosen(np.arange(count)))
         rows = in_rows(found.boxes[:count])
+        signs = find_signs(self.detector, pixels, found, rows)
+        numbers = [
+            [_number(digits, signs, which) for which in row]
+            for row in in_numbers(found.boxes[:count], rows, signs)
+        ]
         order = [number for row in rows for number in row]
         seen = found.chosen(np.array([*order, *range(count, len(found))], np.int64))
-        return Reading([[digits[n] for n in row] for row in rows], _missing(found, count), seen)
+        return Reading(numbers, _missing(found, count), seen)
 
     def classify(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities (N, 10) of digits framed as in MNIST: uint8 (N, 28, 28), light on dark.
@@ -202,13 +217,25 @@ def _digit(
     return Digit(int(probabilities.argmax()), confidence, probabilities, box, image, sure)
 
 
+def _number(digits: list[Digit], signs: Signs, which: list[int]) -> Number:
+    """The number of these digits; what stands before the first is a minus, or nothing of it."""
+    written = [signs.written.get(number, "") for number in which]
+    written[0] = written[0].strip(" .,'")
+    sure = not any(number in signs.doubtful for number in which[1:])
+    return Number([digits[number] for number in which], written, sure)
+
+
 def _missing(found: Detections, count: int) -> str:
-    """What is said if one of both networks takes more than the first `count` for digits."""
+    """What is said if there may be more digits than the first `count`."""
+    return "there may be another digit" if likely(found, count).any() else ""
+
+
+def likely(found: Detections, count: int) -> NDArray[np.bool_]:
+    """Which of those behind the first `count`, the digits, one of both networks takes for one."""
     digits, others = found.chosen(np.arange(count)), found.chosen(np.arange(count, len(found)))
     beside = (others.proposed > READ) & is_new(others.places, digits)
     size = float(np.median(digits.places[:, 2])) if count else 0.0
-    likely = ((others.scores > POSSIBLE) | beside) & (2 * others.places[:, 2] > size)
-    return "there may be another digit" if likely.any() else ""
+    return np.asarray(((others.scores > POSSIBLE) | beside) & (2 * others.places[:, 2] > size))
 
 
 def _checked(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

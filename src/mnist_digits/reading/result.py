@@ -1,7 +1,9 @@
-"""What was read in a picture: digits in rows; in words, and in JSON."""
+"""What was read in a picture: rows of numbers, and their digits; in words, and in JSON."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -41,8 +43,56 @@ class Digit:
 
 
 @dataclass(frozen=True)
+class Number:
+    """Digits that stand close on a line, with the signs before them.
+
+    Attributes:
+        digits: from the left; at least one.
+        signs: what is written before each digit: a point, a comma, an apostrophe, a minus (only
+            before the first digit), or nothing.
+        signs_sure: whether all signs can be relied on, and none seems to be missing.
+    """
+
+    digits: list[Digit]
+    signs: list[str]
+    signs_sure: bool = True
+
+    @property
+    def text(self) -> str:
+        """As written: `-7`, `3,4`, `1.234,50`."""
+        pairs = zip(self.signs, self.digits, strict=True)
+        return "".join(f"{sign}{digit.digit}" for sign, digit in pairs)
+
+    @property
+    def value(self) -> float | None:
+        """What it is worth; None if that cannot be said, as of `1.234` or `24.12.26`."""
+        return value_of(self.text)
+
+    @property
+    def box(self) -> Box:
+        """Around its digits."""
+        boxes = np.array([digit.box for digit in self.digits])
+        (x0, y0), (x1, y1) = boxes[:, :2].min(axis=0).tolist(), boxes[:, 2:].max(axis=0).tolist()
+        return x0, y0, x1, y1
+
+    @property
+    def confidence(self) -> float:
+        """The probability that all its digits are right."""
+        return float(np.prod([digit.confidence for digit in self.digits]))
+
+    @property
+    def sure(self) -> bool:
+        return self.signs_sure and all(digit.sure for digit in self.digits)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON has of it."""
+        told = {"text": self.text, "value": self.value, "confidence": round(self.confidence, 4)}
+        return {**told, "sure": self.sure, "box": list(self.box)}
+
+
+@dataclass(frozen=True)
 class Reading:
-    """What was read in a picture: rows from top to bottom, in each the digits from the left.
+    """What was read in a picture: rows from top to bottom, in each the numbers from the left.
 
     Attributes:
         missing: what may have been passed over, in words; empty if nothing was.
@@ -52,24 +102,31 @@ class Reading:
         image: which of the images of an animation was read, from 1: the first that is not empty.
     """
 
-    rows: list[list[Digit]]
+    rows: list[list[Number]]
     missing: str = ""
     seen: Detections | None = None
     turns: int = 0
     image: int = 1
 
     @property
+    def numbers(self) -> list[Number]:
+        return [number for row in self.rows for number in row]
+
+    @property
     def digits(self) -> list[Digit]:
-        return [digit for row in self.rows for digit in row]
+        return [digit for number in self.numbers for digit in number.digits]
 
     @property
     def text(self) -> str:
-        """The digits, with `/` between the rows; empty if there are none."""
-        return "/".join("".join(str(digit.digit) for digit in row) for row in self.rows)
+        """The numbers, with a space between them and `/` between the rows; or nothing."""
+        return "/".join(" ".join(number.text for number in row) for row in self.rows)
 
     @property
     def sure(self) -> bool:
-        """Whether there are digits, all can be relied on, and none seems to be missing."""
+        """Whether there are digits, all can be relied on, and none seems to be missing.
+
+        Of signs, and of where one number ends and the next begins, it says nothing.
+        """
         return bool(self.rows) and not self.missing and all(digit.sure for digit in self.digits)
 
     @property
@@ -77,7 +134,7 @@ class Reading:
         """The main reason why it is not sure, in a few words; empty if it is."""
         doubtful = [digit for digit in self.digits if not digit.sure]
         if doubtful:
-            return _doubt(min(doubtful, key=lambda digit: digit.confidence), self.turns)
+            return doubt(min(doubtful, key=lambda digit: digit.confidence), self.turns)
         return self.missing if self.rows else self.missing or "no digits found"
 
     @property
@@ -111,16 +168,50 @@ class Reading:
             x0, y0, x1, y1 = moved_boxes(np.array([box]), move).round().astype(int)[0].tolist()
             return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
-        rows = [[replace(digit, box=back(digit.box)) for digit in row] for row in self.rows]
-        return replace(self, rows=rows, seen=self.seen and self.seen.moved(move, self.turns))
+        moved = self.changed(lambda digit: replace(digit, box=back(digit.box)))
+        return replace(moved, seen=self.seen and self.seen.moved(move, self.turns))
+
+    def changed(self, change: Callable[[Digit], Digit]) -> Reading:
+        """The reading with each digit changed, in their order."""
+        rows = [
+            [replace(number, digits=[change(digit) for digit in number.digits]) for number in row]
+            for row in self.rows
+        ]
+        return replace(self, rows=rows)
 
     def to_dict(self) -> dict[str, Any]:
-        """What JSON has: text, sure; why, if not; image, turns, if not the first, 0; digits."""
+        """What JSON has.
+
+        text, sure; why, if not; image and turns, if not the first and 0; numbers; digits.
+        """
         told: dict[str, Any] = {"text": self.text, "sure": self.sure}
         told |= {} if self.sure else {"why": self.why}
         told |= {"image": self.image} if self.image > 1 else {}
         told |= {"turns": self.turns} if self.turns else {}
+        told["numbers"] = [number.to_dict() for number in self.numbers]
         return {**told, "digits": [digit.to_dict() for digit in self.digits]}
+
+
+def value_of(text: str) -> float | None:
+    """What a number is worth, with points or commas as they are used anywhere; None in doubt.
+
+    A single separator is decimal, and so is the last if it is of another kind. Those before it
+    part thousands. Of a single one before three digits it cannot be said, as in 1.234.
+    """
+    marks, parts = re.findall("[.,']", text), re.split("[.,']", text.lstrip("-"))
+    *thousands, decimals = parts if marks and marks[-1] not in [*marks[:-1], "'"] else [*parts, ""]
+    groups = [len(part) for part in thousands]
+    if len(groups) > 1 and (len({*marks[: len(groups) - 1]}) > 1 or not _grouped(groups)):
+        return None
+    if len(marks) == 1 and decimals and _grouped([*groups, len(decimals)]) and thousands != ["0"]:
+        return None
+    worth = float("".join(thousands) + "." + (decimals or "0"))
+    return -worth if text.startswith("-") else worth
+
+
+def _grouped(lengths: list[int]) -> bool:
+    """Whether groups of so many digits are thousands."""
+    return lengths[0] <= 3 and all(length == 3 for length in lengths[1:])
 
 
 def can_be_sure(confidence: float, box: Box, sure_above: float, turns: int = 0) -> bool:
@@ -139,8 +230,8 @@ def _too_wide(box: Box, turns: int) -> bool:
     return wide > 2 * high
 
 
-def _doubt(digit: Digit, turns: int) -> str:
-    """What speaks against a digit that is not sure."""
+def doubt(digit: Digit, turns: int = 0) -> str:
+    """What speaks against a digit that is not sure, in a few words."""
     if _too_wide(digit.box, turns):
         return f"the {digit.digit} is wide for one digit"
     *_, second, first = digit.probabilities.argsort().tolist()

@@ -150,11 +150,7 @@ def _as_read(
 
     The probability that there is a digit stays.
     """
-    rows = [
-        [_answered(digit, next(answers), sure_above, reading.turns) for digit in row]
-        for row in reading.rows
-    ]
-    return replace(reading, rows=rows)
+    return reading.changed(lambda digit: _answered(digit, next(answers), sure_above, reading.turns))
 
 
 def _answered(

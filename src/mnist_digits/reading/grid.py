@@ -1,0 +1,149 @@
+"""Where the rows and columns of a table that lies straight begin and end."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .layout import in_rows
+
+Floats: TypeAlias = NDArray[np.floating]
+
+# In heights of a digit: lines that are nearer than NEAR are one; columns without lines have at
+# least APART between them.
+NEAR, APART = 0.3, 0.6
+# The share of the digits' extent along which a line of a table is seen.
+SEEN = 0.5
+# Lines of a table run through few digits: in all through CUT of them, and few lines do.
+CUT, CUTTING = 0.03, 0.25
+# How far a line may fall to the side where all lies straight.
+STEEP = 0.06
+
+
+def grid(boxes: Floats, lines: Floats) -> tuple[Floats, Floats]:
+    """The edges of the columns, (C + 1,), and of the rows, (R + 1,), of a table.
+
+    Where lines rule it, they are the edges; elsewhere rows and columns lie where numbers do.
+
+    Args:
+        boxes: of the digits, (N, 4), that lie straight.
+        lines: segments, (M, 4): x0, y0, x1, y1.
+    """
+    swapped, across = boxes[:, [1, 0, 3, 2]], lines[:, [1, 0, 3, 2]]
+    height = float(np.median(swapped[:, 2] - swapped[:, 0]))
+    ruled_down, ruled_across = (
+        _ruled(b, s, height) for b, s in ((boxes, lines), (swapped, across))
+    )
+    near = NEAR * height
+    levels = np.sort([boxes[row][:, [1, 3]].mean() for row in in_rows(boxes)])
+    columns = _edges(
+        boxes, _corridors(boxes, APART * height), ruled_down, across, ruled_across, near
+    )
+    rows = _edges(swapped, (levels[:-1] + levels[1:]) / 2, ruled_across, lines, ruled_down, near)
+    return columns, rows
+
+
+def _edges(
+    boxes: Floats, cuts: Floats, ruled: Floats, others: Floats, across: Floats, near: float
+) -> Floats:
+    """The edges of columns: lines that part digits, and cuts where a line is missing."""
+    middles = np.sort(boxes[:, [0, 2]].mean(axis=1))
+    kept = _kept(boxes, ruled, others, across, near)
+    if len(np.unique(np.searchsorted(kept, middles))) < 2:
+        return _around(cuts, boxes)
+    places = np.searchsorted(middles, cuts)
+    unruled = [
+        not ((kept > middles[place - 1]) & (kept < middles[place])).any() for place in places
+    ]
+    return np.sort(np.concatenate([kept, cuts[unruled]])) if any(unruled) else kept
+
+
+def _around(cuts: Floats, boxes: Floats) -> Floats:
+    """The cuts between columns, and the outer edges."""
+    return np.concatenate([[boxes[:, 0].min()], cuts, [boxes[:, 2].max()]])
+
+
+def _corridors(boxes: Floats, least: float) -> Floats:
+    """The middles of the gaps, at least so wide, that run down between all boxes."""
+    ordered = boxes[boxes[:, 0].argsort()]
+    reach = np.maximum.accumulate(ordered[:, 2])[:-1]
+    gaps = ordered[1:, 0] - reach
+    return np.asarray((reach + gaps / 2)[gaps > least])
+
+
+def _ruled(boxes: Floats, lines: Floats, height: float) -> Floats:
+    """Where lines run down between digits, from the left.
+
+    None if they run through digits, as those of squared paper do.
+    """
+    low, high = boxes[:, 1].min(), boxes[:, 3].max()
+    spots = _spots(lines, NEAR * height)
+    shares = [_seen(lines, spot, NEAR * height, low, high) for spot in spots]
+    spots = spots[np.array(shares) > SEEN] if len(spots) else spots
+    if len(spots) < 2:
+        return np.empty(0)
+    core = (boxes[:, 2] - boxes[:, 0]) * 0.2
+    left, right = boxes[:, 0] + core, boxes[:, 2] - core
+    cut = ((left < spots[:, None]) & (spots[:, None] < right)).mean(axis=1) > CUT
+    middles = (left + right) / 2
+    inside = (middles > spots[0]) & (middles < spots[-1])
+    if cut.mean() > CUTTING or inside.mean() < 0.5:
+        return np.empty(0)
+    return np.asarray(spots[~cut])
+
+
+def _steep(lines: Floats) -> NDArray[np.bool_]:
+    across, down = np.abs(lines[:, 2:] - lines[:, :2]).T
+    return np.asarray(across < STEEP * down)
+
+
+def _spots(lines: Floats, near: float) -> Floats:
+    """The places of lines that run down, from the left; segments near one another are one line."""
+    lines = lines[_steep(lines)]
+    lines = lines[lines[:, [0, 2]].sum(axis=1).argsort()]
+    x, lengths = lines[:, [0, 2]].mean(axis=1), np.abs(lines[:, 3] - lines[:, 1])
+    ends = np.flatnonzero(np.diff(x) > near) + 1
+    groups = [group for group in np.split(np.arange(len(x)), ends) if len(group)]
+    return np.array([np.average(x[group], weights=lengths[group]) for group in groups])
+
+
+def _seen(lines: Floats, spot: float, near: float, low: float, high: float) -> float:
+    """The share of the way from low to high along which lines run down at a place."""
+    at = _steep(lines) & (np.abs(lines[:, [0, 2]].mean(axis=1) - spot) < near)
+    ends = np.sort(lines[at][:, [1, 3]], axis=1).clip(low, high)
+    ends = ends[ends[:, 0].argsort()]
+    before = np.maximum.accumulate(np.concatenate([[low], ends[:, 1]]))[:-1]
+    return float((ends[:, 1] - np.maximum(ends[:, 0], before)).clip(0).sum() / max(high - low, 1))
+
+
+def _kept(boxes: Floats, ruled: Floats, others: Floats, across: Floats, near: float) -> Floats:
+    """The lines that are edges of columns: the outermost enclose digits, or lines across.
+
+    So the edges of the paper are left out.
+
+    Args:
+        others: segments, with x and y exchanged.
+        across: where those that part rows are.
+    """
+    middles, edges = boxes[:, [0, 2]].mean(axis=1), ruled
+    if not len(edges):
+        return edges
+    for inwards in (1, -1):
+        edges = edges[::inwards]
+        while len(edges) > 1:
+            low, high = sorted(edges[:2])
+            shares = [_seen(others, y, near, low, high) for y in across]
+            if ((middles > low) & (middles < high)).any() or np.mean([*shares, 0]) > SEEN:
+                break
+            edges = edges[1:]
+        edges = edges[::inwards]
+    left, right = boxes[:, 0].min(), boxes[:, 2].max()
+    low = min(left, edges[0]) if middles.min() < edges[0] else edges[0]
+    high = max(right, edges[-1]) if middles.max() > edges[-1] else edges[-1]
+    edges = np.unique([low, *edges, high])
+    # Between two lines where no digit would have room there is no column.
+    empty = np.bincount(np.searchsorted(edges, middles), minlength=len(edges))[1:] == 0
+    thin = empty & (np.diff(edges) < near / NEAR)
+    return np.delete(edges, np.flatnonzero(thin) + (np.flatnonzero(thin) == 0))

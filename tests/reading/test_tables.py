@@ -1,0 +1,176 @@
+"""Numbers, and tables: rows and columns of them, however the sheet lies."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pages import page
+
+from mnist_digits import Digit, Digits, Number, PictureError, Reader, Table, read_table
+from mnist_digits.reading.grid import grid
+from mnist_digits.reading.layout import in_numbers, in_rows
+from mnist_digits.reading.result import value_of
+from mnist_digits.reading.signs import Signs
+from mnist_digits.reading.straight import homography, moved
+from mnist_digits.reading.tables import Cell
+
+HIGH = 40
+NO_LINES = np.empty((0, 4))
+Boxes = NDArray[np.float64]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("7", 7.0),
+        ("-7", -7.0),
+        ("007", 7.0),
+        ("3,4", 3.4),
+        ("0.125", 0.125),
+        ("12.50", 12.5),
+        ("1.234,50", 1234.5),
+        ("1,234,567", 1234567.0),
+        ("1'000", 1000.0),
+        ("1.234", None),
+        ("24.12.26", None),
+        ("1.23,456", None),
+    ],
+)
+def test_values(text: str, value: float | None) -> None:
+    assert value_of(text) == value
+
+
+def boxes_of(places: list[tuple[float, float]]) -> Boxes:
+    return np.array([[x, y, x + 24, y + HIGH] for x, y in places], float)
+
+
+def test_a_wide_gap_parts_numbers_and_a_sign_joins_them() -> None:
+    boxes = boxes_of([(x, 0) for x in (0, 30, 100, 130)])
+    rows = in_rows(boxes)
+    assert in_numbers(boxes, rows, Signs()) == [[[0, 1], [2, 3]]]
+    assert in_numbers(boxes, rows, Signs({2: ","})) == [[[0, 1, 2, 3]]]
+    assert in_numbers(boxes, rows, Signs({1: "-"})) == [[[0], [1], [2, 3]]]
+
+
+@given(gap=st.floats(0, 70), count=st.integers(2, 9))
+def test_even_gaps_part_nothing(gap: float, count: int) -> None:
+    boxes = boxes_of([(n * (24 + gap), 0) for n in range(count)])
+    assert in_numbers(boxes, [list(range(count))], Signs()) == [[list(range(count))]]
+
+
+@given(
+    rows=st.integers(3, 9),
+    columns=st.integers(2, 6),
+    ruled=st.booleans(),
+    tilt=st.floats(-0.05, 0.05),
+    aside=st.floats(-0.0002, 0.0002),
+    seed=st.integers(0, 10_000),
+)
+def test_numbers_on_a_grid_come_back(
+    rows: int, columns: int, ruled: bool, tilt: float, aside: float, seed: int
+) -> None:
+    """Numbers of two digits; about a fifth of the cells is empty if lines rule them."""
+    random = np.random.default_rng(seed)
+    wide, lead = 130, 80
+    full = random.random((rows, columns)) < (0.8 if ruled else 1)
+    full[0] = full[:, 0] = full[-1] = full[:, -1] = True
+    row, column = np.repeat(np.argwhere(full), 2, axis=0).T
+    second = np.arange(len(row)) % 2
+    x = 35 + column * wide + 30 * second + random.uniform(-3, 3, len(row))
+    y = 20 + row * lead + random.uniform(-3, 3, len(row))
+    boxes = np.stack([x, y, x + 24, y + HIGH], axis=1)
+    lines = NO_LINES
+    if ruled:
+        down = [[n * wide, 0, n * wide, rows * lead] for n in range(columns + 1)]
+        across = [[0, n * lead, columns * wide, n * lead] for n in range(rows + 1)]
+        lines = np.array([*down, *across], float)
+    seen = np.array([[1, -tilt, 50], [tilt, 1, 60], [aside, aside / 2, 1]])
+    photographed = moved(boxes.reshape(-1, 2), seen).reshape(-1, 4)
+    edges = moved(lines.reshape(-1, 2), seen).reshape(-1, 4)
+    matrix = homography(photographed, edges)
+    straight = moved(photographed.reshape(-1, 2), matrix).reshape(-1, 4)
+    cut_across, cut_down = grid(straight, moved(edges.reshape(-1, 2), matrix).reshape(-1, 4))
+    middles = (straight[:, :2] + straight[:, 2:]) / 2
+    assert (len(cut_down) - 1, len(cut_across) - 1) == (rows, columns)
+    assert (np.searchsorted(cut_across, middles[:, 0]) - 1 == column).all()
+    assert (np.searchsorted(cut_down, middles[:, 1]) - 1 == row).all()
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader.load(threads=1)
+
+
+@pytest.fixture(scope="module")
+def sheet(mnist: tuple[Digits, Digits]) -> NDArray[np.uint8]:
+    """17 2 / empty 9 / 4 10, ruled."""
+    images = {label: mnist[1].images[n, 0].numpy() for n, label in enumerate("72104149")}
+    places = []
+    for row, line in enumerate([["17", "2"], ["", "9"], ["4", "10"]]):
+        for column, text in enumerate(line):
+            for place, letter in enumerate(text):
+                x = 60 + 160 * column + 45 * place
+                places.append((images[letter], x, 45 + 90 * row, 50))
+    pixels = page(places, size=(360, 400))
+    for n in range(4):
+        cv2.line(pixels, (40, 25 + 90 * n), (360, 25 + 90 * n), (90, 90, 90), 2)
+    for n in range(3):
+        cv2.line(pixels, (40 + 160 * n, 25), (40 + 160 * n, 295), (90, 90, 90), 2)
+    return pixels
+
+
+@pytest.mark.parametrize("degrees", [0, 4, 30, 90])
+def test_a_ruled_table_at_any_angle(
+    degrees: float, sheet: NDArray[np.uint8], reader: Reader
+) -> None:
+    turn = cv2.getRotationMatrix2D((200, 180), degrees, 1)
+    turn[:, 2] += 80
+    photo = cv2.warpAffine(sheet, turn, (560, 520), borderValue=(250, 250, 245))
+    table = read_table(reader, photo)
+    assert table.texts == [["17", "2"], ["", "9"], ["4", "10"]]
+    assert table.csv(";") == "17;2\n;9\n4;10\n"
+    for cell in table.cells:
+        if cell.number:
+            x0, y0, x1, y1 = cell.number.box
+            middle = ((x0 + x1) / 2, (y0 + y1) / 2)
+            assert cv2.pointPolygonTest(cell.corners.astype(np.float32), middle, False) > 0
+    told = table.to_dict()
+    assert told["rows"] == table.texts
+    first = {"row": 0, "column": 0, "text": "17", "value": 17.0}
+    assert first.items() <= told["cells"][0].items()
+
+
+@pytest.mark.parametrize("digits", [0, 1])
+def test_what_is_no_table_says_what_was_found(
+    digits: int, mnist: tuple[Digits, Digits], reader: Reader
+) -> None:
+    seven = mnist[1].images[0, 0].numpy()
+    pixels = page([(seven, 150, 80, 120)] * digits)
+    with pytest.raises(PictureError, match=r"no table.*found (no digits|only 7)"):
+        read_table(reader, pixels)
+
+
+def cell(row: int, column: int, text: str) -> Cell:
+    frame, probabilities = np.zeros((28, 28), np.uint8), np.full(10, 0.1, np.float32)
+    digits = [Digit(int(d), 0.99, probabilities, (0, 0, 9, 9), frame, True) for d in text]
+    number = Number(digits, [""] * len(digits)) if digits else None
+    return Cell(row, column, number, np.zeros((4, 2)))
+
+
+def test_what_contradicts_is_in_doubt() -> None:
+    texts = [["3", "40"], ["4", ""], ["7", "140"]]
+    table = Table([cell(r, c, text) for r, row in enumerate(texts) for c, text in enumerate(row)])
+    assert not table.doubtful
+    assert not table.checked(totals=[0], within=(0, 140)).doubtful
+    beyond = table.checked(within=(0, 100)).doubtful
+    assert [(one.row, one.column, one.why) for one in beyond] == [
+        (2, 1, "140 is not within 0 to 100")
+    ]
+    off = table.checked(totals=[1]).doubtful
+    assert {(one.row, one.column) for one in off} == {(0, 1), (2, 1)}
+    with pytest.raises(PictureError, match="2 columns, not 3"):
+        table.checked(totals=[2])
