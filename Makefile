@@ -53,17 +53,17 @@ bench-cluster: $(VENV)/installed-dev  ## Measure many runs and pictures at once 
 	$(BIN)/python benchmarks/cluster.py
 
 pretrained: $(VENV)/installed-dev  ## Train and export the model that the package ships, choose the samples of the page (half an hour with a GPU and 16 cores, else a day)
-	$(BIN)/python -m mnist_digits.command.pretrained
-	$(BIN)/python -m mnist_digits.web.samples
+	$(BIN)/python scripts/pretrained.py
+	$(BIN)/python scripts/page_samples.py
 
 site: $(VENV)/installed-dev  ## Write the page that needs no server into site/ (npm brings the runtime)
 	$(BIN)/python website/make_site.py
 
 screenshot: $(VENV)/installed-dev  ## Take the picture of the page that the README shows
-	PYTHONPATH=tests $(BIN)/python tests/browser/screenshot.py
+	PYTHONPATH=tests:tests/browser $(BIN)/python scripts/screenshot.py
 
 notebook: $(VENV)/installed-dev  ## Execute MNIST.ipynb in place: its outputs are committed
-	$(BIN)/python benchmarks/run_notebook.py
+	$(BIN)/python scripts/run_notebook.py
 
 lint: $(VENV)/installed-dev  ## Check formatting, style, types, and what imports what
 	$(BIN)/ruff format --check .

@@ -24,10 +24,10 @@ import torch
 from answers import table
 from numpy.typing import NDArray
 
+from mnist_digits.classifier.evaluation import evaluate
+from mnist_digits.classifier.loop import train
+from mnist_digits.classifier.recipe import ACCURATE, RECORD, Recipe
 from mnist_digits.data.dataset import Digits, load_mnist
-from mnist_digits.training.evaluation import evaluate
-from mnist_digits.training.loop import train
-from mnist_digits.training.recipe import ACCURATE, RECORD, Recipe
 
 BLOCKS, BLOCK = 6, 10_000
 PLAIN = replace(ACCURATE, normalization="dataset")
@@ -37,7 +37,7 @@ STRONG: dict[str, Any] = {
     "flagged_ones": RECORD.flagged_ones,
     "appearance": RECORD.appearance,
     "negatives": RECORD.negatives,
-    "clean_fraction": RECORD.clean_fraction,
+    "geometry_only_fraction": RECORD.geometry_only_fraction,
 }
 WIDE: dict[str, Any] = {"widths": RECORD.widths, "hidden": RECORD.hidden}
 CANDIDATES = (

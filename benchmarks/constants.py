@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 # From the file of a picture to what was read; of these count the ones that there are.
-MODULES = ("picture", "detection", "framing", "layout", "reader", "result")
+MODULES = ("picture", "detection", "mnist_frame", "reading_order", "reader", "result")
 # Not counted: numbers of things, and the range of a pixel, which decide nothing.
 PLAIN = (0, 1, 2, 3, 255)
 
@@ -36,5 +36,5 @@ def size_text(folder: Path) -> str:
     return (
         f"From a picture to its digits ({', '.join(most)} and {last}) there are {lines:,} lines "
         f"with {numbers} numeric constants (other than 0, 1, 2, 3, 255 and indices; before the "
-        f"network that finds digits they were 156 in 1,578 lines)."
+        f"network that detects digits they were 156 in 1,578 lines)."
     )

@@ -15,7 +15,7 @@ from answers import Answer, Pixels, table
 from numpy.typing import NDArray
 
 from mnist_digits import Digits, Reader
-from mnist_digits.training import framing
+from mnist_digits.synthesis import size_normalization
 
 Frames = NDArray[np.uint8]
 # Some people write these like digits: the networks are not trained to doubt them.
@@ -53,7 +53,7 @@ def letters() -> list[Pixels]:
 def framed(page: Pixels) -> Frames:
     """The ink on a page (S, S), light on dark, framed as MNIST's digits are: (28, 28)."""
     ink = torch.from_numpy(page.astype(np.float32) / 255)
-    return np.asarray(framing.framed(ink[None])[0], np.uint8)
+    return np.asarray(size_normalization.size_normalized(ink[None])[0], np.uint8)
 
 
 def clothes() -> Frames | None:

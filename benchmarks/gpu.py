@@ -17,8 +17,8 @@ import torch
 from answers import table
 
 from mnist_digits import Digits, Recipe, evaluate, load_mnist, train
-from mnist_digits.training.device import pick_device
-from mnist_digits.training.recipe import FAST, RECIPES
+from mnist_digits.classifier.device import pick_device
+from mnist_digits.classifier.recipe import FAST, RECIPES
 
 SEEDS = {"fast": 10, "balanced": 5, "accurate": 5, "record": 3}
 

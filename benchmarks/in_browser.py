@@ -29,8 +29,8 @@ from timing import inked
 from timing import pictures as timed_pictures
 
 from mnist_digits import Reader, load_mnist
-from mnist_digits.training.scenes.glyphs import load_glyphs
-from mnist_digits.training.scenes.scene import scene
+from mnist_digits.synthesis.scene import scene
+from mnist_digits.synthesis.templates import load_templates
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = Path(__file__).parent / "SITE.md"
@@ -94,9 +94,9 @@ def compared(folders: list[Path], count: int) -> Iterator[tuple[str, bytes]]:
     files = [file for file in files if file.suffix.lower() in IMAGES]
     chosen = files[:: max(1, 2 * len(files) // count)] if files else []
     yield from ((file.name, file.read_bytes()) for file in chosen)
-    glyphs = load_glyphs(load_mnist()[1], 2000)
+    templates = load_templates(load_mnist()[1], 2000)
     for number in range(count - len(chosen)):
-        made = scene(np.random.default_rng((23, number)), glyphs)
+        made = scene(np.random.default_rng((23, number)), templates)
         yield f"scene {number}", cv2.imencode(".png", made.pixels[:, :, ::-1])[1].tobytes()
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from mnist_digits import Digits, Reader
 from mnist_digits.reading.documents import open_picture
-from mnist_digits.training.framing import framed
+from mnist_digits.synthesis.size_normalization import size_normalized
 
 # Pixels along a side of the digits that the United States Postal Service's data set has.
 SMALL = 16
@@ -55,7 +55,8 @@ def small_images(file: Path) -> Digits:
     below, right = max(0, wide - high), max(0, high - wide)
     square = np.pad(images.astype(np.float32), ((0, 0), (0, below), (0, right)))
     return Digits(
-        framed(torch.from_numpy(square))[:, None], torch.from_numpy(labels.astype(np.int64))
+        size_normalized(torch.from_numpy(square))[:, None],
+        torch.from_numpy(labels.astype(np.int64)),
     )
 
 

@@ -14,7 +14,7 @@ from answers import Answer, Pixels, digits_right, share, table
 from numpy.typing import NDArray
 
 from mnist_digits import Reader
-from mnist_digits.training.handwriting import strokes
+from mnist_digits.synthesis.handwriting import strokes
 
 # In pixels.
 HEIGHT, MARGIN = 100, 40

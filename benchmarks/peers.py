@@ -25,8 +25,8 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 from mnist_digits import Digits, evaluate, load_mnist, unpack_mnist
-from mnist_digits.training.augmentation import augment
-from mnist_digits.training.recipe import Recipe
+from mnist_digits.classifier.augmentation import augment
+from mnist_digits.classifier.recipe import Recipe
 
 MEAN, DEVIATION = 0.1307, 0.3081
 

@@ -27,7 +27,7 @@ from folders import Folder, Frames, folder_table, number_table, rapid_text, read
 from other_digits import frames_text, read_placed, read_small, small_table
 from pairs import pair_table, read_pairs
 from rapidocr import Rapid, read_by
-from scenes import MOST_DIGITS, read_scenes, scene_table
+from scenes import MAX_DIGITS, read_scenes, scene_table
 from sheets import kinds_figure, mistakes_figure
 from tables import machine
 from timing import time_table
@@ -36,7 +36,7 @@ from torch import nn
 import mnist_digits
 from mnist_digits import FAST, Digits, Reader, evaluate, load_mnist, train
 from mnist_digits.reading.annotation import annotated
-from mnist_digits.training.scenes.glyphs import load_glyphs
+from mnist_digits.synthesis.templates import load_templates
 
 HERE = Path(__file__).parent
 SCENES = """Made by a program (`scenes.py`; a few of each kind are in `scenes.png`) from MNIST's
@@ -98,13 +98,13 @@ class Bench:
         return " ".join(["python benchmarks/pictures.py", *names, *rapid])
 
     def scenes(self) -> Iterator[str]:
-        glyphs = load_glyphs(self.test, drawn=0)
+        templates = load_templates(self.test, synthetic=0)
         if not self.options.only:
-            kinds_figure(glyphs, self.options.output.parent / "scenes.png")
-        answers = read_scenes(self.reader, glyphs, self.options.scenes)
+            kinds_figure(templates, self.options.output.parent / "scenes.png")
+        answers = read_scenes(self.reader, templates, self.options.scenes)
         self.answers["made scenes with digits"] = answers
         yield "## Made scenes"
-        yield SCENES.format(count=self.options.scenes, most=MOST_DIGITS)
+        yield SCENES.format(count=self.options.scenes, most=MAX_DIGITS)
         yield scene_table(answers)
 
     def pairs(self) -> Iterator[str]:

@@ -37,20 +37,11 @@ from peers import PEERS, PYTORCH_EXAMPLE, Normalized, train_peer
 from tables import by_name, results
 from torch import nn
 
-from mnist_digits import (
-    FAST,
-    DigitNet,
-    Digits,
-    Run,
-    evaluate,
-    load_mnist,
-    save,
-    train,
-)
-from mnist_digits.figures import plots
+from mnist_digits import FAST, DigitNet, Digits, Run, evaluate, load_mnist, save, train
+from mnist_digits.classifier.checkpoint import TRAINING, load_unfinished
+from mnist_digits.classifier.recipe import RECIPES, Recipe
 from mnist_digits.files import write_whole
-from mnist_digits.training.checkpoint import TRAINING, load_unfinished
-from mnist_digits.training.recipe import RECIPES, Recipe
+from mnist_digits.plots import run_plots
 
 HERE = Path(__file__).parent
 # contender: seeds
@@ -199,7 +190,7 @@ def figure(outcomes: list[dict[str, Any]]) -> Figure:
             epochs[name + " (stopped)" * stopped] = [each["epochs"] for each in several]
         if stopped:
             published[name] = several[0]["seconds"], PEERS[name].accuracy
-    return plots.accuracy_against_time(epochs, set(RECIPES), published)
+    return run_plots.accuracy_against_time(epochs, set(RECIPES), published)
 
 
 def main() -> None:
@@ -217,7 +208,7 @@ def main() -> None:
         folder = options.folder or Path(temporary)
         outcomes = measure_in_turns(options.full, folder)
     inference, commands = measure_inference(), measure_commands()
-    plots.save_figure(figure(outcomes), HERE / "accuracy_time.png")
+    run_plots.save_figure(figure(outcomes), HERE / "accuracy_time.png")
     text = results(outcomes, inference, commands, options.full)
     (HERE / "RESULTS.md").write_text(text)
     print(f"\nWritten to {HERE / 'RESULTS.md'}")

@@ -1,6 +1,6 @@
 """Generated scenes that each show one difficulty, with MNIST's test digits.
 
-The finder learns from such scenes too, but from others: there the digits are MNIST's for training
+The detector learns from such scenes too, but from others: there the digits are MNIST's for training
 and chance mixes what is drawn. Here they are MNIST's test digits, and each kind shows one thing.
 """
 
@@ -14,11 +14,11 @@ import numpy as np
 from answers import Answer, Pixels, by_kind, digits_right, share, table
 
 from mnist_digits import Reader
-from mnist_digits.training.scenes.glyphs import Glyphs
-from mnist_digits.training.scenes.scene import Scene, scene
+from mnist_digits.synthesis.scene import Scene, scene
+from mnist_digits.synthesis.templates import Templates
 
 # What a scene holds at most: with fifty small ones "all right" would count only how many there are.
-MOST_DIGITS = 12
+MAX_DIGITS = 12
 # The third number of each seed. The training's seeds have two, which stand for two and zeros.
 STREAM = 999
 
@@ -79,13 +79,13 @@ KINDS = {
 }
 
 
-def example(glyphs: Glyphs, name: str, number: int) -> Scene:
+def example(templates: Templates, name: str, number: int) -> Scene:
     """Scene `number` of a kind: always the same."""
     kind = KINDS[name]
     layout = kind.layouts[number % len(kind.layouts)]
     random = np.random.default_rng((list(KINDS).index(name), number, STREAM))
     while True:
-        made = scene(random, glyphs, layout, kind.features)
+        made = scene(random, templates, layout, kind.features)
         if _is_of(kind, made):
             return made
 
@@ -94,7 +94,7 @@ def _is_of(kind: Kind, made: Scene) -> bool:
     """Whether a random scene shows what its kind is about, and all its digits are visible."""
     if kind.layouts == NONE:
         return True
-    if (made.owner == -2).any() or len(made.digits) > MOST_DIGITS:
+    if (made.owner == -2).any() or len(made.digits) > MAX_DIGITS:
         return False
     features = kind.features or frozenset()
     if "deleted" in features:
@@ -112,19 +112,19 @@ def _any_touch(made: Scene) -> bool:
     )
 
 
-def pixels_of(glyphs: Glyphs, name: str, number: int) -> Pixels:
+def pixels_of(templates: Templates, name: str, number: int) -> Pixels:
     """The pixels of a scene."""
-    return example(glyphs, name, number).pixels
+    return example(templates, name, number).pixels
 
 
-def read_scenes(reader: Reader, glyphs: Glyphs, count: int) -> list[Answer]:
+def read_scenes(reader: Reader, templates: Templates, count: int) -> list[Answer]:
     """Read so many scenes of each kind."""
     answers = []
     for name in KINDS:
         for number in range(count):
-            made = example(glyphs, name, number)
+            made = example(templates, name, number)
             reading = reader.read(made.pixels)
-            show = partial(pixels_of, glyphs, name, number)
+            show = partial(pixels_of, templates, name, number)
             answers.append(Answer(name, made.text, reading.text, reading.sure, show))
     return answers
 

@@ -10,7 +10,7 @@ from answers import Answer, Pixels
 from PIL import Image, ImageDraw, ImageFont
 from scenes import KINDS, pixels_of
 
-from mnist_digits.training.scenes.glyphs import Glyphs
+from mnist_digits.synthesis.templates import Templates
 
 # Pixels of a line of words above a picture.
 LINE = 14
@@ -44,11 +44,11 @@ def fitted(size: tuple[int, ...], side: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def kinds_figure(glyphs: Glyphs, file: Path, each: int = 3) -> None:
+def kinds_figure(templates: Templates, file: Path, each: int = 3) -> None:
     """Scenes of each kind; in few colours, so that the file is small."""
     tiles = []
     for name in KINDS:
-        strip = np.hstack([pixels_of(glyphs, name, number) for number in range(each)])
+        strip = np.hstack([pixels_of(templates, name, number) for number in range(each)])
         tiles.append((strip, [name]))
     sheet(tiles, columns=4, side=each * 96).quantize(128).save(file, optimize=True)
 

@@ -28,12 +28,12 @@ from PIL import Image
 from tables import machine
 
 from mnist_digits import Digits, Run, evaluate, load, load_mnist, plots, train
-from mnist_digits.figures.style import INK, card, plain, series
+from mnist_digits.classifier.examples import examples_of
+from mnist_digits.classifier.teaching import Taught, hardest, lesson, teach, with_examples
+from mnist_digits.plots.style import INK, card, plain, series
 from mnist_digits.reading.labelled import find_labelled
 from mnist_digits.reading.reader import SHIPPED
-from mnist_digits.training.examples import examples_of
-from mnist_digits.training.handwriting import write
-from mnist_digits.training.teaching import Taught, hardest, lesson, teach, with_examples
+from mnist_digits.synthesis.handwriting import write
 
 HERE = Path(__file__).parent
 COUNTS = (1, 3, 10, 30, 100)

@@ -35,7 +35,7 @@ from tqdm import tqdm
 from transformed import transformed
 
 from mnist_digits import Digits, Reader, Run, load_mnist
-from mnist_digits.command.cli import main as command
+from mnist_digits.cli.main import main as command
 
 Data = tuple[Digits, Digits]
 

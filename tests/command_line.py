@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mnist_digits.command.cli import main
+from mnist_digits.cli.main import main
 
 COMMAND = [sys.executable, "-m", "mnist_digits"]
 # Of `train`: a network that is trained in a second.

@@ -16,7 +16,7 @@ from pages import Pixels
 
 import mnist_digits
 from mnist_digits import Digits, Run
-from mnist_digits.command.cli import main
+from mnist_digits.cli.main import main
 from mnist_digits.processes import usable_cores
 
 if TYPE_CHECKING:

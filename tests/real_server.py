@@ -9,7 +9,7 @@ from functools import cache
 
 from mnist_digits import Reader
 from mnist_digits.web import server
-from mnist_digits.web.teaching import Teaching
+from mnist_digits.web.page_teaching import Teaching
 
 
 @cache

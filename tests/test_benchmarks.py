@@ -29,8 +29,8 @@ from torch import nn
 import mnist_digits
 from mnist_digits import FAST, Digits, evaluate
 from mnist_digits.reading.labelled import Labelled
-from mnist_digits.training.scenes.glyphs import Glyphs, load_glyphs
-from mnist_digits.training.scenes.scene import FEATURES, LAYOUTS
+from mnist_digits.synthesis.scene import FEATURES, LAYOUTS
+from mnist_digits.synthesis.templates import Templates, load_templates
 
 
 def parameters(peer: Peer) -> int:
@@ -124,8 +124,8 @@ def test_a_training_that_was_stopped_goes_on(
 
 
 @pytest.fixture(scope="module")
-def glyphs(test_set: Digits) -> Glyphs:
-    return load_glyphs(test_set[:60], drawn=0)
+def templates(test_set: Digits) -> Templates:
+    return load_templates(test_set[:60], synthetic=0)
 
 
 def test_the_kinds_are_of_layouts_and_features_that_there_are() -> None:
@@ -136,15 +136,15 @@ def test_the_kinds_are_of_layouts_and_features_that_there_are() -> None:
 
 
 @pytest.mark.slow
-def test_a_scene_shows_what_its_kind_says_and_is_always_the_same(glyphs: Glyphs) -> None:
+def test_a_scene_shows_what_its_kind_says_and_is_always_the_same(templates: Templates) -> None:
     for name, kind in KINDS.items():
-        made = example(glyphs, name, 1)
+        made = example(templates, name, 1)
         assert bool(made.text) == (kind.layouts != ("none",)), name
-    again = example(glyphs, name, 1)
+    again = example(templates, name, 1)
     assert np.array_equal(made.pixels, again.pixels)
-    few = example(glyphs, "from few pixels", 0)
+    few = example(templates, "from few pixels", 0)
     assert all(digit.size > 60 for digit in few.digits)
-    deleted = example(glyphs, "some deleted", 0)
+    deleted = example(templates, "some deleted", 0)
     assert len(deleted.text.replace("/", "")) < len(deleted.digits)
 
 

@@ -99,7 +99,7 @@ def test_it_names_no_place_on_somebodys_machine(committed: Any) -> None:
 
 def test_the_files_that_it_links_exist(committed: Any) -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", prose(committed))
-    assert "src/mnist_digits/training/loop.py" in links
+    assert "src/mnist_digits/classifier/loop.py" in links
     for target in links:
         assert (ROOT / target).exists(), target
 

@@ -64,7 +64,7 @@ def on_ray(pictures: Path, tmp_path: Path) -> None:
     """In a process of Ray, whose start asks whether it is in a cloud: the docs tell of it."""
     program = (
         "from mnist_digits.cluster import connection\n"
-        "from mnist_digits.command.cli import main\n"
+        "from mnist_digits.cli.main import main\n"
         "connected = connection.connected\n"
         "connection.connected = lambda *_: connected()\n"
         f"main(['read', {str(pictures)!r}, '--out', 'out', '--address', 'here'])\n"

@@ -30,7 +30,7 @@ def half(number: int, folder: Path, deaths: int) -> int:
 
 
 def test_no_more_cores_are_used_than_the_process_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mnist_digits.training.teaching import workers
+    from mnist_digits.classifier.teaching import workers
 
     monkeypatch.setattr("os.cpu_count", lambda: 64)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {3}, raising=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mnist_digits.command.cli import build_parser
+from mnist_digits.cli.main import build_parser
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -91,7 +91,7 @@ def test_the_folders_are_where_the_readme_has_them() -> None:
 
 def test_the_files_are_there_that_the_architecture_lists() -> None:
     (house,) = [block for block in blocks(CONTRIBUTING, "") if "src/mnist_digits/" in block]
-    floors = ("src/mnist_digits", "benchmarks", "docs")
+    floors = ("src/mnist_digits", "benchmarks", "scripts", "docs")
     rooms = {room.name for floor in floors for room in (ROOT / floor).rglob("*.*")}
     for name in re.findall(r"\b\w+\.(?:py|md)\b", house):
         assert name in rooms, name

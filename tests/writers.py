@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from mnist_digits import Digits
-from mnist_digits.training.handwriting import write
+from mnist_digits.synthesis.handwriting import write
 
 # A seven like a one with a hook: see FORMS in handwriting.py.
 SEVEN = "14 11 40 51! 49"

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from mnist_digits import Reader
-from mnist_digits.reading import detection, explanation, framing, layout, picture, reader
+from mnist_digits.reading import detection, explanation, mnist_frame, picture, reader, reading_order
 from mnist_digits.web.server import SHOWN, STATIC, facts
 
 HERE = Path(__file__).parent
@@ -130,10 +130,10 @@ def _constants(read: Reader, site: Path) -> str:
         "MOVED": detection.MOVED,
         "BATCH": detection.BATCH,
         "NOTHING": reader.NOTHING,
-        "BESIDE": layout.BESIDE,
-        "AGREE": layout.AGREE,
-        "GROUND": framing.GROUND,
-        "BOX": framing.BOX,
+        "BESIDE": reading_order.BESIDE,
+        "AGREE": reading_order.AGREE,
+        "GROUND": mnist_frame.GROUND,
+        "BOX": mnist_frame.BOX,
         "WORKING_SIZE": picture.WORKING_SIZE,
         "CONTRAST": picture.CONTRAST,
         "SHOWN": SHOWN,

@@ -1,5 +1,5 @@
 // Reads pictures as the package's Python does: with the same ONNX graphs, and around them what
-// `reading/detection.py`, `reader.py`, `layout.py` and `framing.py` do.
+// `reading/detection.py`, `reader.py`, `reading_order.py` and `mnist_frame.py` do.
 
 // Pictures are {data, width, height}, with three bytes a pixel. A place that was looked at is {x, y,
 // size, proposed, score, logits, box, next, ink, frame}, in pixels; `next` is the place of its box.
@@ -19,7 +19,7 @@ export const networks = {}; // detect, look, classifier, once they are loaded
 
 // {rows, missing, seen, turns}: digits in rows, as `Reader.read` finds them in a picture.
 export async function read(picture, single) {
-  const framed = asFramed(picture);
+  const framed = alreadyNormalized(picture);
   if (!framed) return single ? search(picture, single) : readAnyWayUp(picture);
   const [probabilities] = await classify([framed.frame]);
   return { rows: [[answer(probabilities, Math.max(...probabilities), framed, FRAME_SURE_ABOVE)]] };
@@ -42,13 +42,13 @@ async function readAnyWayUp(picture) {
 
 // In a single digit's picture the surest place, otherwise all that are likely; and what is beside them.
 async function search(picture, single) {
-  const { found, crowded } = await find(picture);
-  const seen = single ? found.filter(({ score, frame }) => score > NOTHING && frame.some(Boolean)) : found;
+  const { detections, crowded } = await find(picture);
+  const seen = single ? detections.filter(({ score, frame }) => score > NOTHING && frame.some(Boolean)) : detections;
   if (crowded && !(single && seen.length)) return { rows: [], missing: CROWDED, seen };
   const count = single ? 1 : seen.filter(({ score }) => score > READ).length;
   const [chosen, others] = [seen.slice(0, count), seen.slice(count)];
   const digits = await answers(chosen);
-  const rows = inRows(chosen.map(({ box }) => box));
+  const rows = readingOrder(chosen.map(({ box }) => box));
   return {
     rows: rows.map((row) => row.map((n) => digits[n])),
     missing: missing(chosen, others),
@@ -65,10 +65,10 @@ function missing(digits, others) {
 }
 
 // Which digits these places are, by both networks that name digits.
-async function answers(found) {
+async function answers(detections) {
   const [byLook, byClassifier, byScore, byAgreement, offset] = ANSWER;
-  const classified = await classify(found.map(({ frame }) => frame));
-  return found.map((place, n) => {
+  const classified = await classify(detections.map(({ frame }) => frame));
+  return detections.map((place, n) => {
     const logarithms = classified[n].map((p) => Math.log(p + EPSILON));
     const logits = logarithms.map((logarithm, k) => byLook * place.logits[k] + byClassifier * logarithm);
     const probabilities = softmax(logits);
@@ -98,28 +98,28 @@ export function stacked(frames) {
   return new Tensor(bytes, [frames.length, 1, SIDE, SIDE]);
 }
 
-// All that was looked at, the surest first, and whether there is too much of it to be digits.
+// All that was looked at, the best first, and whether there is too much of it to be digits.
 async function find(picture) {
   const longest = Math.max(picture.width, picture.height);
-  const found = [];
+  const detections = [];
   for (let side = 2 * longest > LEVEL ? LEVEL : 2 * LEVEL; ; ) {
     const { reduced, proposals } = await propose(picture, side);
-    if (proposals.at(-1).proposed > READ) return { found, crowded: true };
+    if (proposals.at(-1).proposed > READ) return { detections, crowded: true };
     const scale = longest / side;
     const fresh = proposals
-      .filter((place) => place.proposed > POSSIBLE && isNew(enlarged(place, scale, scale), found))
-      .slice(0, proposals.length - found.length);
+      .filter((place) => place.proposed > POSSIBLE && isNew(enlarged(place, scale, scale), detections))
+      .slice(0, proposals.length - detections.length);
     const add = async (places) => {
       const looks = await looked(reduced, places);
       const [across, down] = [picture.width / reduced.width, picture.height / reduced.height];
-      found.push(...looks.map((look) => enlarged(look, across, down)));
+      detections.push(...looks.map((look) => enlarged(look, across, down)));
     };
     const small = fresh.filter(({ size }) => size < SIDE);
     await add(fresh.filter(({ size }) => size >= SIDE));
     const most = small.length ? Math.max(longest, Math.min(2 * longest, WORKING_SIZE)) : longest;
-    if (side >= most || (!small.length && found.some(({ score }) => score > READ))) {
-      await add(fresh.length || found.length ? small : proposals.slice(0, 1));
-      return { found: distinct(found), crowded: false };
+    if (side >= most || (!small.length && detections.some(({ score }) => score > READ))) {
+      await add(fresh.length || detections.length ? small : proposals.slice(0, 1));
+      return { detections: distinct(detections), crowded: false };
     }
     side = Math.min(2 * side, most);
   }
@@ -168,17 +168,17 @@ async function lookAt({ data, width, height }, places) {
 }
 
 // Whether a place is that of a digit that was not found yet, and not dust beside them.
-function isNew({ x, y, size }, found) {
-  const digits = found.filter(({ score }) => score > READ);
+function isNew({ x, y, size }, detections) {
+  const digits = detections.filter(({ score }) => score > READ);
   const away = (digit) => Math.hypot(x - digit.x, y - digit.y) > SAME * digit.size;
   return digits.every(away) && 2 * size > SAME * median(digits.map((digit) => digit.size));
 }
 
-// What may be digits, the surest first, without what is a surer one's ink. Where such ink is
+// What may be digits, the best first, without what is a better one's ink. Where such ink is
 // another digit, or elsewhere, it stays as a doubt.
-function distinct(found) {
+function distinct(detections) {
   const [best, beside] = [[], []];
-  let left = found.toSorted(by(({ score }) => -score));
+  let left = detections.toSorted(by(({ score }) => -score));
   while (left.length) {
     const [first, ...others] = left;
     best.push(first);
@@ -230,7 +230,7 @@ export function turned({ data, width, height }) {
 }
 
 // The numbers of boxes in reading order: rows from the top, each from the left; rows may slope.
-function inRows(boxes) {
+function readingOrder(boxes) {
   const slope = slopeOf(boxes);
   const across = ([x0, , x1]) => (x0 + x1) / 2;
   const level = boxes.map((box) => [box[1], box[3]].map((y) => y - slope * across(box)));
@@ -264,7 +264,7 @@ function slopeOf(boxes) {
 }
 
 // The ink of a picture that is framed as in MNIST already, light on dark, and its box; else null.
-function asFramed({ data, width, height }) {
+function alreadyNormalized({ data, width, height }) {
   if (width !== SIDE || height !== SIDE) return null;
   const grey = new Uint8Array(SIDE ** 2).map((_, n) => Math.round(mean(data.subarray(3 * n, 3 * n + 3))));
   for (const frame of [grey, grey.map((value) => 255 - value)]) {

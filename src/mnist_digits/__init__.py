@@ -10,7 +10,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .command import report as report
+    from . import plots as plots
+    from . import report as report
+    from .classifier import checkpoint as checkpoint
+    from .classifier.augmentation import augment as augment
+    from .classifier.checkpoint import load as load
+    from .classifier.checkpoint import new_directory as new_directory
+    from .classifier.checkpoint import save as save
+    from .classifier.device import pick_device as pick_device
+    from .classifier.evaluation import Evaluation as Evaluation
+    from .classifier.evaluation import evaluate as evaluate
+    from .classifier.examples import load_examples as load_examples
+    from .classifier.loop import Epoch as Epoch
+    from .classifier.loop import Run as Run
+    from .classifier.loop import train as train
+    from .classifier.model import DigitNet as DigitNet
+    from .classifier.recipe import ACCURATE as ACCURATE
+    from .classifier.recipe import BALANCED as BALANCED
+    from .classifier.recipe import FAST as FAST
+    from .classifier.recipe import RECORD as RECORD
+    from .classifier.recipe import ROBUST as ROBUST
+    from .classifier.recipe import Recipe as Recipe
+    from .classifier.teaching import teach as teach
     from .data.dataset import Digits as Digits
     from .data.dataset import load_mnist as load_mnist
     from .data.dataset import split_validation as split_validation
@@ -25,9 +46,8 @@ if TYPE_CHECKING:
     from .errors import ServerError as ServerError
     from .errors import TrainingError as TrainingError
     from .errors import UsageError as UsageError
-    from .figures import insight as insight
-    from .figures import plots as plots
-    from .figures import readings as readings
+    from .plots import insight as insight
+    from .plots import reading_plots
     from .reading.documents import read_pages as read_pages
     from .reading.reader import Reader as Reader
     from .reading.result import Digit as Digit
@@ -35,30 +55,12 @@ if TYPE_CHECKING:
     from .reading.result import Reading as Reading
     from .reading.tables import Table as Table
     from .reading.tables import read_table as read_table
-    from .training import checkpoint as checkpoint
-    from .training.augmentation import augment as augment
-    from .training.checkpoint import load as load
-    from .training.checkpoint import new_directory as new_directory
-    from .training.checkpoint import save as save
-    from .training.device import pick_device as pick_device
-    from .training.evaluation import Evaluation as Evaluation
-    from .training.evaluation import evaluate as evaluate
-    from .training.examples import load_examples as load_examples
-    from .training.loop import Epoch as Epoch
-    from .training.loop import Run as Run
-    from .training.loop import train as train
-    from .training.model import DigitNet as DigitNet
-    from .training.recipe import ACCURATE as ACCURATE
-    from .training.recipe import BALANCED as BALANCED
-    from .training.recipe import FAST as FAST
-    from .training.recipe import RECORD as RECORD
-    from .training.recipe import ROBUST as ROBUST
-    from .training.recipe import Recipe as Recipe
-    from .training.teaching import teach as teach
+
+    readings = reading_plots
 
 _HOMES = {
-    "ACCURATE": "training.recipe",
-    "BALANCED": "training.recipe",
+    "ACCURATE": "classifier.recipe",
+    "BALANCED": "classifier.recipe",
     "CheckpointError": "errors",
     "Number": "reading.result",
     "OutputError": "errors",
@@ -66,45 +68,45 @@ _HOMES = {
     "ClusterError": "errors",
     "DatasetError": "errors",
     "Digit": "reading.result",
-    "DigitNet": "training.model",
+    "DigitNet": "classifier.model",
     "Digits": "data.dataset",
-    "Epoch": "training.loop",
-    "Evaluation": "training.evaluation",
-    "FAST": "training.recipe",
+    "Epoch": "classifier.loop",
+    "Evaluation": "classifier.evaluation",
+    "FAST": "classifier.recipe",
     "MnistDigitsError": "errors",
     "PictureError": "errors",
-    "RECORD": "training.recipe",
-    "ROBUST": "training.recipe",
+    "RECORD": "classifier.recipe",
+    "ROBUST": "classifier.recipe",
     "Reader": "reading.reader",
     "Reading": "reading.result",
-    "Recipe": "training.recipe",
+    "Recipe": "classifier.recipe",
     "RecipeError": "errors",
-    "Run": "training.loop",
+    "Run": "classifier.loop",
     "ServerError": "errors",
     "Table": "reading.tables",
     "TrainingError": "errors",
-    "augment": "training.augmentation",
-    "evaluate": "training.evaluation",
-    "load": "training.checkpoint",
-    "load_examples": "training.examples",
+    "augment": "classifier.augmentation",
+    "evaluate": "classifier.evaluation",
+    "load": "classifier.checkpoint",
+    "load_examples": "classifier.examples",
     "load_mnist": "data.dataset",
-    "new_directory": "training.checkpoint",
-    "pick_device": "training.device",
+    "new_directory": "classifier.checkpoint",
+    "pick_device": "classifier.device",
     "read_pages": "reading.documents",
     "read_table": "reading.tables",
-    "save": "training.checkpoint",
+    "save": "classifier.checkpoint",
     "split_validation": "data.dataset",
-    "teach": "training.teaching",
-    "train": "training.loop",
+    "teach": "classifier.teaching",
+    "train": "classifier.loop",
     "unpack_mnist": "data.idx",
 }
 # Modules that are used by name.
 _MODULES = {
-    "checkpoint": "training.checkpoint",
-    "insight": "figures.insight",
-    "plots": "figures.plots",
-    "readings": "figures.readings",
-    "report": "command.report",
+    "checkpoint": "classifier.checkpoint",
+    "insight": "plots.insight",
+    "plots": "plots",
+    "readings": "plots.reading_plots",
+    "report": "report",
 }
 __all__ = [*_HOMES, *_MODULES]
 

@@ -7,7 +7,7 @@ on one line and exits with status 2.
 import re
 
 # Control characters, ends of lines, what turns the direction of writing, and the halves of
-# characters that Python has for bytes that are no text.
+# characters that Python has for bytes that cannot be decoded.
 UNSEEN = re.compile(r"[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

@@ -8,6 +8,8 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
+from .errors import OutputError
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write `content` to `path` so that no reader ever sees a part of it.
@@ -54,3 +56,16 @@ def remove_leftovers(path: Path) -> None:
     """Remove the temporary files of `path`, or of a pattern, that killed processes have left."""
     for temporary in path.parent.glob(f".{path.name}.{'[0-9a-f]' * 32}"):
         temporary.unlink(missing_ok=True)
+
+
+def write_png(content: bytes, path: Path) -> None:
+    """Write a figure's PNG, whole or not at all; the folder is made if needed.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
+    except OSError as error:
+        raise OutputError(f"cannot write the figure {path}: {error.strerror}") from error

@@ -15,8 +15,8 @@ from test_page import answer, box_of, draw, watch, write
 
 from mnist_digits import Reader
 from mnist_digits.reading.labelled import find_labelled
-from mnist_digits.web.examples import Examples
-from mnist_digits.web.teaching import Teaching
+from mnist_digits.web.page_examples import Examples
+from mnist_digits.web.page_teaching import Teaching
 
 pytestmark = pytest.mark.slow
 

@@ -163,7 +163,7 @@ def test_a_blank_sheet_claims_nothing(page: Page) -> None:
     expect(page.locator("#hint")).to_be_visible()
 
 
-def test_what_is_no_digit_is_not_sure(page: Page) -> None:
+def test_out_of_distribution_is_not_sure(page: Page) -> None:
     double_u: Points = [(0, 0), (20, 98), (20, 98), (40, 30), (40, 30), (60, 98), (60, 98), (80, 0)]
     plus: list[Points] = [[(40, 0), (40, 80)], [(0, 40), (80, 40)]]
     grid: list[Points] = [[(18, 0), (15, 98)], [(58, 0), (55, 98)]]
@@ -278,7 +278,7 @@ def test_where_digits_are_found_is_shown(page: Page) -> None:
     expect(caption).to_contain_text("Each place that may have a digit is looked at.")
 
 
-def told_of(scores: Sequence[float], digits: int, **more: Any) -> dict[str, Any]:
+def reading_of(scores: Sequence[float], digits: int, **more: Any) -> dict[str, Any]:
     """An answer about 400 × 300 pixels with places beside each other, the first ones digits."""
     probabilities = [0.0] * 7 + [0.9, 0.0, 0.1]
     box = [0, 100, 40, 180]
@@ -306,7 +306,7 @@ def show(page: Page, told: dict[str, Any]) -> Pixels:
 
 
 def test_ink_and_rings_of_what_was_looked_at(page: Page) -> None:
-    view = show(page, told_of([1, 0.6, 0.3, 0.02], 2))
+    view = show(page, reading_of([1, 0.6, 0.3, 0.02], 2))
     high, wide = view.shape[:2]
     scale = high / 300
 
@@ -349,10 +349,10 @@ TURNED = "To be read it was turned against the clock"
         ([0.9], 1, {"turns": 3}, f"1 place looked at: 1 digit. {TURNED} by 270 degrees."),
     ],
 )
-def test_how_many_places_were_looked_at_is_told(
+def test_how_many_places_were_looked_at_is_shown(
     scores: list[float], digits: int, more: dict[str, Any], caption: str, page: Page
 ) -> None:
-    show(page, told_of(scores, digits, **more))
+    show(page, reading_of(scores, digits, **more))
     expect(page.locator("#seen-caption")).to_have_text(caption)
     alone = ": this look alone says 7, " if digits else "."
     expect(page.locator("#frame-caption")).to_contain_text(f"of twice its size{alone}")

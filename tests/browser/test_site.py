@@ -26,8 +26,8 @@ from test_page import answer, watch, write
 from webdriver import Run, installed, opened
 
 from mnist_digits import load_mnist
-from mnist_digits.training.scenes.glyphs import Glyphs, load_glyphs
-from mnist_digits.training.scenes.scene import scene
+from mnist_digits.synthesis.scene import scene
+from mnist_digits.synthesis.templates import Templates, load_templates
 
 pytestmark = [
     pytest.mark.slow,
@@ -110,14 +110,16 @@ def assert_equal(told: Any, content: bytes, single: bool = False, within: float 
 
 
 @pytest.fixture(scope="module")
-def glyphs() -> Glyphs:
-    return load_glyphs(load_mnist()[1], 500)
+def templates() -> Templates:
+    return load_templates(load_mnist()[1], 500)
 
 
 @pytest.mark.parametrize("start", range(0, 40, 10))
-def test_made_scenes_are_read_as_python_reads_them(start: int, page: Page, glyphs: Glyphs) -> None:
+def test_made_scenes_are_read_as_python_reads_them(
+    start: int, page: Page, templates: Templates
+) -> None:
     for number in range(start, start + 10):
-        made = scene(np.random.default_rng((17, number)), glyphs)
+        made = scene(np.random.default_rng((17, number)), templates)
         content = encoded(made.pixels)
         assert_equal(read_in(page.evaluate, content), content)
 
@@ -139,9 +141,9 @@ def test_a_turned_page_is_turned_and_its_places_are_turned_back(page: Page) -> N
     assert_equal(told, content)
 
 
-def test_photos_are_decoded_nearly_as_python_does(page: Page, glyphs: Glyphs) -> None:
+def test_photos_are_decoded_nearly_as_python_does(page: Page, templates: Templates) -> None:
     """JPEG decoders differ by a level or two, and large photos are reduced by other filters."""
-    made = scene(np.random.default_rng(5), glyphs, "long", ["hand", "uneven"])
+    made = scene(np.random.default_rng(5), templates, "long", ["hand", "uneven"])
     upright = encoded(made.pixels, "JPEG", quality=90)
     assert_equal(read_in(page.evaluate, upright), upright, within=0.05)
     large = np.kron(made.pixels, np.ones((10, 10, 1), np.uint8))
@@ -219,10 +221,10 @@ def test_a_new_version_is_used_once_all_of_it_is_there(
 
 
 @pytest.mark.parametrize("name", ["firefox", "webkit"])
-def test_other_browsers_read_as_python_reads(name: str, host: Host, glyphs: Glyphs) -> None:
+def test_other_browsers_read_as_python_reads(name: str, host: Host, templates: Templates) -> None:
     if name not in installed():
         pytest.skip("it is not installed")
-    contents = [encoded(scene(np.random.default_rng((17, n)), glyphs).pixels) for n in range(8)]
+    contents = [encoded(scene(np.random.default_rng((17, n)), templates).pixels) for n in range(8)]
     contents += [encoded(image) for image in load_mnist()[1].images[:3, 0].numpy()]
     with opened(name, address(host)) as run:
         for content in contents:

@@ -49,6 +49,8 @@ from mnist_digits import (
     load_mnist,
     train,
 )
+from mnist_digits.classifier.recipe import Recipe
+from mnist_digits.cli.main import build_parser
 from mnist_digits.cluster import bulk
 from mnist_digits.cluster.bulk import (
     Part,
@@ -66,19 +68,17 @@ from mnist_digits.cluster.sweep import (
     METRIC,
     Trial,
     _distribution,
+    _reporter,
     _run_trial,
     _scheduler,
-    _teller,
     _trial,
     importance,
     read_space,
     run_sweep,
 )
-from mnist_digits.command.cli import build_parser
-from mnist_digits.figures import surveys
+from mnist_digits.plots import study_plots
 from mnist_digits.reading.onnx_file import with_checksum
 from mnist_digits.reading.reader import MODEL, SHIPPED
-from mnist_digits.training.recipe import Recipe
 
 # Read when Ray is imported, as `cluster.connected` has it: nodes listen to this machine only.
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
@@ -165,7 +165,7 @@ def test_the_verdict_is_in_words() -> None:
         ([1], "a search space is like"),
     ],
 )
-def test_search_spaces_that_are_none(space: Any, says: str, tmp_path: Path) -> None:
+def test_invalid_search_spaces_are_refused(space: Any, says: str, tmp_path: Path) -> None:
     file = tmp_path / "space.json"
     file.write_text(json.dumps(space))
     with pytest.raises(ClusterError, match=says):
@@ -189,9 +189,9 @@ def test_only_the_cores_that_may_be_used_are_shared_out(
     processes = Mock(side_effect=RuntimeError)
     monkeypatch.setattr("mnist_digits.cluster.connection.in_processes", processes)
     with pytest.raises(ClusterError, match="a run can have 1 CPU cores here: ask for fewer"):
-        run_study([TINY], [0], tmp_path / "study", cpus=2, tell=quiet)
+        run_study([TINY], [0], tmp_path / "study", cpus=2, report=quiet)
     with pytest.raises(ClusterError, match="cannot work in 1 processes here"):
-        read_source(str(archive / "pictures"), tmp_path / "out", tell=quiet)
+        read_source(str(archive / "pictures"), tmp_path / "out", report=quiet)
     assert processes.call_args.args[-1] == 1
     ray = Mock(side_effect=RuntimeError)
     monkeypatch.setattr("ray.init", ray)
@@ -210,13 +210,13 @@ def test_a_machine_that_refuses_processes_is_told_of_in_a_line(
     """As with `ulimit -u`, `-n` or `-v`."""
     monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", Mock(side_effect=error))
     with pytest.raises(ClusterError, match=r"cannot work in \d+ processes here .*`ulimit -a`"):
-        read_source(str(archive / "pictures"), tmp_path / "out", tell=quiet)
+        read_source(str(archive / "pictures"), tmp_path / "out", report=quiet)
 
 
 def test_two_recipes_of_a_study_have_two_names(tmp_path: Path) -> None:
     other = dataclasses.replace(FAST, epochs=2)
     with pytest.raises(ClusterError, match="two recipes are called fast: change `name` in one"):
-        run_study([FAST, other], [0], tmp_path / "study", tell=quiet)
+        run_study([FAST, other], [0], tmp_path / "study", report=quiet)
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["result.json", "_job.json", "distribution.png"])
 def test_no_name_of_a_recipe_meets_a_file_of_the_study(name: str, tmp_path: Path) -> None:
     recipe = dataclasses.replace(FAST, name=name)
-    (study,) = run_study([recipe], [0], tmp_path, tell=quiet)
+    (study,) = run_study([recipe], [0], tmp_path, report=quiet)
     assert json.loads((tmp_path / "result.json").read_text())[name]["mean"] == study.mean
     assert not (tmp_path / "distribution.png").exists()
 
@@ -302,7 +302,7 @@ def test_the_device_is_that_which_was_asked_for(
 ) -> None:
     """Not that of the environment, which Ray hands on where no GPU was asked for."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
-    monkeypatch.setattr("mnist_digits.training.device.pick_device", torch.device)
+    monkeypatch.setattr("mnist_digits.classifier.device.pick_device", torch.device)
     monkeypatch.setattr("torch.set_num_threads", lambda _: None)
     assert prepare(1, 0).type == "cpu"
     assert prepare(1, 0.5).type == "cuda"
@@ -310,12 +310,12 @@ def test_the_device_is_that_which_was_asked_for(
 
 @pytest.mark.usefixtures("no_ray")
 def test_runs_on_a_gpu_and_on_a_cpu_are_not_mixed(tmp_path: Path) -> None:
-    run_study([FAST], [0], tmp_path, tell=quiet)
+    run_study([FAST], [0], tmp_path, report=quiet)
     with pytest.raises(ClusterError, match="another job"):
-        run_study([FAST], [0], tmp_path, gpus=1, tell=quiet)
+        run_study([FAST], [0], tmp_path, gpus=1, report=quiet)
 
 
-def test_what_no_machine_has_is_refused() -> None:
+def test_unavailable_resources_are_refused() -> None:
     """Ray would wait for it."""
     node = {"Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0}}
     _check_resources([node], 2, 1)
@@ -340,7 +340,7 @@ def test_what_no_machine_has_is_refused() -> None:
         ),
     ],
 )
-def test_numbers_that_are_none_are_refused_at_once(
+def test_invalid_numbers_are_refused_at_once(
     words: str, flag: str, values: list[str], command: Command
 ) -> None:
     for value in values:
@@ -457,7 +457,7 @@ def test_a_compressed_archive_is_one_whatever_its_name(tmp_path: Path) -> None:
     assert [content for _, content in pictures_of(*find_parts(str(file)))] == [b"one"]
 
 
-def test_what_is_no_archive_is_refused_in_a_few_words(tmp_path: Path) -> None:
+def test_invalid_archives_are_refused_in_a_few_words(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(b"no archive")
     with pytest.raises(ClusterError) as refused:
         find_parts(str(tmp_path / "a.tar"))
@@ -496,7 +496,7 @@ def test_a_part_is_described_as_ever() -> None:
     assert dataclasses.asdict(part) == {**described, "first": 512}
 
 
-def test_a_name_that_is_not_text_is_read(archive: Path, tmp_path: Path) -> None:
+def test_undecodable_name_is_read(archive: Path, tmp_path: Path) -> None:
     strange = tmp_path / os.fsdecode(b"\xff.png")
     shutil.copy(archive / "pictures" / "0000.png", strange)
     (part,) = find_parts(str(tmp_path))
@@ -505,7 +505,7 @@ def test_a_name_that_is_not_text_is_read(archive: Path, tmp_path: Path) -> None:
     assert (row["file"], row["error"]) == (f"{tmp_path}/\\xff.png", None)
 
 
-def test_a_model_that_is_none_is_refused_before_the_reading(archive: Path, tmp_path: Path) -> None:
+def test_invalid_model_is_refused_before_the_reading(archive: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"there is no .*nowhere\.onnx"):
         read_source(str(archive / "pictures"), tmp_path / "out", model=tmp_path / "nowhere.onnx")
     assert not (tmp_path / "out").exists()
@@ -516,7 +516,7 @@ def begin_reading(archive: Path, out: Path, model: Path | None = None) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mnist_digits.cluster.bulk.perform", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            read_source(str(archive / "pictures"), out, model=model, tell=quiet)
+            read_source(str(archive / "pictures"), out, model=model, report=quiet)
 
 
 def test_a_reading_goes_on_with_the_same_model_only(
@@ -544,12 +544,12 @@ def test_a_part_that_is_damaged_is_named(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_ray")
 def test_a_result_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match=r"cannot write .*result\.json: Is a directory"):
-        run_study([FAST], [0], tmp_path, tell=lambda _: (tmp_path / "result.json").mkdir())
+        run_study([FAST], [0], tmp_path, report=lambda _: (tmp_path / "result.json").mkdir())
 
 
 def test_only_a_sweep_that_was_begun_is_resumed(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match=r"there is no sweep at .*mistyped: begin one, without"):
-        run_sweep(FAST, 4, tmp_path / "mistyped", DEFAULT_SPACE, resume=True, tell=quiet)
+        run_sweep(FAST, 4, tmp_path / "mistyped", DEFAULT_SPACE, resume=True, report=quiet)
     assert not (tmp_path / "mistyped").exists()
 
 
@@ -582,7 +582,7 @@ def test_a_trial_is_whole_by_its_own_recipe() -> None:
         for epochs, reached in ((5, 5), (20, 20), (20, 6))
     ]
     assert [trial.planned for trial in trials] == [5, 20, 20]
-    (axes,) = surveys.sweep_trials(trials).axes
+    (axes,) = study_plots.sweep_trials(trials).axes
     points = {str(line.get_label()): len(np.array(line.get_xdata())) for line in axes.lines}
     assert points == {"best so far": 3, "to the end": 2, "stopped early": 1}
 
@@ -611,10 +611,10 @@ def test_what_ended_before_a_sweep_was_resumed_is_counted() -> None:
         SimpleNamespace(is_finished=lambda end=end: end, config={}, last_result={METRIC: 0.9})
         for end in (True, False, False)
     )
-    teller = _teller(said.append, 3)
-    teller.on_trial_complete(iteration=1, trials=[ended, latest, running], trial=latest)
+    reporter = _reporter(said.append, 3)
+    reporter.on_trial_complete(iteration=1, trials=[ended, latest, running], trial=latest)
     latest.last_result["error"] = "the loss became inf"
-    teller.on_trial_complete(iteration=1, trials=[ended, latest, running], trial=latest)
+    reporter.on_trial_complete(iteration=1, trials=[ended, latest, running], trial=latest)
     assert said[0].split()[:4] == ["2", "of", "3", "90.00%"]
     assert said[1].split()[:4] == ["2", "of", "3", "failed"]
 
@@ -666,9 +666,9 @@ def way(
 @pytest.mark.slow
 def test_a_study_is_what_train_makes(way: str | None, tmp_path: Path) -> None:
     folder = tmp_path / "study"
-    run_study([TINY], [0], folder, address=way, tell=quiet)
+    run_study([TINY], [0], folder, address=way, report=quiet)
     said: list[str] = []
-    (study,) = run_study([TINY], [0, 1], folder, address=way, tell=said.append)
+    (study,) = run_study([TINY], [0, 1], folder, address=way, report=said.append)
     assert (said[0], len(said)) == ("1 of 2 runs are there already", 2)
     for seed in (0, 1):
         run = load(folder / "runs" / "tiny" / f"seed-{seed}")
@@ -676,9 +676,9 @@ def test_a_study_is_what_train_makes(way: str | None, tmp_path: Path) -> None:
     assert sorted(study.accuracies) == [0, 1]
     assert json.loads((folder / "result.json").read_text())["tiny"]["mean"] == study.mean
     with pytest.raises(ClusterError, match="another job"):
-        run_study([FAST], [0], folder, address=way, tell=quiet)
+        run_study([FAST], [0], folder, address=way, report=quiet)
     with pytest.raises(ClusterError, match=r"no run of wild came to its end: .*choose a lower"):
-        run_study([WILD], [0], tmp_path / "wild", address=way, tell=quiet)
+        run_study([WILD], [0], tmp_path / "wild", address=way, report=quiet)
 
 
 @pytest.mark.slow
@@ -690,7 +690,7 @@ def test_a_sweep_finds_a_recipe_to_train_by(running: str, tmp_path: Path) -> Non
     }
     recipe = dataclasses.replace(TINY, epochs=3)
     folder = tmp_path / "sweep"
-    trials = run_sweep(recipe, 4, folder, space, address=running, tell=quiet)
+    trials = run_sweep(recipe, 4, folder, space, address=running, report=quiet)
     assert len(trials) == 4
     assert [t.accuracy for t in trials] == sorted((t.accuracy for t in trials), reverse=True)  # type: ignore[type-var]
     best = Recipe.from_json((folder / "best.json").read_text())
@@ -700,7 +700,7 @@ def test_a_sweep_finds_a_recipe_to_train_by(running: str, tmp_path: Path) -> Non
     assert sum(importance(trials, space).values()) == pytest.approx(1)
     assert len(json.loads((folder / "leaderboard.json").read_text())) == 4
     with pytest.raises(ClusterError, match="is there already"):
-        run_sweep(recipe, 4, folder, space, address=running, tell=quiet)
+        run_sweep(recipe, 4, folder, space, address=running, report=quiet)
 
 
 @pytest.mark.slow
@@ -733,7 +733,7 @@ def test_all_sources_are_read_as_the_reader_reads(
     reader, out = Reader.load(), tmp_path / "out"
     readings = [reader.read(archive / "pictures" / f"{n:04}.png") for n in (0, 17, 499)]
     for source in ("pictures", "digits.parquet", "digits.tar"):
-        counts = read_source(str(archive / source), out / source, address=way, tell=quiet)
+        counts = read_source(str(archive / source), out / source, address=way, report=quiet)
         assert counts == {"pictures": 501, "errors": 1}
         rows = sorted(parquet.read_table(out / source).to_pylist(), key=order)
         for number, reading in zip((0, 17, 499), readings, strict=True):
@@ -762,9 +762,9 @@ def test_a_part_that_cannot_be_written_ends_the_reading_in_a_line(
     begin_reading(archive, tmp_path / "out")
     (tmp_path / "out" / "part-000001.parquet").mkdir()
     with pytest.raises(ClusterError, match=r"could not be read or written \(.*Is a directory"):
-        read_source(str(archive / "pictures"), tmp_path / "out", address=way, tell=quiet)
+        read_source(str(archive / "pictures"), tmp_path / "out", address=way, report=quiet)
     (tmp_path / "out" / "part-000001.parquet").rmdir()
-    counts = read_source(str(archive / "pictures"), tmp_path / "out", address=way, tell=quiet)
+    counts = read_source(str(archive / "pictures"), tmp_path / "out", address=way, report=quiet)
     assert counts == {"pictures": 501, "errors": 1}
 
 
@@ -788,7 +788,7 @@ def test_a_node_dies_and_nothing_is_lost_or_counted_twice(
 
     node, out = cluster.add_node(**NODE), tmp_path / "out"
     source = str(archive / "pictures")
-    assert read_source(source, out, address=running, tell=after_the_first)["errors"] == 1
+    assert read_source(source, out, address=running, report=after_the_first)["errors"] == 1
     all_are_read(out)
 
 
@@ -893,10 +893,10 @@ def test_a_package_that_is_missing_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ClusterError, match="this needs ray: install it, or"):
-        run_study([TINY], [0], tmp_path / "a", address="auto", tell=quiet)
+        run_study([TINY], [0], tmp_path / "a", address="auto", report=quiet)
     monkeypatch.setitem(sys.modules, "scipy", None)
     with pytest.raises(ClusterError, match="this needs scipy: install it, or"):
-        run_study([TINY], [0], tmp_path / "study", tell=quiet)
+        run_study([TINY], [0], tmp_path / "study", report=quiet)
     assert not (tmp_path / "study").exists()
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ClusterError, match="this needs pyarrow: install it, or"):
@@ -919,7 +919,7 @@ def test_all_shards_together_read_exactly_the_whole(
     monkeypatch.setattr("mnist_digits.cluster.bulk.perform", one_by_one)
     source = str(archive / "pictures")
     counts = [
-        read_source(source, tmp_path / "out", shard=(number, 4), tell=quiet)
+        read_source(source, tmp_path / "out", shard=(number, 4), report=quiet)
         for number in range(1, 5)
     ]
     assert [count["pictures"] for count in counts] == [141, 120, 120, 120]
@@ -929,15 +929,15 @@ def test_all_shards_together_read_exactly_the_whole(
     all_are_read(tmp_path / "out")
     # A job that is given again, and one that takes the whole, have nothing left to do.
     said: list[str] = []
-    assert read_source(source, tmp_path / "out", shard=(2, 4), tell=said.append) == counts[1]
-    assert read_source(source, tmp_path / "out", tell=said.append)["pictures"] == 501
+    assert read_source(source, tmp_path / "out", shard=(2, 4), report=said.append) == counts[1]
+    assert read_source(source, tmp_path / "out", report=said.append)["pictures"] == 501
     assert said == ["2 of 2 parts are there already", "9 of 9 parts are there already"]
     # More jobs than parts.
-    empty = read_source(source, tmp_path / "out", shard=(10, 10), tell=quiet)
+    empty = read_source(source, tmp_path / "out", shard=(10, 10), report=quiet)
     assert empty == {"pictures": 0, "errors": 0}
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / f"._job.json.{'0' * 32}").touch()  # which another job is just writing
-    assert read_source(source, tmp_path / "other", shard=(4, 4), tell=quiet) == counts[3]
+    assert read_source(source, tmp_path / "other", shard=(4, 4), report=quiet) == counts[3]
     names = sorted(file.name for file in (tmp_path / "other").glob("part-*"))
     assert names == ["part-000003.parquet", "part-000007.parquet"]
 

@@ -11,8 +11,8 @@ from mnist_digits.detector.confidence import (
     Answers,
     answer_of,
     confidence_of,
+    detected_in_scenes,
     fit_answer,
-    found_in_scenes,
 )
 
 
@@ -56,7 +56,7 @@ def test_sure_answers_are_hardly_ever_wrong() -> None:
 @pytest.mark.slow
 def test_it_is_fitted_on_what_is_found_in_scenes(training_set: Digits) -> None:
     reader = Reader.load(threads=1)
-    answers = found_in_scenes(reader, training_set[:500], 40)
+    answers = detected_in_scenes(reader, training_set[:500], 40)
     assert len(answers.labels) == len(answers.look) == len(answers.odds) > 40
     is_digit = answers.labels >= 0
     assert is_digit.float().mean() > 0.3

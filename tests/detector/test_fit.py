@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mnist_digits import CheckpointError, Digits, TrainingError
+from mnist_digits.classifier.recipe import DetectorRecipe
 from mnist_digits.detector import loss as loss_functions
 from mnist_digits.detector.fit import (
     STATE,
@@ -24,7 +25,6 @@ from mnist_digits.detector.fit import (
 from mnist_digits.detector.networks import DetectNet
 from mnist_digits.reading.detection import DETECT, LOOK, LOOK_FORMAT, MODELS
 from mnist_digits.reading.onnx_file import open_model
-from mnist_digits.training.recipe import DetectorRecipe
 
 SMALL = DetectorRecipe(scenes=18, batch_size=3, synthetic=10, ema_decay=0.5, warmup=0.5)
 
@@ -98,7 +98,7 @@ def infinite_gradient(output: Tensor, *_: object) -> Tensor:
 
 
 @pytest.mark.parametrize("loss", [infinite_loss, infinite_gradient])
-def test_a_training_stops_at_what_is_no_number(
+def test_nan_loss_stops_the_training(
     few: Digits, loss: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before anything of it is saved."""
@@ -127,7 +127,7 @@ def test_a_cpu_is_not_made_to_use_bfloat16(
     assert seen == {wanted}
 
 
-def test_a_file_that_is_no_run_is_refused(tmp_path: Path) -> None:
+def test_invalid_run_is_refused(tmp_path: Path) -> None:
     file = tmp_path / STATE
     with pytest.raises(CheckpointError, match="is no detector's run"):
         load_detector(file)

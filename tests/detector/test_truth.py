@@ -7,27 +7,22 @@ import pytest
 import torch
 
 from mnist_digits import Digits
-from mnist_digits.detector.networks import AROUND, NONE, SIZE_UNIT, STRIDE, crops
-from mnist_digits.detector.truth import (
-    Lesson,
-    collated,
-    heat_and_geometry,
-    labelled,
-    lesson,
-)
+from mnist_digits.detector.networks import CROP_SIZES, NONE, SIZE_UNIT, STRIDE, crops
+from mnist_digits.detector.truth import Lesson, collated, heat_and_geometry, labelled, lesson
 from mnist_digits.reading.detection import CROP
-from mnist_digits.training.scenes.glyphs import Glyphs, load_glyphs
-from mnist_digits.training.scenes.scene import Scene, scene
+from mnist_digits.synthesis.scene import Scene, scene
+from mnist_digits.synthesis.templates import Templates, load_templates
 
 
 @pytest.fixture(scope="module")
-def glyphs(training_set: Digits) -> Glyphs:
-    return load_glyphs(training_set[:60], 10)
+def templates(training_set: Digits) -> Templates:
+    return load_templates(training_set[:60], 10)
 
 
-def scenes(glyphs: Glyphs, count: int, *features: str) -> list[Scene]:
+def scenes(templates: Templates, count: int, *features: str) -> list[Scene]:
     return [
-        scene(np.random.default_rng(k), glyphs, "rows", ["plain", *features]) for k in range(count)
+        scene(np.random.default_rng(k), templates, "rows", ["plain", *features])
+        for k in range(count)
     ]
 
 
@@ -47,8 +42,8 @@ def around_digits(batch: Lesson) -> torch.Tensor:
     return torch.stack(rows)
 
 
-def test_heat_and_geometry_point_to_the_digits(glyphs: Glyphs) -> None:
-    batch = lessons(scenes(glyphs, 8))
+def test_heat_and_geometry_point_to_the_digits(templates: Templates) -> None:
+    batch = lessons(scenes(templates, 8))
     truth = heat_and_geometry(batch)
     seen = batch.digits[batch.digits[:, :, 0] >= 0]
     number, row, column = torch.nonzero(truth.heat == 1, as_tuple=True)
@@ -60,8 +55,8 @@ def test_heat_and_geometry_point_to_the_digits(glyphs: Glyphs) -> None:
     assert (torch.cdist(found, seen[:, 1:4]).amin(dim=1) < 0.01).all()
 
 
-def test_a_place_at_a_digit_has_its_label_its_ink_and_its_box(glyphs: Glyphs) -> None:
-    batch = lessons(scenes(glyphs, 8))
+def test_a_place_at_a_digit_has_its_label_its_ink_and_its_box(templates: Templates) -> None:
+    batch = lessons(scenes(templates, 8))
     proposals = around_digits(batch)
     labels = labelled(proposals, batch)
     truth = batch.digits[batch.digits[:, :, 0] >= 0]
@@ -72,11 +67,11 @@ def test_a_place_at_a_digit_has_its_label_its_ink_and_its_box(glyphs: Glyphs) ->
     np.testing.assert_allclose(torch.stack([x0, y0, x1, y1], 1), truth[known, 4:], atol=0.01)
     ys, xs = labels.ink[known].amax(dim=2).bool(), labels.ink[known].amax(dim=1).bool()
     height, width = ys.sum(1).float(), xs.sum(1).float()
-    assert ((torch.maximum(height, 0.7 * width) / (CROP / AROUND) - 1).abs() < 0.25).all()
+    assert ((torch.maximum(height, 0.7 * width) / (CROP / CROP_SIZES) - 1).abs() < 0.25).all()
 
 
-def test_beside_between_and_at_other_sizes_there_is_no_digit(glyphs: Glyphs) -> None:
-    batch = lessons(scenes(glyphs, 8))
+def test_beside_between_and_at_other_sizes_there_is_no_digit(templates: Templates) -> None:
+    batch = lessons(scenes(templates, 8))
     proposals = around_digits(batch)
     for factor, shift in ((0.35, 0.0), (2.6, 0.0), (1.0, 0.7)):
         moved = proposals.clone()
@@ -89,8 +84,8 @@ def test_beside_between_and_at_other_sizes_there_is_no_digit(glyphs: Glyphs) -> 
         assert (classes == at_home).float().mean() < 0.1
 
 
-def test_marks_have_their_kinds(glyphs: Glyphs) -> None:
-    made = scenes(glyphs, 40, "numbers")
+def test_marks_have_their_kinds(templates: Templates) -> None:
+    made = scenes(templates, 40, "numbers")
     batch = lessons(made)
     wanted, proposals = [], []
     for number, one in enumerate(made):
@@ -106,8 +101,8 @@ def test_marks_have_their_kinds(glyphs: Glyphs) -> None:
     assert (classes == torch.tensor(wanted))[known].float().mean() > 0.9
 
 
-def test_five_places_are_about_digits(glyphs: Glyphs) -> None:
-    batch = lessons(scenes(glyphs, 20))
+def test_five_places_are_about_digits(templates: Templates) -> None:
+    batch = lessons(scenes(templates, 20))
     number = torch.arange(20.0)[:, None, None].expand(-1, batch.places.shape[1], 1)
     classes = labelled(torch.cat([number, batch.places], 2).flatten(0, 1), batch).classes
     classes = classes.reshape(20, -1)

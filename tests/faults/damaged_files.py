@@ -29,9 +29,9 @@ from mnist_digits import (
     save,
     train,
 )
+from mnist_digits.classifier.checkpoint import TRAINING, WEIGHTS, load_unfinished
 from mnist_digits.data.idx import MNIST_FILES
 from mnist_digits.reading.reader import SHIPPED
-from mnist_digits.training.checkpoint import TRAINING, WEIGHTS, load_unfinished
 
 SMALL = dataclasses.replace(FAST, widths=(4, 8), hidden=16, epochs=2)
 # 17 MB: what it takes to load it stands out from what the process needs anyway.

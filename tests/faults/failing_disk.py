@@ -16,8 +16,8 @@ from unittest.mock import patch
 from kills import context, identical
 
 from mnist_digits import Digits, Run, load, load_mnist
-from mnist_digits.command.cli import main
-from mnist_digits.training.checkpoint import TRAINING, WEIGHTS, load_unfinished
+from mnist_digits.classifier.checkpoint import TRAINING, WEIGHTS, load_unfinished
+from mnist_digits.cli.main import main
 
 FLAGS = [
     *("--epochs", "2", "--widths", "4", "8", "--hidden", "16", "--batch-size", "100"),
@@ -105,7 +105,7 @@ def command(data: tuple[Digits, Digits], *arguments: object) -> tuple[int, str]:
     """Run the command on these digits: its status, and what it said on standard error."""
     said = io.StringIO()
     with (
-        patch("mnist_digits.command.train.load_data", lambda *_: data),
+        patch("mnist_digits.cli.train_command.load_data", lambda *_: data),
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(said),
     ):

@@ -26,9 +26,9 @@ with atheris.instrument_imports(include=["mnist_digits", "PIL", "safetensors"]):
     import damaged_pictures
 
     from mnist_digits import CheckpointError, PictureError, load
-    from mnist_digits.command.cli import main as command
+    from mnist_digits.classifier.checkpoint import CHECKSUM, WEIGHTS, content_checksum
+    from mnist_digits.cli.main import main as command
     from mnist_digits.reading.documents import open_picture
-    from mnist_digits.training.checkpoint import CHECKSUM, WEIGHTS, content_checksum
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="fuzz-"))
 FILE = SCRATCH / WEIGHTS

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from mnist_digits import Run, load
-from mnist_digits.command.cli import main
+from mnist_digits.cli.main import main
 
 # What the training has besides 60,000 images: everything that must be put back when it goes on.
 RECIPES = {
@@ -31,9 +31,9 @@ ALWAYS = ["--threads", "1", "--no-figures"]
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(
     [
-        "mnist_digits.command.cli",
-        "mnist_digits.training.checkpoint",
-        "mnist_digits.command.report",
+        "mnist_digits.cli.main",
+        "mnist_digits.classifier.checkpoint",
+        "mnist_digits.report",
     ]
 )
 

@@ -27,7 +27,7 @@ from mnist_digits.reading.result import turned_back
 PROPOSALS = 1200
 
 
-class Told:
+class FakeNetworks:
     """Stands for both networks: knows the digits of a page, and what it was asked.
 
     Args:
@@ -39,13 +39,13 @@ class Told:
     def __init__(
         self,
         digits: Sequence[tuple[float, float, float]],
-        certain: list[float] | None = None,
+        scores: list[float] | None = None,
         seen_at: float = 6,
         moved: float = 0,
         heat: float = 0.9,
     ) -> None:
         self.digits = np.array(digits, np.float32).reshape(-1, 3)
-        self.certain = np.array(certain or [0.9] * len(digits), np.float32)
+        self.scores = np.array(scores or [0.9] * len(digits), np.float32)
         self.seen_at, self.moved, self.heat = seen_at, moved, heat
         self.scale = 1.0
         self.sides: list[int] = []
@@ -78,7 +78,7 @@ class Told:
             score = 0.05
             if away[number] < 0.5 * size:
                 # Surer the nearer it is looked at.
-                score = self.certain[number] - 0.1 * away[number] / size
+                score = self.scores[number] - 0.1 * away[number] / size
                 x, y, size = self.digits[number]
             classes[place, number % 10], scores[place] = 0, score
             boxes[place] = np.array([x - size / 4, y - size / 2, x + size / 4, y + size / 2])
@@ -92,17 +92,17 @@ Finds = Callable[..., Detections]
 
 
 @pytest.fixture
-def find(monkeypatch: pytest.MonkeyPatch) -> Finds:
+def detect(monkeypatch: pytest.MonkeyPatch) -> Finds:
     """What the detector finds in so many pixels, with the networks told where digits are."""
 
-    def find(told: Told, shape: tuple[int, int], texture: bool = False) -> Detections:
-        monkeypatch.setattr(detection, "open_model", lambda *_: (told, {}))
+    def detect(networks: FakeNetworks, shape: tuple[int, int], texture: bool = False) -> Detections:
+        monkeypatch.setattr(detection, "open_model", lambda *_: (networks, {}))
         monkeypatch.setattr(Path, "read_bytes", lambda _: b"")
-        found, is_texture = Detector().find(np.zeros((*shape, 3), np.uint8))
+        detections, is_texture = Detector().detect(np.zeros((*shape, 3), np.uint8))
         assert is_texture == texture
-        return found
+        return detections
 
-    return find
+    return detect
 
 
 @pytest.mark.parametrize(
@@ -120,91 +120,91 @@ def find(monkeypatch: pytest.MonkeyPatch) -> Finds:
     ],
 )
 def test_the_picture_is_searched_as_finely_as_its_digits_need(
-    shape: tuple[int, int], size: float, sides: list[int], find: Finds
+    shape: tuple[int, int], size: float, sides: list[int], detect: Finds
 ) -> None:
-    told = Told([(shape[1] / 2, shape[0] / 2, size)], seen_at=0.5)
-    found = find(told, shape)
-    assert told.sides == sides
-    assert len(found) == 1
-    np.testing.assert_allclose(found.places, told.digits, rtol=0.02)
+    networks = FakeNetworks([(shape[1] / 2, shape[0] / 2, size)], seen_at=0.5)
+    detections = detect(networks, shape)
+    assert networks.sides == sides
+    assert len(detections) == 1
+    np.testing.assert_allclose(detections.places, networks.digits, rtol=0.02)
     # It is looked at once, at the last level.
-    assert sum(map(len, told.looks)) == 1
+    assert sum(map(len, networks.looks)) == 1
 
 
-def test_where_nothing_is_found_all_pixels_are_searched(find: Finds) -> None:
-    told = Told([])
-    found = find(told, (1200, 1600))
-    assert told.sides == [128, 256, 512, 1024, 1600]
+def test_where_nothing_is_found_all_pixels_are_searched(detect: Finds) -> None:
+    networks = FakeNetworks([])
+    detections = detect(networks, (1200, 1600))
+    assert networks.sides == [128, 256, 512, 1024, 1600]
     # The best place is looked at all the same.
-    assert len(found) == 1
-    assert found.scores[0] < 0.5
+    assert len(detections) == 1
+    assert detections.scores[0] < 0.5
 
 
 def test_a_digit_is_looked_at_once_though_it_is_proposed_at_each_level(
-    find: Finds,
+    detect: Finds,
 ) -> None:
-    told = Told([(400, 600, 180), (1200, 300, 100), (1300, 900, 38)], seen_at=0.5)
-    found = find(told, (1200, 1600))
-    assert told.sides == [128, 256, 512, 1024, 1600]
-    assert sum(map(len, told.looks)) == 3
-    assert sorted(found.places[:, 2].round().tolist()) == [38, 100, 180]
+    networks = FakeNetworks([(400, 600, 180), (1200, 300, 100), (1300, 900, 38)], seen_at=0.5)
+    detections = detect(networks, (1200, 1600))
+    assert networks.sides == [128, 256, 512, 1024, 1600]
+    assert sum(map(len, networks.looks)) == 3
+    assert sorted(detections.places[:, 2].round().tolist()) == [38, 100, 180]
     np.testing.assert_allclose(
-        found.boxes[found.places[:, 2] > 150], [[355, 510, 445, 690]], atol=2
+        detections.boxes[detections.places[:, 2] > 150], [[355, 510, 445, 690]], atol=2
     )
 
 
 def test_what_is_much_smaller_than_the_digits_is_not_looked_at(
-    find: Finds,
+    detect: Finds,
 ) -> None:
-    told = Told([(400, 600, 500), (1200, 300, 400), (1300, 900, 40)], seen_at=0.5)
-    found = find(told, (1200, 1600))
-    assert sorted(found.places[:, 2].round().tolist()) == [400, 500]
+    networks = FakeNetworks([(400, 600, 500), (1200, 300, 400), (1300, 900, 40)], seen_at=0.5)
+    detections = detect(networks, (1200, 1600))
+    assert sorted(detections.places[:, 2].round().tolist()) == [400, 500]
 
 
 @pytest.mark.parametrize(("moved", "looks"), [(0.0, 1), (0.05, 1), (0.2, 2)])
 def test_what_is_proposed_beside_a_digit_is_looked_at_again(
-    moved: float, looks: int, find: Finds
+    moved: float, looks: int, detect: Finds
 ) -> None:
-    told = Told([(128, 128, 100)], moved=moved)
-    found = find(told, (256, 256))
-    assert sum(map(len, told.looks)) == looks
-    assert len(found) == 1
+    networks = FakeNetworks([(128, 128, 100)], moved=moved)
+    detections = detect(networks, (256, 256))
+    assert sum(map(len, networks.looks)) == looks
+    assert len(detections) == 1
     # The second look is surer, and that of the two which stays.
-    assert (found.scores[0] > 0.899) == (moved != 0.05)
+    assert (detections.scores[0] > 0.899) == (moved != 0.05)
 
 
-def test_what_is_no_digit_is_not_looked_at_again(find: Finds) -> None:
-    told = Told([(64, 64, 50)], [0.09], moved=0.2)
-    assert len(find(told, (128, 128))) == 1
-    assert len(told.looks) == 1
+def test_low_scores_are_looked_at_once(detect: Finds) -> None:
+    networks = FakeNetworks([(64, 64, 50)], [0.09], moved=0.2)
+    assert len(detect(networks, (128, 128))) == 1
+    assert len(networks.looks) == 1
 
 
-def test_of_boxes_that_overlap_the_surest_stays(find: Finds) -> None:
+def test_of_boxes_that_overlap_the_surest_stays(detect: Finds) -> None:
     """A digit, another in its ink, a piece of it, and one that touches it.
 
     What is another digit in the same ink is not read, but not forgotten either.
     """
     digits = [(100, 100, 80), (106, 100, 80), (100, 85, 35), (145, 100, 80)]
-    told = Told(digits, [0.95, 0.9, 0.85, 0.8])
-    found = find(told, (256, 256))
-    assert found.scores.tolist() == pytest.approx([0.95, 0.8, 0.5])
+    networks = FakeNetworks(digits, [0.95, 0.9, 0.85, 0.8])
+    detections = detect(networks, (256, 256))
+    assert detections.scores.tolist() == pytest.approx([0.95, 0.8, 0.5])
 
 
 # On a page of 800 × 800.
 GRID = [(20 * n + 10, 20 * m + 10, 15.0) for n in range(40) for m in range(40)]
 
 
-def test_a_texture_is_not_looked_at(find: Finds) -> None:
-    told = Told(GRID, seen_at=3)
-    assert len(find(told, (800, 800), texture=True)) == 0
-    assert told.looks == []
+def test_a_texture_is_not_looked_at(detect: Finds) -> None:
+    networks = FakeNetworks(GRID, seen_at=3)
+    assert len(detect(networks, (800, 800), texture=True)) == 0
+    assert networks.looks == []
 
 
-def test_no_more_is_looked_at_than_is_proposed_at_once(find: Finds) -> None:
+def test_no_more_is_looked_at_than_is_proposed_at_once(detect: Finds) -> None:
     """Places that are faint at each level."""
-    told = Told(GRID, [0.1] * len(GRID), seen_at=3, heat=0.3)
-    find(told, (800, 800))
-    assert sum(map(len, told.looks)) <= PROPOSALS
+    networks = FakeNetworks(GRID, [0.1] * len(GRID), seen_at=3, heat=0.3)
+    detect(networks, (800, 800))
+    assert sum(map(len, networks.looks)) <= PROPOSALS
 
 
 @given(turns=st.integers(0, 3), seed=st.integers(0, 100))
@@ -219,10 +219,10 @@ def test_what_was_turned_is_turned_back(turns: int, seed: int) -> None:
     np.testing.assert_allclose(turned_back(points, turns, pixels.shape), [[x + 0.5, y + 0.5]])
 
 
-def test_detections_in_other_pixels(find: Finds) -> None:
-    found = find(Told([(100, 60, 40)]), (200, 256))
-    found.ink[0, :28] = 1
-    moved = found.moved(lambda points: turned_back(points, 1, (256, 200)) * (2, 3), turns=1)
+def test_detections_in_other_pixels(detect: Finds) -> None:
+    detections = detect(FakeNetworks([(100, 60, 40)]), (200, 256))
+    detections.ink[0, :28] = 1
+    moved = detections.moved(lambda points: turned_back(points, 1, (256, 200)) * (2, 3), turns=1)
     # What was turned against the clock had its top at the right.
     np.testing.assert_allclose(moved.places, [[2 * (200 - 60), 3 * 100, 120]])
     np.testing.assert_allclose(moved.boxes, [[240, 270, 320, 330]])
@@ -250,15 +250,15 @@ def test_any_picture_gives_boxes_inside_it(
         values = random.integers(0, 256, (height, width))
     elif kind == "blocks":
         values = np.kron(random.integers(0, 256, (4, 4)), np.ones((100, 100)))[:height, :width]
-    found, _ = detector.find(values.astype(np.uint8)[:, :, None].repeat(3, 2))
-    assert (np.diff(found.scores) <= 0).all()
-    low, high = found.boxes[:, :2], found.boxes[:, 2:]
+    detections, _ = detector.detect(values.astype(np.uint8)[:, :, None].repeat(3, 2))
+    assert (np.diff(detections.scores) <= 0).all()
+    low, high = detections.boxes[:, :2], detections.boxes[:, 2:]
     assert (low >= 0).all()
     assert (low <= high).all()
     assert (high <= np.array([width, height]) + 1e-3).all()
-    if len(found):
-        assert 0 <= found.ink.min() <= found.ink.max() <= 1
-    assert found.frames.shape == (len(found), 28, 28)
+    if len(detections):
+        assert 0 <= detections.ink.min() <= detections.ink.max() <= 1
+    assert detections.frames.shape == (len(detections), 28, 28)
 
 
 def hooks() -> Pixels:
@@ -270,7 +270,7 @@ def hooks() -> Pixels:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["hooks", "grain", "weave"])
-def test_the_time_for_what_is_no_page_is_bounded(kind: str, detector: Detector) -> None:
+def test_time_for_textures_and_noise_is_bounded(kind: str, detector: Detector) -> None:
     pixels = hooks()
     if kind == "grain":
         random = np.random.default_rng(0)
@@ -278,9 +278,9 @@ def test_the_time_for_what_is_no_page_is_bounded(kind: str, detector: Detector) 
     elif kind == "weave":
         across = np.sin(np.arange(1600) / 3) * np.sin(np.arange(1200) / 4)[:, None]
         pixels = cv2.merge([(128 + 90 * across).astype(np.uint8)] * 3)
-    detector.find(pixels)
+    detector.detect(pixels)
     started = time.process_time()
-    _, texture = detector.find(pixels)
+    _, texture = detector.detect(pixels)
     assert time.process_time() - started < 3
     assert texture or kind != "hooks"
 
@@ -289,8 +289,8 @@ def test_large_and_small_digits_on_one_page(detector: Detector, test_set: Digits
     """Ten of 20 pixels, and one of 80, on a page of 1,000: each is found at its own scale."""
     images = test_set.images[:10, 0].numpy()
     small = [(images[n], 60 + 80 * n, 700, 20) for n in range(10)]
-    found, _ = detector.find(page([(images[0], 300, 100, 80), *small], (800, 1000)))
-    heights = sorted(found.chosen(found.scores > 0.5).heights.tolist())
+    detections, _ = detector.detect(page([(images[0], 300, 100, 80), *small], (800, 1000)))
+    heights = sorted(detections.chosen(detections.scores > 0.5).heights.tolist())
     assert len(heights) == 11
     assert heights[-1] == pytest.approx(80, rel=0.1)
     assert heights[0] == pytest.approx(20, abs=5)
@@ -300,9 +300,9 @@ def test_large_and_small_digits_on_one_page(detector: Detector, test_set: Digits
 def test_a_thousand_digits(detector: Detector, test_set: Digits) -> None:
     images = test_set.images[:1000, 0].numpy()
     digits = [(images[n], 20 + 38 * (n % 40), 20 + 46 * (n // 40), 22) for n in range(1000)]
-    found, texture = detector.find(page(digits, (1200, 1600)))
+    detections, texture = detector.detect(page(digits, (1200, 1600)))
     assert not texture
-    assert (found.scores > 0.5).sum() == pytest.approx(1000, rel=0.01)
+    assert (detections.scores > 0.5).sum() == pytest.approx(1000, rel=0.01)
 
 
 @pytest.mark.parametrize("name", [DETECT, LOOK])

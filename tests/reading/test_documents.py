@@ -42,7 +42,7 @@ def document(kind: str, pages: list[Image.Image], **options: object) -> bytes:
     return content.getvalue()
 
 
-def told(page: Page) -> str:
+def described(page: Page) -> str:
     """Size of a page, or what is wrong with it."""
     seen = page.picture
     return str(seen) if isinstance(seen, PictureError) else f"{seen.width}×{seen.height}"
@@ -84,7 +84,7 @@ def test_each_page_is_read(
         assert len(reading.digits) == 1
 
 
-def test_what_is_no_document_is_one_page(digits: list[Image.Image]) -> None:
+def test_single_pictures_have_one_page(digits: list[Image.Image]) -> None:
     animation = document("GIF", [drawing(), Image.new("L", (60, 40), 255)])
     picture = open_picture(PNG)
     for source in (PNG, animation, drawing(), np.asarray(drawing()), picture):
@@ -115,7 +115,7 @@ def test_a_page_that_is_bad_is_named_and_the_others_are_read(tmp_path: Path) -> 
     pages = [drawing(), Image.new("L", (9_000, 9_000)), drawing()]
     content = document("TIFF", pages, compression="tiff_adobe_deflate")
     (tmp_path / "scan.tif").write_bytes(content)
-    first, second, third = map(told, open_pages(tmp_path / "scan.tif"))
+    first, second, third = map(described, open_pages(tmp_path / "scan.tif"))
     assert (first, third) == ("60×40", "60×40")
     too_large = "page 2, has 9000 × 9000 pixels, more than 50,000,000: make it smaller, or save it"
     assert second.startswith(f"{tmp_path / 'scan.tif'}, {too_large}")
@@ -125,7 +125,7 @@ def test_a_page_that_is_bad_is_named_and_the_others_are_read(tmp_path: Path) -> 
     pixels = content.index(noise.tobytes())
     damaged = content.replace(pixels.to_bytes(4, "little"), (2**31 - 1).to_bytes(4, "little"))
     assert damaged != content
-    first, second, third = map(told, open_pages(damaged))
+    first, second, third = map(described, open_pages(damaged))
     assert (first, third) == ("60×40", "60×40")
     assert second.startswith("the picture, page 2, is damaged and cannot be decoded")
 
@@ -147,7 +147,7 @@ def test_small_copies_and_masks_are_no_pages() -> None:
 
     def marked(kind: int) -> list[str]:
         middle = second + struct.pack("<HHII", 254, 4, 1, kind) + third
-        return [told(sheet) for sheet in open_pages(entry.join([first, middle, rest]))]
+        return [described(sheet) for sheet in open_pages(entry.join([first, middle, rest]))]
 
     assert marked(2) == ["60×40"] * 3
     for kind in (1, 4, 5):
@@ -169,7 +169,7 @@ def test_how_many_pages_there_may_be(kind: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("mnist_digits.reading.documents.MAXIMUM_PAGES", 2)
     found = list(open_pages(document(kind, [drawing()] * 4)))
     assert [page.number for page in found] == [1, 2, 3]
-    assert told(found[2]) == "the picture has more than 2 pages: the others are not read"
+    assert described(found[2]) == "the picture has more than 2 pages: the others are not read"
     assert len(list(open_pages(document(kind, [drawing()] * 2)))) == 2
 
 
@@ -227,7 +227,7 @@ def test_pdfs_that_cannot_be_opened(
     file.write_bytes(content)
     (found,) = open_pages(file)
     assert (found.number, found.pages) == (1, 1)
-    assert told(found).startswith(f"{file} {says}")
+    assert described(found).startswith(f"{file} {says}")
     with pytest.raises(PictureError, match=says):
         reader().read(file)
 
@@ -241,7 +241,7 @@ def with_sheets(kids: bytes, box: bytes) -> bytes:
 
 def test_a_page_that_a_pdf_lacks_is_named() -> None:
     document = with_sheets(b"3 0 R 9 0 R 3 0 R", b"0 0 600 400")
-    first, second, third = map(told, open_pages(document))
+    first, second, third = map(described, open_pages(document))
     assert (first, third) == ("1600×1067", "1600×1067")
     assert second.startswith("the picture, page 2, is damaged and cannot be decoded")
 
@@ -325,7 +325,7 @@ def test_threads_draw_pdfs_one_after_the_other() -> None:
 )
 def test_what_cannot_be_opened_is_one_bad_page(source: bytes | str, says: str) -> None:
     (found,) = open_pages(source)
-    assert told(found).startswith(says)
+    assert described(found).startswith(says)
 
 
 def test_folders_are_searched(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def probabilities(reader: Reader, images: Pixels) -> NDArray[np.float32]:
     return reader.classify(images)
 
 
-def test_nothing_is_told_to_be_100_percent_sure() -> None:
+def test_percentage_is_rounded_down() -> None:
     shown = [percentage(confidence) for confidence in (0.98765, 0.9999, 1.0, 0.0)]
     assert shown == ["98.7%", "99.9%", "99.9%", "0.0%"]
 
@@ -90,7 +90,7 @@ def test_frames_are_read_alone_and_in_any_number(reader: Reader, images: Pixels)
     "frames",
     [np.zeros((3, 28, 28)), np.zeros((3, 27, 28), np.uint8), np.zeros((0, 28), np.float32)],
 )
-def test_what_are_no_frames(frames: NDArray[np.generic], reader: Reader) -> None:
+def test_invalid_frames_are_refused(frames: NDArray[np.generic], reader: Reader) -> None:
     with pytest.raises(PictureError, match="frames must be uint8"):
         reader.classify(frames)  # type: ignore[arg-type]
 
@@ -157,8 +157,8 @@ def test_blank_pictures_are_never_sure(level: int, reader: Reader) -> None:
         assert reading.text == ""
         assert not reading.sure
         assert str(reading) == "no digits found"
-        told = {"text": "", "sure": False, "why": "no digits found", "numbers": [], "digits": []}
-        assert reading.to_dict() == told
+        fields = {"text": "", "sure": False, "why": "no digits found", "numbers": [], "digits": []}
+        assert reading.to_dict() == fields
 
 
 def test_grain_and_scribbles_are_hardly_ever_sure(reader: Reader) -> None:
@@ -174,7 +174,7 @@ def test_grain_and_scribbles_are_hardly_ever_sure(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "certainty", "width", "missing", "says"),
+    ("first", "second", "calibrated_score", "width", "missing", "says"),
     [
         (0.9, 0.09, 1, 10, "", "the 0 could be 6"),
         (0.9, 0.01, 1, 10, "", "the 0 may be no digit"),
@@ -186,7 +186,7 @@ def test_grain_and_scribbles_are_hardly_ever_sure(reader: Reader) -> None:
 def test_what_is_not_sure_says_why(
     first: float,
     second: float,
-    certainty: float,
+    calibrated_score: float,
     width: int,
     missing: str,
     says: str,
@@ -194,18 +194,18 @@ def test_what_is_not_sure_says_why(
 ) -> None:
     """The second of two digits, of which the first is sure."""
 
-    def digit(first: float, second: float, certainty: float, width: int) -> Digit:
+    def digit(first: float, second: float, calibrated_score: float, width: int) -> Digit:
         probabilities = np.full(10, (1 - first - second) / 8, np.float32)
         probabilities[[0, 6]] = first, second
-        confidence, box = first * certainty, (0, 0, width, 10)
+        confidence, box = first * calibrated_score, (0, 0, width, 10)
         sure = can_be_sure(confidence, box, reader.sure_above)
         return Digit(0, confidence, probabilities, box, np.zeros((28, 28), np.uint8), sure)
 
-    digits = [digit(0.999, 0, 1, 10), digit(first, second, certainty, width)]
+    digits = [digit(0.999, 0, 1, 10), digit(first, second, calibrated_score, width)]
     reading = Reading([[Number(digits, ["", ""])]], missing)
     assert not reading.sure
     assert reading.why == says
-    least = percentage(first * certainty)
+    least = percentage(first * calibrated_score)
     assert str(reading) == f"00  (not sure, {least}: {says})"
     assert reading.to_dict()["why"] == says
 
@@ -232,11 +232,11 @@ class Cutter:
     sure_above = 0.9
 
     def __init__(self, *scores: float, says: int = -1) -> None:
-        self.scores, self.says, self.finds = scores, says, 0
+        self.scores, self.says, self.calls = scores, says, 0
         self.answer = [0.0, 1.0, 1.0, 0.0, 0.0] if says < 0 else [0.5, 0.5, 1.0, 0.0, 0.0]
 
-    def find(self, pixels: Pixels) -> tuple[Detections, bool]:
-        self.finds += 1
+    def detect(self, pixels: Pixels) -> tuple[Detections, bool]:
+        self.calls += 1
         grey = pixels[:, :, 0]
         across = grey.shape[1] > grey.shape[0]
         frames = np.stack(np.split(grey, max(grey.shape) // 28, axis=int(across)))
@@ -258,7 +258,7 @@ class Cutter:
         return found.chosen((-found.scores).argsort(kind="stable")), False
 
 
-def told(cutter: Cutter, path: Path | None = None) -> Reader:
+def reader_with(cutter: Cutter, path: Path | None = None) -> Reader:
     reader = Reader.load(path)
     reader.detector = cast(Detector, cutter)
     return reader
@@ -273,11 +273,11 @@ def strip(drawn: dict[str, Pixels], text: str, blank: int = 0) -> Pixels:
 def test_a_page_that_lies_is_turned(turns: int, drawn: dict[str, Pixels]) -> None:
     pixels = np.rot90(strip(drawn, "72410"), -turns)
     cutter = Cutter()
-    reading = told(cutter).read(pixels)
+    reading = reader_with(cutter).read(pixels)
     assert reading.text == "72410"
     assert reading.sure
     assert reading.turns == turns
-    assert cutter.finds == 1 + 3 * (turns > 0)
+    assert cutter.calls == 1 + 3 * (turns > 0)
     # The boxes are where the digits lie.
     x0, y0, x1, y1 = reading.digits[0].box
     upright = np.zeros((28, 140), bool)
@@ -297,40 +297,40 @@ def test_a_page_that_lies_is_turned(turns: int, drawn: dict[str, Pixels]) -> Non
 
 def test_what_is_sure_or_a_single_digit_is_not_turned(drawn: dict[str, Pixels]) -> None:
     upright = Cutter()
-    assert told(upright).read(strip(drawn, "6809")).turns == 0
-    assert upright.finds == 1
+    assert reader_with(upright).read(strip(drawn, "6809")).turns == 0
+    assert upright.calls == 1
     for digit in drawn:
         for turns in range(4):
             lying = np.rot90(strip(drawn, digit, blank=1), turns)
-            assert told(Cutter()).read(lying).turns == 0
+            assert reader_with(Cutter()).read(lying).turns == 0
 
 
 def test_what_may_be_a_digit_is_not_passed_over_in_silence(drawn: dict[str, Pixels]) -> None:
     pixels = strip(drawn, "724")
-    assert told(Cutter(0.99, 0.98, 0.97)).read(pixels).sure
-    assert told(Cutter(0.99, 0.98, 0.1)).read(pixels).sure
-    reading = told(Cutter(0.99, 0.98, 0.3)).read(pixels)
+    assert reader_with(Cutter(0.99, 0.98, 0.97)).read(pixels).sure
+    assert reader_with(Cutter(0.99, 0.98, 0.1)).read(pixels).sure
+    reading = reader_with(Cutter(0.99, 0.98, 0.3)).read(pixels)
     assert (reading.text, reading.sure) == ("72", False)
     assert reading.why == "there may be another digit"
     assert reading.seen
     assert len(reading.seen) == 3
 
 
-def test_one_digit_is_the_surest(drawn: dict[str, Pixels]) -> None:
+def test_single_digit_is_the_one_with_the_highest_score(drawn: dict[str, Pixels]) -> None:
     pixels = strip(drawn, "724")
-    reading = told(Cutter(0.3, 0.99, 0.15)).read_digit(pixels)
+    reading = reader_with(Cutter(0.3, 0.99, 0.15)).read_digit(pixels)
     assert (reading.text, reading.missing) == ("2", "there may be another digit")
     # Whatever its score, if there is any ink.
-    reading = told(Cutter(0.0, 0.0, 0.15)).read_digit(pixels)
+    reading = reader_with(Cutter(0.0, 0.0, 0.15)).read_digit(pixels)
     assert (reading.text, reading.sure) == ("4", False)
-    assert told(Cutter()).read_digit(0 * pixels).text == ""
+    assert reader_with(Cutter()).read_digit(0 * pixels).text == ""
 
 
 def test_the_look_and_the_classifier_answer_together(drawn: dict[str, Pixels]) -> None:
     """But a network of the user's own alone."""
     pixels = strip(drawn, "4", blank=1)
-    together, contrary = told(Cutter(says=4)), told(Cutter(says=9))
-    own = told(Cutter(says=9), SHIPPED)
+    together, contrary = reader_with(Cutter(says=4)), reader_with(Cutter(says=9))
+    own = reader_with(Cutter(says=9), SHIPPED)
     answers = [reader.read(pixels).digits[0] for reader in (together, contrary)]
     assert answers[0].digit == 4
     assert answers[0].probabilities[4] > 0.99
@@ -342,8 +342,8 @@ def test_the_look_and_the_classifier_answer_together(drawn: dict[str, Pixels]) -
 def test_a_texture_has_no_digits(
     reader: Reader, monkeypatch: pytest.MonkeyPatch, drawn: dict[str, Pixels]
 ) -> None:
-    nothing = Cutter().find(np.zeros((28, 56, 3), np.uint8))[0]
-    monkeypatch.setattr(reader.detector, "find", lambda _: (nothing, True))
+    nothing = Cutter().detect(np.zeros((28, 56, 3), np.uint8))[0]
+    monkeypatch.setattr(reader.detector, "detect", lambda _: (nothing, True))
     for read in (reader.read, reader.read_digit):
         assert str(read(strip(drawn, "72"))) == (
             "no digits found  (more than 1,000 places look like digits)"
@@ -357,7 +357,7 @@ def test_digits_as_they_are_loaded_are_pictures(reader: Reader, test_set: Digits
         assert reader.read(image[0].numpy().astype(np.uint16) * 257).text == label
 
 
-def test_models_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_models_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CheckpointError, match="mnist-digits export RUN"):
         Reader.load(tmp_path)
     flipped = bytearray((SHIPPED / "model.onnx").read_bytes())
@@ -372,7 +372,7 @@ def test_models_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         Reader.load()
 
 
-def test_what_are_no_digits_is_hardly_ever_sure(reader: Reader) -> None:
+def test_out_of_distribution_is_hardly_ever_sure(reader: Reader) -> None:
     """Letters in OpenCV's fonts, which the training did not see, but for those like digits."""
     from doubt import framed, letters
 
@@ -563,7 +563,7 @@ def test_much_smaller_digits_are_not_passed_over_in_silence(
     assert reader.read_digit(page(power)).sure
 
 
-def test_a_decimal_point_is_no_small_digit(reader: Reader, drawn: dict[str, Pixels]) -> None:
+def test_decimal_point_is_not_read_as_a_digit(reader: Reader, drawn: dict[str, Pixels]) -> None:
     pixels = page([(drawn["3"], 60, 100, 100), (drawn["5"], 180, 100, 100)])
     reading = reader.read(cv2.circle(pixels, (158, 195), 6, (20, 20, 60), -1))
     assert reading.text == "3.5"

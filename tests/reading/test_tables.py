@@ -12,9 +12,9 @@ from pages import page
 
 from mnist_digits import Digit, Digits, Number, PictureError, Reader, Table, read_table
 from mnist_digits.reading.grid import grid
-from mnist_digits.reading.layout import in_numbers, in_rows
+from mnist_digits.reading.reading_order import in_numbers, reading_order
 from mnist_digits.reading.result import value_of
-from mnist_digits.reading.signs import Signs
+from mnist_digits.reading.separators import Signs
 from mnist_digits.reading.straight import homography, moved
 from mnist_digits.reading.tables import Cell
 
@@ -50,7 +50,7 @@ def boxes_of(places: list[tuple[float, float]]) -> Boxes:
 
 def test_a_wide_gap_parts_numbers_and_a_sign_joins_them() -> None:
     boxes = boxes_of([(x, 0) for x in (0, 30, 100, 130)])
-    rows = in_rows(boxes)
+    rows = reading_order(boxes)
     assert in_numbers(boxes, rows, Signs()) == [[[0, 1], [2, 3]]]
     assert in_numbers(boxes, rows, Signs({2: ","})) == [[[0, 1, 2, 3]]]
     assert in_numbers(boxes, rows, Signs({1: "-"})) == [[[0], [1], [2, 3]]]

@@ -20,6 +20,7 @@ import httpx
 import numpy as np
 import pytest
 from command_line import Command
+from page_samples import WRONG
 from pages import Pixels, page
 from PIL import Image
 from real_server import serving, shipped
@@ -32,7 +33,6 @@ from mnist_digits.reading.onnx_file import with_checksum
 from mnist_digits.reading.reader import SHIPPED
 from mnist_digits.reading.result import Reading
 from mnist_digits.web import limits, server
-from mnist_digits.web.samples import WRONG
 
 SAMPLES = json.loads((server.STATIC / "samples.json").read_text())
 
@@ -103,7 +103,7 @@ def test_details_only_for_who_asks(client: httpx.Client) -> None:
         assert answer.json()["error"].startswith("details: ")
 
 
-def test_what_is_not_known_is_not_ignored(client: httpx.Client) -> None:
+def test_unknown_parameters_are_refused(client: httpx.Client) -> None:
     form = {"picture": SEVEN}
     for name, answer in (
         ("sngle", client.post("/api/read?sngle=true", content=SEVEN)),
@@ -140,19 +140,19 @@ def test_the_picture_as_it_is_read_only_for_who_asks(client: httpx.Client) -> No
 def test_what_was_looked_at(size: tuple[int, int], client: httpx.Client) -> None:
     picture = png(page([(frame(7), 2, 4, min(size) // 2)], size))
     answer = client.post("/api/read?details=true", content=picture).json()
-    told, expected = answer["seen"], shipped().read(picture).seen
+    overview, expected = answer["seen"], shipped().read(picture).seen
     assert expected is not None
-    assert told["picture"] == [size[1], size[0]]
-    assert told["looked_at"] == len(told["places"]) == len(expected)
-    assert told["none"] == (expected.scores[len(answer["digits"]) :] <= READ).sum()
-    for number, place in enumerate(told["places"]):
+    assert overview["picture"] == [size[1], size[0]]
+    assert overview["looked_at"] == len(overview["places"]) == len(expected)
+    assert overview["none"] == (expected.scores[len(answer["digits"]) :] <= READ).sum()
+    for number, place in enumerate(overview["places"]):
         at = [place["x"], place["y"], place["size"]]
         np.testing.assert_allclose(at, expected.places[number], atol=1e-3)
         np.testing.assert_allclose(place["box"], expected.boxes[number], atol=1e-3)
         assert place["score"] == pytest.approx(expected.scores[number], abs=1e-3)
         assert np.sum(place["probabilities"]) == pytest.approx(place["score"], abs=1e-2)
         assert np.argmax(place["probabilities"]) == expected.logits[number].argmax()
-    ink = np.frombuffer(base64.b64decode(told["ink"]), np.uint8).reshape(-1, 56, 56)
+    ink = np.frombuffer(base64.b64decode(overview["ink"]), np.uint8).reshape(-1, 56, 56)
     np.testing.assert_allclose(ink / 255, expected.ink, atol=0.003)
 
 
@@ -166,16 +166,21 @@ def test_of_many_places_a_hundred_are_shown() -> None:
         ink=np.ones((130, 56, 56), np.float32),
         frames=np.zeros((130, 28, 28), np.uint8),
     )
-    told = server._overview(many, 20, open_picture(SEVEN))
-    assert (told["looked_at"], told["none"], len(told["places"])) == (130, 65, 100)
-    assert len(base64.b64decode(told["ink"])) == 100 * 56 * 56
-    assert told["places"][0]["probabilities"] == [0.1] * 10
+    overview = server._overview(many, 20, open_picture(SEVEN))
+    assert (overview["looked_at"], overview["none"], len(overview["places"])) == (130, 65, 100)
+    assert len(base64.b64decode(overview["ink"])) == 100 * 56 * 56
+    assert overview["places"][0]["probabilities"] == [0.1] * 10
     nothing = many.chosen(np.zeros(0, np.int64))
-    told = server._overview(nothing, 0, open_picture(SEVEN))
-    assert (told["looked_at"], told["none"], told["places"], told["ink"]) == (0, 0, [], "")
+    overview = server._overview(nothing, 0, open_picture(SEVEN))
+    assert (overview["looked_at"], overview["none"], overview["places"], overview["ink"]) == (
+        0,
+        0,
+        [],
+        "",
+    )
 
 
-def test_what_is_framed_already_is_not_looked_for(client: httpx.Client) -> None:
+def test_normalized_digit_is_read_without_detection(client: httpx.Client) -> None:
     answer = client.post("/api/read?details=true", content=png(frame(7))).json()
     assert (answer["text"], answer["seen"]) == ("7", None)
     assert "seen" not in client.post("/api/read", content=SEVEN).json()
@@ -504,7 +509,7 @@ def test_missing_packages(monkeypatch: pytest.MonkeyPatch, command: Command) -> 
 
 def test_the_command_serves_without_torch_and_stops(tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom mnist_digits.command.cli import main\n"
+        "import sys\nfrom mnist_digits.cli.main import main\n"
         "status = main(['app', '--port', '0', '--no-browser'])\n"
         "print(status, {'torch', 'torchvision', 'matplotlib'} & set(sys.modules))"
     )

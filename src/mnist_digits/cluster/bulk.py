@@ -85,7 +85,7 @@ def read_source(
     model: Path | None = None,
     address: str | None = None,
     shard: tuple[int, int] = (1, 1),
-    tell: Callable[[str], None] = print,
+    report: Callable[[str], None] = print,
 ) -> dict[str, int]:
     """Read all pictures of a source into Parquet files in a folder.
 
@@ -116,7 +116,7 @@ def read_source(
     parts = share(parts, *shard)
     missing = [part for part in parts if not (directory / part.name).is_file()]
     if len(missing) < len(parts):
-        tell(f"{len(parts) - len(missing)} of {len(parts)} parts are there already")
+        report(f"{len(parts) - len(missing)} of {len(parts)} parts are there already")
     pictures = 0
     read = partial(read_part, directory=directory.absolute(), model=model)
     with closing(perform(read, missing, address)) as outcomes:
@@ -127,7 +127,7 @@ def read_source(
                     f"same command again; the parts that are there are kept"
                 )
             pictures += outcome
-            tell(f"{done} of {len(missing)} parts, {pictures:,} pictures")
+            report(f"{done} of {len(missing)} parts, {pictures:,} pictures")
     return _counts(directory, parts)
 
 

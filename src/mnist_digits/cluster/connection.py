@@ -17,10 +17,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..classifier.recipe import Recipe
 from ..errors import ClusterError
 from ..files import write_whole
 from ..processes import RETRIES, in_processes, last_line, usable_cores
-from ..training.recipe import Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -198,7 +198,7 @@ def prepare(threads: int, gpus: float) -> torch.device:
     """
     import torch
 
-    from ..training.device import pick_device
+    from ..classifier.device import pick_device
 
     torch.set_num_threads(threads)
     return pick_device("cuda" if gpus else "cpu")

@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 
+from ..classifier.recipe import Recipe
 from ..errors import ClusterError
 from ..files import write_whole
-from ..training.recipe import Recipe
 from .connection import as_dict, begin, check_installed, digits, perform, prepare, write_json
 
 RESULT = "result.json"
@@ -128,14 +128,14 @@ def run_study(
     address: str | None = None,
     cpus: int = 1,
     gpus: float = 0,
-    tell: Callable[[str], None] = print,
+    report: Callable[[str], None] = print,
 ) -> list[Study]:
     """Train each recipe with each seed, unless that run is there already, and sum up.
 
     Args:
         held_out: train without the validation slice and measure on it, to choose between recipes.
         address, cpus, gpus: as `perform` takes them, for each run.
-        tell: called with each line of progress.
+        report: called with each line of progress.
 
     Raises:
         ClusterError: scipy is not installed, two recipes have the same name, the folder belongs to
@@ -155,7 +155,7 @@ def run_study(
     folders = {run: directory / "runs" / run.name / f"seed-{run.seed}" for run in runs}
     missing = [run for run in runs if not (folders[run] / RESULT).is_file()]
     if len(missing) < len(runs):
-        tell(f"{len(runs) - len(missing)} of {len(runs)} runs are there already")
+        report(f"{len(runs) - len(missing)} of {len(runs)} runs are there already")
     train = partial(train_here, held_out=held_out, threads=cpus, gpus=gpus)
     failed: dict[Recipe, str] = {}
     with closing(perform(train, missing, address, cpus, gpus)) as trained:
@@ -166,7 +166,7 @@ def run_study(
             else:
                 _keep(folders[run], files)
                 said = "{:.2%}  {:6.1f} s".format(*_result(folders[run], held_out))
-            tell(f"{run.name:<12}  seed {run.seed:<5}  {said}")
+            report(f"{run.name:<12}  seed {run.seed:<5}  {said}")
     studies = [_sum_up(recipe, folders, failed, held_out) for recipe in recipes]
     write_json(directory / RESULT, {study.recipe.name: study.to_dict() for study in studies})
     return studies
@@ -179,8 +179,8 @@ def train_here(recipe: Recipe, held_out: bool, threads: int, gpus: float) -> dic
         The files that `checkpoint.save` writes, by name: the machine may share no folder with
         the one that asked.
     """
-    from ..training import checkpoint
-    from ..training.procedure import split, train_and_measure
+    from ..classifier import checkpoint
+    from ..classifier.procedure import split, train_and_measure
 
     device = prepare(threads, gpus)
     train, test = (part.to(device) for part in digits())

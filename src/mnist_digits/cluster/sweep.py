@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from ..classifier.recipe import FAST, Recipe
 from ..errors import ClusterError, RecipeError, TrainingError
 from ..processes import RETRIES, last_line
-from ..training.recipe import FAST, Recipe
 from .connection import JOB, as_dict, begin, connected, digits, prepare, write_json
 
 # field: {low, high, log} or {choices}. These matter in nearly every recipe.
@@ -106,7 +106,7 @@ def run_sweep(
     address: str | None = None,
     cpus: int = 1,
     gpus: float = 0,
-    tell: Callable[[str], None] = print,
+    report: Callable[[str], None] = print,
 ) -> list[Trial]:
     """Run so many trials and write the leaderboard; returns the trials, the best first.
 
@@ -115,7 +115,7 @@ def run_sweep(
         space: see `read_space`.
         resume: go on with the sweep in the folder, each trial after its last finished epoch.
         address, cpus, gpus: as `connected` takes them, for each trial.
-        tell: called with a line for each trial that ends.
+        report: called with a line for each trial that ends.
 
     Raises:
         ClusterError: the folder belongs to another job, Ray is not installed or does not answer,
@@ -127,7 +127,7 @@ def run_sweep(
     job = {"sweep": as_dict(recipe), "space": space, "trials": trials, "gpus": gpus > 0}
     begin(directory, job, resume)
     with connected(address, cpus, gpus):
-        results = _tuner(recipe, trials, directory, space, resume, cpus, gpus, tell).fit()
+        results = _tuner(recipe, trials, directory, space, resume, cpus, gpus, report).fit()
         if _ended(directory) < trials:
             again = f"--name {directory.name} --resume"
             raise KeyboardInterrupt(f"; go on with the same command and {again}")
@@ -155,7 +155,7 @@ def _tuner(
     resume: bool,
     cpus: int,
     gpus: float,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> Any:
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch
@@ -183,7 +183,7 @@ def _tuner(
             storage_path=str(directory.absolute()),
             failure_config=tune.FailureConfig(max_failures=RETRIES),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
-            callbacks=[_teller(tell, trials)],
+            callbacks=[_reporter(report, trials)],
             verbose=0,
         ),
     )
@@ -226,15 +226,15 @@ def _scheduler(recipe: Recipe, space: dict[str, dict[str, Any]]) -> Any:
     )
 
 
-def _teller(tell: Callable[[str], None], count: int) -> Any:
+def _reporter(report: Callable[[str], None], count: int) -> Any:
     from ray import tune
 
-    class Teller(cast(Any, tune.Callback)):  # type: ignore[misc]
+    class Reporter(cast(Any, tune.Callback)):  # type: ignore[misc]
         """Prints a line when a trial is over."""
 
-        def on_trial_complete(self, trials: list[Any], trial: Any, **told: Any) -> None:
+        def on_trial_complete(self, trials: list[Any], trial: Any, **event: Any) -> None:
             last = trial.last_result
-            failed = told.get("failed") or "error" in last
+            failed = event.get("failed") or "error" in last
             outcome = "failed" if failed else f"{last.get(METRIC, 0):.2%}"
             # All trials, including those that ended before the sweep was resumed.
             done = 1 + sum(other.is_finished() for other in trials if other is not trial)
@@ -242,12 +242,12 @@ def _teller(tell: Callable[[str], None], count: int) -> Any:
                 f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
                 for name, value in trial.config.items()
             )
-            tell(f"{done:4} of {count}  {outcome:>7}  epoch {last.get('epoch', 0):<3}  {values}")
+            report(f"{done:4} of {count}  {outcome:>7}  epoch {last.get('epoch', 0):<3}  {values}")
 
-        def on_trial_error(self, **told: Any) -> None:
-            self.on_trial_complete(**told, failed=True)
+        def on_trial_error(self, **event: Any) -> None:
+            self.on_trial_complete(**event, failed=True)
 
-    return Teller()
+    return Reporter()
 
 
 def _values(values: dict[str, Any]) -> dict[str, Any]:
@@ -258,9 +258,9 @@ def _run_trial(recipe: Recipe, threads: int, gpus: float) -> None:
     """Train in a Ray process, reporting and saving every epoch; go on from a saved one."""
     from ray import tune
 
+    from ..classifier import checkpoint
+    from ..classifier.loop import Run, train
     from ..data.dataset import split_validation
-    from ..training import checkpoint
-    from ..training.loop import Run, train
 
     begun = None
     if last := tune.get_checkpoint():

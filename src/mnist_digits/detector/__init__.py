@@ -1,1 +1,1 @@
-"""The two networks that find and name digits in pictures, their training and export (torch)."""
+"""The two networks that detect and name digits in pictures, their training and export (torch)."""

@@ -1,4 +1,4 @@
-"""How two answers become one, and how sure it is: fitted on scenes that no network has seen.
+"""How two answers become one, and its confidence: fitted on scenes that no network has seen.
 
 An answer's logits are those of the look and the logarithms of the classifier's probabilities, each
 with a weight. Its confidence is its probability times the probability that there is a digit. The
@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..classifier.calibration import lowest_threshold, rounded_up
 from ..data.dataset import Digits
 from ..reading.detection import READ
 from ..reading.reader import Reader
-from ..training.calibration import least_sure, rounded_up
-from ..training.found import matched
-from ..training.scenes.glyphs import load_glyphs
-from ..training.scenes.scene import scene
+from ..synthesis.detected_digits import matched
+from ..synthesis.scene import scene
+from ..synthesis.templates import load_templates
 
 # Part of the scenes' seeds, so that they differ from those that the networks learn from.
 STREAM = 2
@@ -33,12 +33,12 @@ MISTAKEN = frozenset(
 # At most this share of the sure digits may be wrong. Many scenes are worse than what people would
 # photograph, and some of their digits are hardly legible.
 SURE_ERRORS = 0.004
-# What was found is the scene's digit if the intersection over union of their boxes is above this.
+# A detection is the scene's digit if the intersection over union of their boxes is above this.
 SAME_DIGIT = 0.45
 
 
 class Answers(NamedTuple):
-    """What was found in scenes.
+    """What was detected in scenes.
 
     Attributes:
         look, classifier: float64 (N, 10), logits and logarithms of probabilities.
@@ -60,7 +60,7 @@ def fit_answer(reader: Reader, held_out: Digits, scenes: int = 4000) -> dict[str
         held_out: digits that no network has learned from.
         scenes: how many to fit on; half of them for the threshold.
     """
-    return answer_of(found_in_scenes(reader, held_out, scenes))
+    return answer_of(detected_in_scenes(reader, held_out, scenes))
 
 
 def answer_of(answers: Answers) -> dict[str, Any]:
@@ -70,23 +70,23 @@ def answer_of(answers: Answers) -> dict[str, Any]:
     confidence, right = confidence_of(weights, Answers(*(part[half:] for part in answers)))
     return {
         "answer": [round(float(weight), 4) for weight in weights],
-        "sure_above": rounded_up(least_sure(confidence, ~right, SURE_ERRORS)),
+        "sure_above": rounded_up(lowest_threshold(confidence, ~right, SURE_ERRORS)),
     }
 
 
-def found_in_scenes(reader: Reader, digits: Digits, count: int) -> Answers:
-    """The answers to what is found in up to `count` scenes that are made with these digits."""
+def detected_in_scenes(reader: Reader, digits: Digits, count: int) -> Answers:
+    """The answers to what is detected in up to `count` scenes that are made with these digits."""
     # Half of them by other hands: those of MNIST's writers alone are easier than what people bring.
-    glyphs = load_glyphs(digits, len(digits), STREAM)
+    templates = load_templates(digits, len(digits), STREAM)
     looks, classes, scores, labels = [], [], [], []
     for number in range(count):
-        made = scene(np.random.default_rng((0, STREAM, number)), glyphs)
+        made = scene(np.random.default_rng((0, STREAM, number)), templates)
         if made.features & MISTAKEN:
             continue
-        found, _ = reader.detector.find(made.pixels)
-        found = found.chosen(found.scores > READ)
-        matches = matched(found, made)
-        kept = found.chosen(np.array([match.number for match in matches], np.int64))
+        detections, _ = reader.detector.detect(made.pixels)
+        detections = detections.chosen(detections.scores > READ)
+        matches = matched(detections, made)
+        kept = detections.chosen(np.array([match.number for match in matches], np.int64))
         looks.append(kept.logits)
         classes.append(reader.classify(kept.frames))
         scores.append(kept.scores)
@@ -135,7 +135,7 @@ def _minimize(loss: Any, values: Tensor) -> None:
 
 
 def confidence_of(weights: Tensor, answers: Answers) -> tuple[Tensor, Tensor]:
-    """How sure each answer is, and whether it is right, both (N,).
+    """The confidence of each answer, and whether it is right, both (N,).
 
     Args:
         weights: (5,), of the look's logits and of the classifier's logarithms; of the score's
@@ -144,5 +144,5 @@ def confidence_of(weights: Tensor, answers: Answers) -> tuple[Tensor, Tensor]:
     logits = weights[0] * answers.look + weights[1] * answers.classifier
     probability, digit = logits.softmax(dim=1).max(dim=1)
     agreement = answers.classifier.gather(1, digit[:, None])[:, 0]
-    certain = torch.sigmoid(weights[2] * answers.odds + weights[3] * agreement + weights[4])
-    return probability * certain, digit == answers.labels
+    score = torch.sigmoid(weights[2] * answers.odds + weights[3] * agreement + weights[4])
+    return probability * score, digit == answers.labels

@@ -3,7 +3,7 @@
     fit(recipe, digits) -> DetectorRun
 
 Both learn from the same scenes, each seen once: the detector from whole ones and from quarters,
-the look from crops around digits, around what is no digit, and around what the detector proposes.
+the look from crops around digits, around other things, and around what the detector proposes.
 A scene is seeded by its number, so a resumed training sees the scenes that it would have seen.
 """
 
@@ -26,14 +26,14 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
+from ..classifier.device import uses_bfloat16
+from ..classifier.optimization import adamw_one_cycle, optimizer_state, restore_optimizer
+from ..classifier.recipe import DetectorRecipe
 from ..data.dataset import Digits
 from ..errors import CheckpointError, TrainingError
 from ..files import write_whole
-from ..training.device import uses_bfloat16
-from ..training.optimization import adamw_one_cycle, optimizer_state, restore_optimizer
-from ..training.recipe import DetectorRecipe
-from ..training.scenes.glyphs import LETTERS, OF_WORDS, Glyphs, letters, load_glyphs
-from ..training.scenes.scene import scene
+from ..synthesis.scene import scene
+from ..synthesis.templates import LETTERS, OF_WORDS, Templates, letters, load_templates
 from . import loss as losses
 from .networks import SEPARATOR, DetectNet, LookNet, crops, places_of
 from .truth import Geometry, Labels, Lesson, collated, heat_and_geometry, labelled, lesson
@@ -41,7 +41,7 @@ from .truth import Geometry, Labels, Lesson, collated, heat_and_geometry, labell
 # The name of a run's file.
 STATE = "detector.safetensors"
 # How many of the detector's peaks in a scene are looked at; and the score that they must exceed.
-PEAKS, LEAST_SCORE = 12, 0.05
+PEAKS, MIN_SCORE = 12, 0.05
 # The random state is seeded anew in each step, by a number that no run with another seed uses.
 STEPS = 10**6
 
@@ -58,15 +58,15 @@ class Networks(nn.Module):
 class LessonSet(Dataset[Lesson]):
     """Scenes by number, as lessons."""
 
-    def __init__(self, glyphs: Glyphs, recipe: DetectorRecipe) -> None:
-        self.glyphs, self.recipe = glyphs, recipe
+    def __init__(self, templates: Templates, recipe: DetectorRecipe) -> None:
+        self.templates, self.recipe = templates, recipe
 
     def __len__(self) -> int:
         return self.recipe.scenes
 
     def __getitem__(self, number: int) -> Lesson:
         random = np.random.default_rng((self.recipe.seed, number))
-        return lesson(scene(random, self.glyphs), random)
+        return lesson(scene(random, self.templates), random)
 
 
 @dataclass
@@ -179,7 +179,7 @@ def _peaks(output: Tensor) -> Tensor:
     places = places_of(output).flatten(2)
     score = places[:, 3]
     # Chance helps to choose: in a scene of many digits, the best peaks are seldom wrong.
-    luck = score.clamp(max=0.6) * torch.rand_like(score) * (score > LEAST_SCORE)
+    luck = score.clamp(max=0.6) * torch.rand_like(score) * (score > MIN_SCORE)
     best, index = luck.topk(PEAKS)
     chosen = places[:, :3].gather(2, index[:, None].expand(-1, 3, -1)).transpose(1, 2)
     return _numbered(chosen)[best.flatten() > 0]
@@ -216,14 +216,14 @@ def _batches(
 ) -> Iterator[Lesson]:
     """The batches of scenes from step `begin` on, on the device."""
     if begin == recipe.steps:
-        return  # before digits are drawn for it
+        return  # before templates are made for it
     # The processes that make scenes do not have OpenCV's threads, but would wait for them.
     cv2.setNumThreads(1)
-    glyphs = load_glyphs(digits.to(device), recipe.synthetic, recipe.seed)
+    templates = load_templates(digits.to(device), recipe.synthetic, recipe.seed)
     for alphabet in (LETTERS, OF_WORDS):
         letters(alphabet)  # made once, before the processes part
     loader = DataLoader(
-        LessonSet(glyphs, recipe),
+        LessonSet(templates, recipe),
         recipe.batch_size,
         sampler=range(begin * recipe.batch_size, recipe.steps * recipe.batch_size),
         num_workers=workers,

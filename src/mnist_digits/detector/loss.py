@@ -20,11 +20,11 @@ def detect_loss(output: Tensor, truth: Geometry) -> Tensor:
     The focal loss is that of "Objects as Points" (Zhou, Wang and Krähenbühl, 2019).
     """
     heat, offsets, log_size = output[:, 0], output[:, 1:3], output[:, 3:]
-    belief = heat.sigmoid()
+    score = heat.sigmoid()
     middle = truth.heat == 1
-    found = (1 - belief) ** 2 * functional.logsigmoid(heat) * middle
-    quiet = (1 - truth.heat) ** 4 * belief**2 * functional.logsigmoid(-heat) * ~middle
-    focal = -((found + quiet) * truth.counts).sum() / middle.sum().clamp_min(4)
+    positive = (1 - score) ** 2 * functional.logsigmoid(heat) * middle
+    negative = (1 - truth.heat) ** 4 * score**2 * functional.logsigmoid(-heat) * ~middle
+    focal = -((positive + negative) * truth.counts).sum() / middle.sum().clamp_min(4)
     # Offsets in units of four pixels, so that all three errors are of a similar size.
     guess = torch.cat([offsets / 4, log_size], dim=1)
     wanted = torch.cat([truth.offsets[:, :2] / 4, truth.offsets[:, 2:]], dim=1)

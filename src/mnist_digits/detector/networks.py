@@ -30,8 +30,8 @@ STRIDE, MULTIPLE = 4, 32
 SIZE_UNIT = 32.0
 # The digits of all scenes lie well within 3 and 700 pixels.
 SMALLEST, LARGEST = 3.0, 700.0
-# The side of a crop, in sizes of the digit.
-AROUND = 2.0
+# The side of a crop, as a multiple of the digit's size.
+CROP_SIZES = 2.0
 # What the middle of a crop is: a digit, or one of these.
 SEPARATOR, MINUS, NONE = 10, 11, 12
 CLASSES = 13
@@ -174,7 +174,7 @@ def crops(pixels: Tensor, proposals: Tensor, inside: Tensor | None = None) -> Te
         inside = torch.ones_like(colours[:, :1])
     else:
         colours = colours * inside
-    seen = cut_out(torch.cat([colours, inside], dim=1), proposals, AROUND, CROP)
+    seen = cut_out(torch.cat([colours, inside], dim=1), proposals, CROP_SIZES, CROP)
     colours, inside = seen[:, :3], seen[:, 3:]
     share = inside.mean(dim=2).mean(dim=2)[:, :, None, None].clamp_min(1e-3)
     mean = colours.mean(dim=2).mean(dim=2).mean(dim=1)[:, None, None, None] / share

@@ -17,16 +17,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..reading.detection import CROP
-from ..training.scenes.canvas import HIDDEN, SIDE
-from ..training.scenes.scene import Scene
-from .networks import AROUND, MINUS, NONE, SEPARATOR, SIZE_UNIT, STRIDE, cut_out
+from ..synthesis.canvas import HIDDEN, SIDE
+from ..synthesis.scene import Scene
+from .networks import CROP_SIZES, MINUS, NONE, SEPARATOR, SIZE_UNIT, STRIDE, cut_out
 
 # The classes of marks, by their kinds.
 MARKS = {"separator": SEPARATOR, "minus": MINUS, "other": NONE}
 # Places of a scene that are looked at, beside those that the detector proposes; and how many of
 # them are digits, if there are any.
 PLACES, DIGITS = 16, 8
-# A digit of which fewer pixels are seen need not be found.
+# A digit of which fewer pixels are seen need not be detected.
 MINIMUM_INK = 6
 
 
@@ -38,7 +38,7 @@ class Lesson:
         pixels: uint8 (3, 256, 256).
         owner: int16 (256, 256), as in `Scene`.
         digits: float32 (D, 8): label, x, y, size, and the box x0, y0, x1, y1; label -1 for one
-            that is not to be found, and where a batch is filled up.
+            that is not to be detected, and where a batch is filled up.
         marks: float32 (M, 4): class, x, y, size; class -1 where a batch is filled up.
         places: float32 (16, 3): x, y and size of proposals, right and wrong ones.
         extent: float32 (2,), width and height of the picture; beyond it is filled up.
@@ -264,7 +264,7 @@ def _ink_of(proposals: Tensor, masks: Tensor) -> Tensor:
     """
     number = torch.arange(len(proposals), device=proposals.device).to(proposals)
     numbered = torch.cat([number[:, None], proposals[:, 1:]], dim=1)
-    seen = cut_out(masks.float()[:, None], numbered, AROUND, CROP)
+    seen = cut_out(masks.float()[:, None], numbered, CROP_SIZES, CROP)
     ink = (seen > 0.35 * seen.amax(dim=(2, 3), keepdim=True).clamp_min(1e-6)).float()
     area = ink.sum(dim=(2, 3), keepdim=True)
     rim = (ink.diff(dim=2).abs().sum(dim=(2, 3)) + ink.diff(dim=3).abs().sum(dim=(2, 3))) / 2

@@ -1,4 +1,4 @@
-"""Reading, on ONNX Runtime, without torch: pictures, detection, layout, the reader."""
+"""Reading, on ONNX Runtime, without torch: pictures, detection, reading order, the reader."""
 
 
 def percentage(confidence: float) -> str:

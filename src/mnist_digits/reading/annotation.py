@@ -1,4 +1,4 @@
-"""A copy of a picture with a box around each digit, what was read, and how surely."""
+"""A copy of a picture with a box around each digit, what was read, and the confidence."""
 
 from __future__ import annotations
 

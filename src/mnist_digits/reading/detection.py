@@ -1,11 +1,11 @@
 """Where the digits of a picture are: one network proposes places, another looks at each of them.
 
-    pixels (H, W, 3) -> detections, each with how surely it is a digit, and which; its box; its ink
+    pixels (H, W, 3) -> detections: of each the score, which digit it is, its box, its ink
 
 The picture is first searched at a reduced size. As long as nothing is found, or some digits are too
 small to be read, it is searched again at twice that size: up to its own size, and for small digits
 up to twice its own, but at most 1,600 pixels. Runs on ONNX Runtime, without torch
-(`detector.networks` are the networks, `detector.export` writes the files).
+(`detector.networks` are the networks, `detector.onnx_networks` writes the files).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CheckpointError
-from .framing import FRAME
+from .mnist_frame import FRAME
 from .onnx_file import open_model
 from .picture import WORKING_SIZE
 
@@ -60,7 +60,7 @@ class Detections:
 
     Attributes:
         places: float32 (N, 3): x, y and the size that a digit would have, in pixels.
-        proposed: float32 (N,), how surely the detector proposed it.
+        proposed: float32 (N,), the detector's score of the proposal.
         scores: float32 (N,), the probability that there is a digit.
         logits: float32 (N, 10), which one.
         boxes: float32 (N, 4): x0, y0, x1, y1 in pixels.
@@ -107,7 +107,7 @@ class Detections:
 
 
 class Detector:
-    """Finds digits with the two networks that the package ships.
+    """Detects digits with the two networks that the package ships.
 
     Attributes:
         answer: the five numbers that join the answers of the look and of the classifier
@@ -136,29 +136,31 @@ class Detector:
                 f"{MODELS} has networks that cannot be used: install the package again"
             ) from error
 
-    def find(self, pixels: Pixels) -> tuple[Detections, bool]:
-        """What was looked at in pixels (H, W, 3), the surest first; and whether it is a texture.
+    def detect(self, pixels: Pixels) -> tuple[Detections, bool]:
+        """What was looked at in pixels (H, W, 3), the best first; whether it is a texture.
 
-        What shares most of its ink with a surer one is left out, except a possible neighbour
+        What shares most of its ink with a better one is left out, except a possible neighbour
         (`_distinct`). A texture has more places that look like digits than the detector can give.
         """
-        found, longest = self._look_at(pixels, NOWHERE)[0], max(pixels.shape[:2])
+        detections, longest = self._look_at(pixels, NOWHERE)[0], max(pixels.shape[:2])
         side = LEVEL if 2 * longest > LEVEL else 2 * LEVEL
         while True:
             reduced, proposals, move = self._propose(pixels, side)
             if proposals[-1, 3] > READ:
-                return found, True
+                return detections, True
             new = proposals[proposals[:, 3] > POSSIBLE]
             # In all, no more than the detector gives at once: this bounds the time.
-            new = new[is_new(new[:, :3] * (longest / side), found)][: len(proposals) - len(found)]
+            new = new[is_new(new[:, :3] * (longest / side), detections)][
+                : len(proposals) - len(detections)
+            ]
             small = new[:, 2] < FRAME
-            found = found.joined(self._looked(reduced, new[~small]).moved(move))
+            detections = detections.joined(self._looked(reduced, new[~small]).moved(move))
             most = max(longest, min(2 * longest, WORKING_SIZE)) if small.any() else longest
-            if side >= most or ((found.scores > READ).any() and not small.any()):
+            if side >= most or ((detections.scores > READ).any() and not small.any()):
                 # If nothing was proposed or found, the best place is still looked at.
-                last = new[small] if len(new) or len(found) else proposals[:1]
-                found = found.joined(self._looked(reduced, last).moved(move))
-                return _distinct(found), False
+                last = new[small] if len(new) or len(detections) else proposals[:1]
+                detections = detections.joined(self._looked(reduced, last).moved(move))
+                return _distinct(detections), False
             side = min(2 * side, most)
 
     def signs(self, pixels: Pixels, places: Floats) -> Floats:
@@ -184,7 +186,7 @@ class Detector:
     def _looked(self, pixels: Pixels, proposals: Floats) -> Detections:
         """What is at proposals (N, 4).
 
-        If a box is off its place, the place of the box is looked at, too; the surer look is kept.
+        If a box is off its place, the place of the box is looked at, too; the better look is kept.
         """
         first, boxes = self._look_at(pixels, proposals)
         moved = np.abs(boxes - first.places).max(axis=1) > MOVED * proposals[:, 2]
@@ -208,52 +210,54 @@ class Detector:
         return Detections(places, proposed, scores, logits[:, :10], boxes, ink, frames), moved
 
 
-def _distinct(found: Detections) -> Detections:
-    """What may be digits, the surest first, without what shares most of its ink with a surer one.
+def _distinct(detections: Detections) -> Detections:
+    """What may be digits, the best first, without what shares most of its ink with a better one.
 
     But if this is named as another digit, or lies elsewhere, it may be a digit that touches the
-    surer one: it is kept with the score READ, so that it is not read but makes the reading unsure.
+    better one: it is kept with the score READ, so that it is not read but makes the reading unsure.
     """
-    left, digits = found.scores.argsort()[::-1], found.logits.argmax(axis=1)
+    left, digits = detections.scores.argsort()[::-1], detections.logits.argmax(axis=1)
     best: list[int] = []
     beside: list[int] = []
     while len(left):
         first, left = int(left[0]), left[1:]
-        same = _same(found, first, left)
+        same = _same(detections, first, left)
         best.append(first)
-        other = (digits[left] != digits[first]) | is_new(found.places[left], found.chosen([first]))
-        beside.extend(left[same & other & (found.scores[left] > READ)])
+        other = (digits[left] != digits[first]) | is_new(
+            detections.places[left], detections.chosen([first])
+        )
+        beside.extend(left[same & other & (detections.scores[left] > READ)])
         left = left[~same]
-    scores = found.scores.copy()
+    scores = detections.scores.copy()
     scores[beside] = READ
     kept = np.array([*best, *beside], np.int64)
-    return replace(found, scores=scores).chosen(kept[(-scores[kept]).argsort(kind="stable")])
+    return replace(detections, scores=scores).chosen(kept[(-scores[kept]).argsort(kind="stable")])
 
 
-def _same(found: Detections, one: int, others: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _same(detections: Detections, one: int, others: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which of the others, (N,), share most ink with one: over half of the ink of the smaller."""
     same = np.zeros(len(others), bool)
-    box, boxes = found.boxes[one], found.boxes[others]
+    box, boxes = detections.boxes[one], detections.boxes[others]
     near = np.flatnonzero(((boxes[:, :2] < box[2:]) & (boxes[:, 2:] > box[:2])).all(axis=1))
-    places, inks, half = found.places[others[near]], found.ink[others[near]], CROP // 2
+    places, inks, half = detections.places[others[near]], detections.ink[others[near]], CROP // 2
     # The middles of one's pixels of ink, x and y of each (N, 2, 56), in pixels of the others' ink.
     steps = (np.arange(CROP) + 0.5) / half - 1
-    spots = found.places[one, :2, None] + found.places[one, 2] * steps
+    spots = detections.places[one, :2, None] + detections.places[one, 2] * steps
     spots = np.floor(((spots - places[:, :2, None]) / places[:, 2:, None] + 1) * half).astype(int)
     x, y = np.moveaxis(spots, 1, 0)
     outside = (x < 0) | (x >= CROP), (y < 0) | (y >= CROP)
     x, y = x.clip(0, CROP - 1), y.clip(0, CROP - 1)
     seen = inks[np.arange(len(near))[:, None, None], y[:, :, None], x[:, None, :]]
     seen[outside[0][:, None, :] | outside[1][:, :, None]] = 0
-    common = np.minimum(seen, found.ink[one]).sum(axis=(1, 2)) * found.places[one, 2] ** 2
-    own = found.ink[one].sum() * found.places[one, 2] ** 2
+    common = np.minimum(seen, detections.ink[one]).sum(axis=(1, 2)) * detections.places[one, 2] ** 2
+    own = detections.ink[one].sum() * detections.places[one, 2] ** 2
     same[near] = 2 * common > np.minimum(own, inks.sum(axis=(1, 2)) * places[:, 2] ** 2)
     return same
 
 
-def is_new(places: Floats, found: Detections) -> NDArray[np.bool_]:
+def is_new(places: Floats, detections: Detections) -> NDArray[np.bool_]:
     """Whether places (N, 3) are of digits that were not found yet, and not dust beside them."""
-    digits = found.places[found.scores > READ]
+    digits = detections.places[detections.scores > READ]
     if not len(digits):
         return np.ones(len(places), bool)
     away = np.hypot(*np.moveaxis(places[:, None, :2] - digits[:, :2], 2, 0))

@@ -1,11 +1,11 @@
-"""Which pixels an answer rests on, by ONNX Runtime (by gradients: `figures.insight.saliency`)."""
+"""Which pixels an answer rests on, by ONNX Runtime (by gradients: `plots.insight.saliency`)."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .framing import FRAME
+from .mnist_frame import FRAME
 from .reader import Reader
 
 # A patch is about as wide as two strokes of MNIST; smaller ones hide nothing of a digit.

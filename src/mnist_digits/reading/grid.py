@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .layout import in_rows
+from .reading_order import reading_order
 
 Floats: TypeAlias = NDArray[np.floating]
 
@@ -37,7 +37,7 @@ def grid(boxes: Floats, lines: Floats) -> tuple[Floats, Floats]:
         _ruled(b, s, height) for b, s in ((boxes, lines), (swapped, across))
     )
     near = NEAR * height
-    levels = np.sort([boxes[row][:, [1, 3]].mean() for row in in_rows(boxes)])
+    levels = np.sort([boxes[row][:, [1, 3]].mean() for row in reading_order(boxes)])
     columns = _edges(
         boxes, _corridors(boxes, APART * height), ruled_down, across, ruled_across, near
     )

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from ..errors import CheckpointError, PictureError
 from .detection import BATCH, POSSIBLE, READ, Detections, Detector, is_new
 from .documents import MAXIMUM_BYTES, Source, open_picture
-from .framing import FRAME, GROUND, as_framed
-from .layout import in_numbers, in_rows
+from .mnist_frame import FRAME, GROUND, already_normalized
 from .onnx_file import open_model
+from .reading_order import in_numbers, reading_order
 from .result import Box, Digit, Number, Reading, can_be_sure
-from .signs import Signs, find_signs
+from .separators import Signs, find_signs
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
@@ -50,7 +50,7 @@ class Reader:
 
     @cached_property
     def detector(self) -> Detector:
-        """What finds digits: always the shipped one, whichever network reads them."""
+        """What detects digits: always the shipped one, whichever network reads them."""
         return Detector.load(self._threads)
 
     @classmethod
@@ -93,7 +93,7 @@ class Reader:
         picture = open_picture(source)
         pixels = picture.pixels
         search = self._read_one if single else self.read_way_up
-        reading = self._read_framed(pixels) or search(pixels)
+        reading = self._read_normalized(pixels) or search(pixels)
         return replace(reading.displayed(pixels.shape, picture.reduction), image=picture.image)
 
     def read_digit(self, source: Source) -> Reading:
@@ -104,9 +104,9 @@ class Reader:
         """
         return self.read(source, single=True)
 
-    def _read_framed(self, pixels: Pixels) -> Reading | None:
+    def _read_normalized(self, pixels: Pixels) -> Reading | None:
         """The reading of a picture that is framed as in MNIST, which needs no search; else None."""
-        image = as_framed(pixels)
+        image = already_normalized(pixels)
         if image is None:
             return None
         ys, xs = np.nonzero(image > GROUND)
@@ -117,13 +117,15 @@ class Reader:
         return Reading([[Number([digit], [""])]])
 
     def _read_one(self, pixels: Pixels) -> Reading:
-        """The surest of what was found."""
-        found, crowded = self.detector.find(pixels)
-        found = found.chosen((found.scores > NOTHING) & (found.frames.max(axis=(1, 2)) > 0))
-        if not len(found):
-            return Reading([], CROWDED if crowded else "", found)
-        (digit,) = self.answers(found.chosen(np.arange(1)))
-        return Reading([[Number([digit], [""])]], _missing(found, 1), found)
+        """The detection with the highest score."""
+        detections, crowded = self.detector.detect(pixels)
+        detections = detections.chosen(
+            (detections.scores > NOTHING) & (detections.frames.max(axis=(1, 2)) > 0)
+        )
+        if not len(detections):
+            return Reading([], CROWDED if crowded else "", detections)
+        (digit,) = self.answers(detections.chosen(np.arange(1)))
+        return Reading([[Number([digit], [""])]], _missing(detections, 1), detections)
 
     def read_way_up(self, pixels: Pixels, enough: float = 0.5) -> Reading:
         """Pixels (H, W, 3) read as they are; or turned, if one way is much clearer.
@@ -144,20 +146,20 @@ class Reader:
 
     def read_as_it_lies(self, pixels: Pixels) -> Reading:
         """Read pixels (H, W, 3) that are not turned, whatever way up they are."""
-        found, crowded = self.detector.find(pixels)
+        detections, crowded = self.detector.detect(pixels)
         if crowded:
-            return Reading([], CROWDED, found)
-        count = int((found.scores > READ).sum())
-        digits = self.answers(found.chosen(np.arange(count)))
-        rows = in_rows(found.boxes[:count])
-        signs = find_signs(self.detector, pixels, found, rows)
+            return Reading([], CROWDED, detections)
+        count = int((detections.scores > READ).sum())
+        digits = self.answers(detections.chosen(np.arange(count)))
+        rows = reading_order(detections.boxes[:count])
+        signs = find_signs(self.detector, pixels, detections, rows)
         numbers = [
             [_number(digits, signs, which) for which in row]
-            for row in in_numbers(found.boxes[:count], rows, signs)
+            for row in in_numbers(detections.boxes[:count], rows, signs)
         ]
         order = [number for row in rows for number in row]
-        seen = found.chosen(np.array([*order, *range(count, len(found))], np.int64))
-        return Reading(numbers, _missing(found, count), seen)
+        seen = detections.chosen(np.array([*order, *range(count, len(detections))], np.int64))
+        return Reading(numbers, _missing(detections, count), seen)
 
     def classify(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities (N, 10) of digits framed as in MNIST: uint8 (N, 28, 28), light on dark.
@@ -183,23 +185,25 @@ class Reader:
         stages = [output.name for output in self._session.get_outputs()[1:]]
         return list(self._session.run(stages, {"frames": batch})) if stages else []
 
-    def answers(self, found: Detections) -> list[Digit]:
+    def answers(self, detections: Detections) -> list[Digit]:
         """The digit that each is, if it is one; boxes are in pixels of the picture searched."""
         by_look, by_classifier, by_score, by_agreement, offset = self.detector.answer
         sure_above = self.detector.sure_above
         if not self._shipped:  # a network of the user's own: it alone says which digit it is
             by_look, by_classifier, sure_above = 0, 1, self.sure_above
         smallest = np.finfo(np.float32).eps
-        logarithms = np.log(self.classify(found.frames) + smallest)
-        logits = by_look * found.logits + by_classifier * logarithms
+        logarithms = np.log(self.classify(detections.frames) + smallest)
+        logits = by_look * detections.logits + by_classifier * logarithms
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities = (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
-        agreement = logarithms[np.arange(len(found)), probabilities.argmax(axis=1)]
-        scores = found.scores.clip(smallest, 1 - smallest)
+        agreement = logarithms[np.arange(len(detections)), probabilities.argmax(axis=1)]
+        scores = detections.scores.clip(smallest, 1 - smallest)
         evidence = by_score * np.log(scores / (1 - scores)) + by_agreement * agreement + offset
-        certainties = 1 / (1 + np.exp(-evidence))
-        confidences = (probabilities.max(axis=1) * certainties).tolist()
-        table = zip(probabilities, confidences, found.boxes.tolist(), found.frames, strict=True)
+        calibrated_scores = 1 / (1 + np.exp(-evidence))
+        confidences = (probabilities.max(axis=1) * calibrated_scores).tolist()
+        table = zip(
+            probabilities, confidences, detections.boxes.tolist(), detections.frames, strict=True
+        )
         return [
             _digit(row, confidence, tuple(box), image, sure_above)
             for row, confidence, box, image in table
@@ -225,14 +229,17 @@ def _number(digits: list[Digit], signs: Signs, which: list[int]) -> Number:
     return Number([digits[number] for number in which], written, sure)
 
 
-def _missing(found: Detections, count: int) -> str:
+def _missing(detections: Detections, count: int) -> str:
     """What is said if there may be more digits than the first `count`."""
-    return "there may be another digit" if likely(found, count).any() else ""
+    return "there may be another digit" if likely(detections, count).any() else ""
 
 
-def likely(found: Detections, count: int) -> NDArray[np.bool_]:
+def likely(detections: Detections, count: int) -> NDArray[np.bool_]:
     """Which of those behind the first `count`, the digits, one of both networks takes for one."""
-    digits, others = found.chosen(np.arange(count)), found.chosen(np.arange(count, len(found)))
+    digits, others = (
+        detections.chosen(np.arange(count)),
+        detections.chosen(np.arange(count, len(detections))),
+    )
     beside = (others.proposed > READ) & is_new(others.places, digits)
     size = float(np.median(digits.places[:, 2])) if count else 0.0
     return np.asarray(((others.scores > POSSIBLE) | beside) & (2 * others.places[:, 2] > size))

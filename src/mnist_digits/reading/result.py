@@ -38,8 +38,8 @@ class Digit:
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON has of it."""
-        told = {"digit": self.digit, "confidence": round(self.confidence, 4)}
-        return {**told, "box": list(self.box)}
+        fields = {"digit": self.digit, "confidence": round(self.confidence, 4)}
+        return {**fields, "box": list(self.box)}
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class Number:
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON has of it."""
-        told = {"text": self.text, "value": self.value, "confidence": round(self.confidence, 4)}
-        return {**told, "sure": self.sure, "box": list(self.box)}
+        fields = {"text": self.text, "value": self.value, "confidence": round(self.confidence, 4)}
+        return {**fields, "sure": self.sure, "box": list(self.box)}
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,8 @@ class Reading:
             notes[:0] = [f"sure, {least}" if self.sure else f"not sure, {least}: {self.why}"]
         elif self.missing:
             notes[:0] = [self.missing]
-        told = f"  ({'; '.join(notes)})" if notes else ""
-        return f"{self.text or 'no digits found'}{told}"
+        remarks = f"  ({'; '.join(notes)})" if notes else ""
+        return f"{self.text or 'no digits found'}{remarks}"
 
     def displayed(self, shape: tuple[int, ...], reduction: tuple[float, float]) -> Reading:
         """The reading with places in pixels of the picture before it was turned and reduced.
@@ -184,12 +184,12 @@ class Reading:
 
         text, sure; why, if not; image and turns, if not the first and 0; numbers; digits.
         """
-        told: dict[str, Any] = {"text": self.text, "sure": self.sure}
-        told |= {} if self.sure else {"why": self.why}
-        told |= {"image": self.image} if self.image > 1 else {}
-        told |= {"turns": self.turns} if self.turns else {}
-        told["numbers"] = [number.to_dict() for number in self.numbers]
-        return {**told, "digits": [digit.to_dict() for digit in self.digits]}
+        fields: dict[str, Any] = {"text": self.text, "sure": self.sure}
+        fields |= {} if self.sure else {"why": self.why}
+        fields |= {"image": self.image} if self.image > 1 else {}
+        fields |= {"turns": self.turns} if self.turns else {}
+        fields["numbers"] = [number.to_dict() for number in self.numbers]
+        return {**fields, "digits": [digit.to_dict() for digit in self.digits]}
 
 
 def value_of(text: str) -> float | None:

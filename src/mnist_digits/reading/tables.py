@@ -20,8 +20,8 @@ from ..errors import PictureError
 from .detection import Detections, Move
 from .documents import Source, open_picture
 from .grid import grid
-from .layout import slope
 from .reader import Pixels, Reader, likely
+from .reading_order import slope
 from .result import Box, Digit, Number, Reading, doubt
 from .straight import direction, homography, moved, segments, turned
 
@@ -29,7 +29,7 @@ Floats: TypeAlias = NDArray[np.floating]
 
 # A sheet that is turned by more degrees is turned back before it is read.
 LEANING = 6
-MOST_CELLS = 1000
+MAX_CELLS = 1000
 # The corners of a box, from the left upper one, clockwise.
 CORNERS = [0, 1, 2, 1, 2, 3, 0, 3]
 # If this share of the digits is sure, the sheet lies the right way up; else so many digits tell.
@@ -166,8 +166,8 @@ def _table(page: _Page, reduction: tuple[float, float]) -> Table:
         found = f"only {reading.text}" if count else reading.missing or "no digits"
         raise PictureError(f"there is no table in the picture: found {found}")
     matrix, boxes, across, down, kept = _laid_out(page)
-    if (len(across) - 1) * (len(down) - 1) > MOST_CELLS:
-        raise PictureError(f"the table has more than {MOST_CELLS:,} cells: photograph parts of it")
+    if (len(across) - 1) * (len(down) - 1) > MAX_CELLS:
+        raise PictureError(f"the table has more than {MAX_CELLS:,} cells: photograph parts of it")
     back = np.linalg.inv(matrix)
 
     def displayed(points: Floats) -> Floats:

@@ -165,5 +165,5 @@ async def upload(request: Request, kind: type[P]) -> tuple[bytes, P]:
     except ValidationError as error:
         wrong, known = error.errors()[0], ", ".join(kind.model_fields) or "none"
         name = str(wrong["loc"][0])[:100]
-        told = f"{name}: {wrong['msg'].lower()}; the parameters are: {known}"
-        raise HTTPException(422, told) from error
+        message = f"{name}: {wrong['msg'].lower()}; the parameters are: {known}"
+        raise HTTPException(422, message) from error

@@ -5,7 +5,7 @@
     POST /api/explain   a frame, 784 bytes -> what the network looks at in it, and its features
     GET  /api/model     recipe, results and size of the network
     GET  /healthz       whether it answers
-    .../api/teach       with --teach FOLDER: examples are kept and learned from, see `teaching`
+    .../api/teach       with --teach FOLDER: examples are kept and learned from, see `page_teaching`
 
 Reading runs in threads, never on the event loop; what a client may ask for is bounded in
 `limits`. Every error is JSON: {"error": "..."}.
@@ -38,13 +38,13 @@ from ..errors import PictureError, ServerError
 from ..reading.detection import DETECT, LOOK, MODELS, READ, Detections
 from ..reading.documents import open_picture
 from ..reading.explanation import occlusion
-from ..reading.framing import FRAME
+from ..reading.mnist_frame import FRAME
 from ..reading.picture import Picture
 from ..reading.reader import Reader
 from ..reading.result import Reading
 from . import limits
 from .limits import Bounded, Parameters, WorkerPool, upload
-from .teaching import Teaching, routes
+from .page_teaching import Teaching, routes
 
 STATIC = Path(__file__).parent / "static"
 FILES = {
@@ -88,7 +88,7 @@ def create_app(
         return teaching.reader if teaching else reader
 
     for kind in (HTTPException, PictureError, Exception):
-        app.add_exception_handler(kind, _tell)
+        app.add_exception_handler(kind, _error_answer)
 
     async def read(request: Request) -> Response:
         content, asked = await upload(request, Asked)
@@ -149,10 +149,10 @@ def _as_seen(picture: Picture) -> str:
 
 def _add_details(result: dict[str, Any], reading: Reading) -> None:
     """Add to the JSON what the page shows of each digit."""
-    for told, digit in zip(result["digits"], reading.digits, strict=True):
-        told["sure"] = digit.sure
-        told["probabilities"] = [round(p, 4) for p in digit.probabilities.tolist()]
-        told["frame"] = _packed(digit.frame)
+    for fields, digit in zip(result["digits"], reading.digits, strict=True):
+        fields["sure"] = digit.sure
+        fields["probabilities"] = [round(p, 4) for p in digit.probabilities.tolist()]
+        fields["frame"] = _packed(digit.frame)
 
 
 def _overview(seen: Detections, digits: int, picture: Picture) -> dict[str, Any]:
@@ -226,7 +226,7 @@ def _name(host: str) -> str:
     return name.lower().rstrip(".")
 
 
-async def _tell(_: Request, error: Exception) -> Response:
+async def _error_answer(_: Request, error: Exception) -> Response:
     """The answer to a request that has failed."""
     if isinstance(error, HTTPException):
         return JSONResponse({"error": error.detail}, error.status_code, error.headers)
@@ -245,7 +245,7 @@ def listen(host: str, port: int | None = None) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, asked, type=socket.SOCK_STREAM)[0][0]
         listening = socket.create_server((host, asked), family=family, backlog=2048)
-    # A name that is none, such as a..b, is a UnicodeError.
+    # An invalid name, such as a..b, is a UnicodeError.
     except (OSError, OverflowError, UnicodeError) as error:
         if port is None and getattr(error, "errno", None) == errno.EADDRINUSE:
             return listen(host, 0)
@@ -288,7 +288,7 @@ def create_server(
     cv2.setNumThreads(1)
     # What Pillow warns of is either harmless or answered as an error.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    # So is what the parser of forms logs, which nobody else would be told.
+    # So is what the parser of forms logs, which nobody else would see.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     hosts, address = None, _address(host)
     local = address.is_loopback if address else host.lower() == "localhost"

@@ -551,8 +551,8 @@ function lookedAt({ looked_at: all, none }) {
   if (!all) return `No place was looked at: ${reading.why}.`;
   const digits = reading.digits.length;
   const passed = all - digits - none;
-  const told = [[digits, counted(digits, "digit")], [none, `${none} judged to be none`], [passed, `${passed} passed over`]];
-  const parts = told.filter(([count]) => count).map(([, words]) => words);
+  const counts = [[digits, counted(digits, "digit")], [none, `${none} judged to be none`], [passed, `${passed} passed over`]];
+  const parts = counts.filter(([count]) => count).map(([, words]) => words);
   return `${counted(all, "place")} looked at: ${parts.join(", ")}.`;
 }
 

@@ -1,0 +1,1 @@
+"""The network that classifies digits: recipes, training, evaluation, export (torch)."""

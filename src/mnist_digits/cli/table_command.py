@@ -1,0 +1,131 @@
+"""Read photographed tables of numbers as CSV: files, folders, or - for standard input."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import PictureError, on_one_line
+from .options import MODEL_HELP, Parser, place, whole
+from .predict_command import copies_for, pages_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ..reading.documents import Page
+    from ..reading.reader import Reader
+    from ..reading.tables import Table
+
+
+def add_flags(command: Parser) -> None:
+    command.add_argument("photos", nargs="+", type=place, help="files, folders, - for stdin")
+    command.add_argument("--output", type=place, help="write the tables into this file")
+    command.add_argument("--delimiter", type=_delimiter, default=",", help="between cells (,)")
+    command.add_argument("--json", action="store_true", help="a JSON object for each page instead")
+    command.add_argument(
+        "--annotate",
+        type=place,
+        help="write a copy with the grid and the cells here: a .png, or a folder for several",
+    )
+    command.add_argument(
+        "--total",
+        type=whole(1, 1000),
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="the last row is the sum of this column, from 1; may be given again",
+    )
+    command.add_argument("--range", type=_range, metavar="0-100", help="of the values of all cells")
+    command.add_argument("--model", type=place, help=MODEL_HELP)
+    command.add_argument("--threads", type=whole(1, 1024), help="CPU threads to use (all cores)")
+
+
+def execute(options: argparse.Namespace) -> int:
+    from ..files import write_whole
+    from ..reading.folders import find_pictures
+    from ..reading.reader import Reader
+
+    files = find_pictures(options.photos)
+    copies = copies_for(files, options.annotate) if options.annotate else None
+    reader = Reader.load(options.model, options.threads)
+    failed = False
+    texts: list[str] = []
+    for index, file in enumerate(files):
+        for page in pages_of(file):
+            table = _read(reader, page, options)
+            failed = failed or isinstance(table, PictureError)
+            if copies and not isinstance(table, PictureError):
+                copies.write(index, page, _drawn(page, table))
+            name = f"{file}, page {page.number}" if page.pages > 1 else str(file)
+            _complain(name, table)
+            text = _as_json(file, page, table) if options.json else _as_csv(table, options)
+            if text and not options.output:
+                # An empty line parts the tables.
+                print("\n" * (not options.json and bool(texts)) + text, end="")
+            texts += [text] if text else []
+    if options.output:
+        write_whole(options.output, ("" if options.json else "\n").join(texts).encode())
+    return int(failed)
+
+
+def _read(reader: Reader, page: Page, options: argparse.Namespace) -> Table | PictureError:
+    from ..reading.tables import read_table
+
+    if isinstance(page.picture, PictureError):
+        return page.picture
+    try:
+        table = read_table(reader, page.picture)
+        return table.checked([column - 1 for column in options.total], options.range)
+    except PictureError as error:
+        return error
+
+
+def _drawn(page: Page, table: Table) -> Image:
+    from ..reading.annotation import annotated_table
+
+    assert not isinstance(page.picture, PictureError)  # it was read
+    return annotated_table(page.picture, table)
+
+
+def _complain(name: str, table: Table | PictureError) -> None:
+    """Print on stderr why there is no table, or which cells are in doubt."""
+    if isinstance(table, PictureError):
+        lines = [f"mnist-digits table: error: {name}: {table}"]
+    else:
+        lines = [
+            f"{name}: row {cell.row + 1}, column {cell.column + 1}: "
+            f"{cell.text or 'empty'} ({cell.why})"
+            for cell in table.doubtful
+        ]
+    for line in lines:
+        print(on_one_line(line), file=sys.stderr)
+
+
+def _as_csv(table: Table | PictureError, options: argparse.Namespace) -> str:
+    return "" if isinstance(table, PictureError) else table.csv(options.delimiter)
+
+
+def _as_json(file: Path, page: Page, table: Table | PictureError) -> str:
+    found = {"error": str(table)} if isinstance(table, PictureError) else table.to_dict()
+    number = {"page": page.number} if page.pages > 1 else {}
+    return json.dumps({"file": str(file), **number, **found}) + "\n"
+
+
+def _delimiter(text: str) -> str:
+    """The argparse type of what stands between cells; \\t is a tab."""
+    text = text.replace("\\t", "\t")
+    if len(text) != 1 or text.isalnum() or text in '\n\r"-.':
+        raise argparse.ArgumentTypeError(f"must be one character, such as ; or \\t, not {text!r}")
+    return text
+
+
+def _range(text: str) -> tuple[float, float]:
+    """The argparse type of a range of values."""
+    found = re.fullmatch(r"(-?\d+(?:\.\d+)?)-(-?\d+(?:\.\d+)?)", text)
+    if not found or float(found[1]) > float(found[2]):
+        raise argparse.ArgumentTypeError(f"must be like 0-100, not {text!r}")
+    return float(found[1]), float(found[2])

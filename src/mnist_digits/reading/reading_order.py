@@ -1,0 +1,108 @@
+"""Reading order: boxes in rows from top to bottom, each from left to right; rows may slope."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from .separators import Signs
+
+# Two boxes stand in one row if more than this share of the smaller height is beside the other box.
+BESIDE = 0.3
+# No slope is taken from neighbours whose slopes differ by more than this.
+AGREE = 0.25
+# In heights of a digit: nearer ones are of one number, and ones that are farther apart are not.
+CLOSE, WIDE = 0.7, 2.0
+# The width that a 1 has in a row, at least.
+NARROW = 0.4
+
+
+def reading_order(boxes: NDArray[np.floating]) -> list[list[int]]:
+    """The numbers of boxes (N, 4), each x0, y0, x1, y1, in the order in which they are read."""
+    if not len(boxes):
+        return []
+    level = boxes.copy()
+    level[:, [1, 3]] -= slope(boxes) * boxes[:, [0, 2]].mean(axis=1, keepdims=True)
+    rows: list[list[int]] = []
+    for number in boxes[:, [0, 2]].mean(axis=1).argsort().tolist():
+        shares = [_beside(level[number], level[row[-1]]) for row in rows]
+        best = int(np.argmax(shares)) if shares else -1
+        if shares and shares[best] > BESIDE:
+            rows[best].append(number)
+        else:
+            rows.append([number])
+    return sorted(rows, key=lambda row: float(level[row][:, [1, 3]].mean()))
+
+
+def slope(boxes: NDArray[np.floating]) -> float:
+    """How far rows fall for each pixel to the right: the median over neighbours in a row.
+
+    Two boxes are neighbours if the second is the nearest to the right of the first, and the first
+    is the nearest to the left of the second. So the ends of a row have none in other rows.
+    """
+    if len(boxes) < 2:
+        return 0.0
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    x, y = np.moveaxis(middles - middles[:, None], 2, 0)
+    away = np.where((x > 0) & (np.abs(y) < 2 * x), np.hypot(x, y), np.inf)
+    numbers, right, left = np.arange(len(boxes)), away.argmin(axis=1), away.argmin(axis=0)
+    linked = numbers[(left[right] == numbers) & np.isfinite(away[numbers, right])]
+    falls = y[linked, right[linked]] / x[linked, right[linked]]
+    if len(falls) < 2:
+        return 0.0
+    slope = float(np.median(falls))
+    return slope if np.median(np.abs(falls - slope)) < AGREE else 0.0
+
+
+def _beside(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
+    """The share of the smaller height of two boxes at which they are beside each other."""
+    common = min(one[3], other[3]) - max(one[1], other[1])
+    return float(common / max(min(one[3] - one[1], other[3] - other[1]), 1))
+
+
+def in_numbers(
+    boxes: NDArray[np.floating], rows: list[list[int]], signs: Signs
+) -> list[list[list[int]]]:
+    """The boxes of each row in numbers: parted where a gap is wide, or columns begin.
+
+    How wide that is, is learned from the gaps of the row, or if they do not tell, of all rows.
+    """
+    gaps = [_gaps(boxes[row]) for row in rows]
+    page = _cut(np.concatenate([*gaps, np.empty(0)]))
+    result = []
+    for row, wide in zip(rows, gaps, strict=True):
+        least = _cut(wide) or page or WIDE
+        numbers = [row[:1]]
+        for number, gap in zip(row[1:], wide.tolist(), strict=True):
+            sign = signs.written.get(number, "")
+            if sign in ("-", " ") or (not sign and gap > least):
+                numbers.append([number])
+            else:
+                numbers[-1].append(number)
+        result.append(numbers)
+    return result
+
+
+def _gaps(boxes: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The gaps between the boxes (N, 4) of a row, (N - 1,), in units of their median height."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    height = np.median(sides[:, 1])
+    # A 1 is narrow, but stands as far from its neighbours as other digits.
+    wide = np.maximum(sides[:, 0], NARROW * height)
+    apart = np.hypot(*np.diff((boxes[:, :2] + boxes[:, 2:]) / 2, axis=0).T)
+    return np.asarray((apart - (wide[:-1] + wide[1:]) / 2) / max(height, 1))
+
+
+def _cut(gaps: NDArray[np.floating]) -> float:
+    """What parts narrow gaps from wide ones; 0 if they are not of two kinds."""
+    ordered = np.sort(gaps).clip(0)
+    narrow, wide = ordered[:-1], ordered[1:]
+    ratios = (wide + 0.2) / (narrow + 0.2)
+    ratios[wide < CLOSE] = 0
+    if not len(ratios) or ratios.max() < 2:
+        return 0.0
+    best = int(ratios.argmax())
+    return float((narrow[best] + wide[best]) / 2)

@@ -1,1 +1,0 @@
-"""Learning, on PyTorch: recipes, networks, the loop, evaluation, runs on disk, export."""

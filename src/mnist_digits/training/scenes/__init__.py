@@ -1,1 +1,0 @@
-"""Pictures of digits made by a program, with their truth: what the detector learns from."""
