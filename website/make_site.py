@@ -138,6 +138,7 @@ def _constants(read: Reader, site: Path) -> str:
         "CONTRAST": picture.CONTRAST,
         "SHOWN": SHOWN,
         "ANSWER": read.detector.answer,
+        "PRESENCE": read.detector.presence,
         "SURE_ABOVE": read.detector.sure_above,
         "FRAME_SURE_ABOVE": read.sure_above,
         # Of each patch the numbers of its pixels.

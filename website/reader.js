@@ -5,7 +5,7 @@
 // size, proposed, score, logits, box, next, ink, frame}, in pixels; `next` is the place of its box.
 
 import {
-  AGREE, ANSWER, BATCH, BESIDE, BOX, FRAME_SURE_ABOVE, GROUND, LEVEL, MOVED, NOTHING, POSSIBLE, READ, SAME,
+  AGREE, ANSWER, BATCH, BESIDE, BOX, FRAME_SURE_ABOVE, GROUND, LEVEL, MOVED, NOTHING, POSSIBLE, PRESENCE, READ, SAME,
   SURE_ABOVE, WORKING_SIZE,
 } from "./constants.js";
 import { Tensor } from "./ort.wasm.bundle.min.mjs";
@@ -73,8 +73,7 @@ async function answers(detections) {
     const logits = logarithms.map((logarithm, k) => byLook * place.logits[k] + byClassifier * logarithm);
     const probabilities = softmax(logits);
     const best = highest(probabilities);
-    const score = Math.min(Math.max(place.score, EPSILON), 1 - EPSILON);
-    const evidence = byScore * Math.log(score / (1 - score)) + byAgreement * logarithms[best] + offset;
+    const evidence = byScore * logOdds(place.score) + byAgreement * logarithms[best] + offset;
     return answer(probabilities, probabilities[best] / (1 + Math.exp(-evidence)), place, SURE_ABOVE);
   });
 }
@@ -159,8 +158,10 @@ async function lookAt({ data, width, height }, places) {
     const table = Float32Array.from(some.flatMap(({ x, y, size }) => [x, y, size]));
     const told = await networks.look.run({ pixels, proposals: new Tensor(table, [some.length, 3]) });
     some.forEach((place, n) => {
-      const [classes, [score], box, [x, y, size], ink, frame] =
+      const [classes, [byLook], box, [x, y, size], ink, frame] =
         ["classes", "scores", "boxes", "places", "ink", "frames"].map((name) => part(told[name], n));
+      const evidence = PRESENCE[0] * logOdds(byLook) + PRESENCE[1] * logOdds(place.proposed) + PRESENCE[2];
+      const score = 1 / (1 + Math.exp(-evidence));
       looks.push({ ...place, score, logits: classes.slice(0, 10), box, next: { x, y, size }, ink, frame });
     });
   }
@@ -294,6 +295,11 @@ export const highest = (values) => values.indexOf(Math.max(...values));
 function median(values) {
   const ordered = values.toSorted(by(Number));
   return values.length && mean([ordered[(values.length - 1) >> 1], ordered[values.length >> 1]]);
+}
+
+function logOdds(probability) {
+  const kept = Math.min(Math.max(probability, EPSILON), 1 - EPSILON);
+  return Math.log(kept / (1 - kept));
 }
 
 export function softmax(logits) {

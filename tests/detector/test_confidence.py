@@ -14,6 +14,7 @@ from mnist_digits.detector.confidence import (
     detected_in_scenes,
     fit_answer,
 )
+from mnist_digits.synthesis.templates import load_templates
 
 
 def invented(count: int, look: float, classifier: float, digits: float) -> Answers:
@@ -56,11 +57,13 @@ def test_sure_answers_are_hardly_ever_wrong() -> None:
 @pytest.mark.slow
 def test_it_is_fitted_on_what_is_found_in_scenes(training_set: Digits) -> None:
     reader = Reader.load(threads=1)
-    answers = detected_in_scenes(reader, training_set[:500], 40)
+    answers = detected_in_scenes(reader, load_templates(training_set[:500], 500), 40)
     assert len(answers.labels) == len(answers.look) == len(answers.odds) > 40
     is_digit = answers.labels >= 0
     assert is_digit.float().mean() > 0.3
     assert answers.odds[is_digit].mean() > answers.odds[~is_digit].mean()
     fitted = fit_answer(reader, training_set[:500], 40)
+    by_look, by_detector, _ = fitted["presence"]
+    assert by_look > 0 < by_detector
     assert len(fitted["answer"]) == 5
     assert 0.5 < fitted["sure_above"] < 1

@@ -1,5 +1,8 @@
 """How two answers become one, and its confidence: fitted on scenes that no network has seen.
 
+That there is a digit, two networks say: the detector, which sees all of the picture, and the look.
+The probability is a sigmoid of a weighted sum of their logits.
+
 An answer's logits are those of the look and the logarithms of the classifier's probabilities, each
 with a weight. Its confidence is its probability times the probability that there is a digit. The
 latter is a sigmoid of a weighted sum of two: the logit of the look's score, and the logarithm of
@@ -9,6 +12,7 @@ Machines", 1999).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,11 +22,11 @@ from torch.nn import functional
 
 from ..classifier.calibration import lowest_threshold, rounded_up
 from ..data.dataset import Digits
-from ..reading.detection import READ
+from ..reading.detection import READ, Detector, log_odds
 from ..reading.reader import Reader
 from ..synthesis.detected_digits import matched
-from ..synthesis.scene import scene
-from ..synthesis.templates import load_templates
+from ..synthesis.scene import Scene, scene
+from ..synthesis.templates import Templates, load_templates
 
 # Part of the scenes' seeds, so that they differ from those that the networks learn from.
 STREAM = 2
@@ -53,14 +57,47 @@ class Answers(NamedTuple):
 
 
 def fit_answer(reader: Reader, held_out: Digits, scenes: int = 4000) -> dict[str, Any]:
-    """What `export_networks` writes: `answer` and `sure_above`.
+    """What `export_networks` writes: `presence`, `answer` and `sure_above`.
 
     Args:
         reader: with a classifier that has not learned from these digits.
         held_out: digits that no network has learned from.
         scenes: how many to fit on; half of them for the threshold.
     """
-    return answer_of(detected_in_scenes(reader, held_out, scenes))
+    # Half of them by other hands: those of MNIST's writers alone are easier than what people bring.
+    templates = load_templates(held_out, len(held_out), STREAM)
+    reader.detector.presence = fit_presence(reader.detector, templates, scenes // 4)
+    values = answer_of(detected_in_scenes(reader, templates, scenes))
+    return {"presence": reader.detector.presence, **values}
+
+
+def fit_presence(detector: Detector, templates: Templates, count: int) -> list[float]:
+    """The weights of the logits of both scores, and what is added, fitted on `count` scenes."""
+    detector.presence = [1.0, 0.0, 0.0]
+    odds, digits = [], []
+    for made in _scenes(templates, count):
+        detections, _ = detector.detect(made.pixels)
+        matches = matched(detections, made)
+        kept = detections.chosen(np.array([match.number for match in matches], np.int64))
+        odds.append(np.stack([log_odds(kept.scores), log_odds(kept.proposed)], axis=1))
+        digits += [match.common > SAME_DIGIT for match in matches]
+    features, labels = (
+        torch.from_numpy(np.concatenate(odds)).double(),
+        torch.tensor(digits).double(),
+    )
+    weights = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64, requires_grad=True)
+
+    def wrong() -> Tensor:
+        logits = features @ weights[:2] + weights[2]
+        return functional.binary_cross_entropy_with_logits(logits, labels)
+
+    _minimize(wrong, weights)
+    return [round(float(weight), 4) for weight in weights]
+
+
+def _scenes(templates: Templates, count: int) -> Iterator[Scene]:
+    for number in range(count):
+        yield scene(np.random.default_rng((0, STREAM, number)), templates)
 
 
 def answer_of(answers: Answers) -> dict[str, Any]:
@@ -74,13 +111,10 @@ def answer_of(answers: Answers) -> dict[str, Any]:
     }
 
 
-def detected_in_scenes(reader: Reader, digits: Digits, count: int) -> Answers:
+def detected_in_scenes(reader: Reader, templates: Templates, count: int) -> Answers:
     """The answers to what is detected in up to `count` scenes that are made with these digits."""
-    # Half of them by other hands: those of MNIST's writers alone are easier than what people bring.
-    templates = load_templates(digits, len(digits), STREAM)
     looks, classes, scores, labels = [], [], [], []
-    for number in range(count):
-        made = scene(np.random.default_rng((0, STREAM, number)), templates)
+    for made in _scenes(templates, count):
         if made.features & MISTAKEN:
             continue
         detections, _ = reader.detector.detect(made.pixels)
@@ -96,7 +130,7 @@ def detected_in_scenes(reader: Reader, digits: Digits, count: int) -> Answers:
     return Answers(
         torch.from_numpy(np.concatenate(looks)).double(),
         torch.from_numpy(logarithms).double(),
-        torch.from_numpy(np.concatenate(scores)).double().logit(smallest),
+        torch.from_numpy(log_odds(np.concatenate(scores))).double(),
         torch.tensor(labels),
     )
 

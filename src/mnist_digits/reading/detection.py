@@ -61,7 +61,7 @@ class Detections:
     Attributes:
         places: float32 (N, 3): x, y and the size that a digit would have, in pixels.
         proposed: float32 (N,), the detector's score of the proposal.
-        scores: float32 (N,), the probability that there is a digit.
+        scores: float32 (N,), the probability that there is a digit, by both networks.
         logits: float32 (N, 10), which one.
         boxes: float32 (N, 4): x0, y0, x1, y1 in pixels.
         ink: float32 (N, 56, 56), 0 to 1, in a square of two sizes around the place.
@@ -110,6 +110,8 @@ class Detector:
     """Detects digits with the two networks that the package ships.
 
     Attributes:
+        presence: the three numbers that join the scores of both networks: a factor for the look's
+            logit, one for the detector's, and what is added.
         answer: the five numbers that join the answers of the look and of the classifier
             (`detector.confidence`).
         sure_above: the least confidence of an answer that is called sure.
@@ -118,6 +120,7 @@ class Detector:
     def __init__(self, threads: int | None = None) -> None:
         self._detect, _ = open_model((MODELS / DETECT).read_bytes(), DETECT_FORMAT, threads)
         self._look, values = open_model((MODELS / LOOK).read_bytes(), LOOK_FORMAT, threads)
+        self.presence: list[float] = json.loads(values.get("presence", "[1, 0, 0]"))
         self.answer: list[float] = json.loads(values.get("answer", "[0.5, 0.5, 1, 0, 0]"))
         self.sure_above = float(values.get("sure_above", "0.9"))
 
@@ -207,6 +210,9 @@ class Detector:
             for start in starts
         ]
         logits, scores, boxes, moved, ink, frames = map(np.concatenate, zip(*parts, strict=True))
+        by_look, by_detector, offset = self.presence
+        odds = by_look * log_odds(scores) + by_detector * log_odds(proposed) + offset
+        scores = (1 / (1 + np.exp(-odds))).astype(np.float32)
         return Detections(places, proposed, scores, logits[:, :10], boxes, ink, frames), moved
 
 
@@ -253,6 +259,13 @@ def _same(detections: Detections, one: int, others: NDArray[np.int64]) -> NDArra
     own = detections.ink[one].sum() * detections.places[one, 2] ** 2
     same[near] = 2 * common > np.minimum(own, inks.sum(axis=(1, 2)) * places[:, 2] ** 2)
     return same
+
+
+def log_odds(probabilities: Floats) -> Floats:
+    """Their logits, (N,); those of 0 and 1 are finite."""
+    smallest = np.finfo(np.float32).eps
+    kept = probabilities.clip(smallest, 1 - smallest)
+    return np.asarray(np.log(kept / (1 - kept)), np.float32)
 
 
 def is_new(places: Floats, detections: Detections) -> NDArray[np.bool_]:

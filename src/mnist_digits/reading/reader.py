@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CheckpointError, PictureError
-from .detection import BATCH, POSSIBLE, READ, Detections, Detector, is_new
+from .detection import BATCH, POSSIBLE, READ, Detections, Detector, is_new, log_odds
 from .documents import MAXIMUM_BYTES, Source, open_picture
 from .mnist_frame import FRAME, GROUND, already_normalized
 from .onnx_file import open_model
@@ -197,8 +197,7 @@ class Reader:
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities = (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
         agreement = logarithms[np.arange(len(detections)), probabilities.argmax(axis=1)]
-        scores = detections.scores.clip(smallest, 1 - smallest)
-        evidence = by_score * np.log(scores / (1 - scores)) + by_agreement * agreement + offset
+        evidence = by_score * log_odds(detections.scores) + by_agreement * agreement + offset
         calibrated_scores = 1 / (1 + np.exp(-evidence))
         confidences = (probabilities.max(axis=1) * calibrated_scores).tolist()
         table = zip(
