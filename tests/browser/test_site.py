@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from chromium import new_page
@@ -19,6 +20,7 @@ from handwriting import HANDS
 from hosting import Host, hosted
 from make_site import build
 from numpy.typing import NDArray
+from pages import page as paper
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from real_server import shipped
@@ -103,6 +105,11 @@ def assert_equal(told: Any, content: bytes, single: bool = False, within: float 
     assert (told["text"], told["sure"]) == (reading.text, reading.sure)
     assert told["turns"] == reading.turns
     assert told["why"] == ("" if reading.digits else reading.why)
+    for one, number in zip(told["numbers"], reading.numbers, strict=True):
+        assert (one["text"], one["value"]) == (number.text, number.value)
+        assert one["sure"] == number.sure
+        assert one["confidence"] == pytest.approx(number.confidence, abs=within)
+        assert one["box"] == pytest.approx(number.box, abs=1)
     for one, digit in zip(told["digits"], reading.digits, strict=True):
         assert one["confidence"] == pytest.approx(digit.confidence, abs=within)
         assert one["probabilities"] == pytest.approx(digit.probabilities, abs=within)
@@ -122,6 +129,38 @@ def test_made_scenes_are_read_as_python_reads_them(
         made = scene(np.random.default_rng((17, number)), templates)
         content = encoded(made.pixels)
         assert_equal(read_in(page.evaluate, content), content)
+
+
+def number_page(text: str, which: int) -> NDArray[np.uint8]:
+    """A page that says this, with the digits of the test set that are `which` of their kind."""
+    images, labels = load_mnist()[1].images[:, 0].numpy(), load_mnist()[1].labels.numpy()
+    digits, marks, x = [], [], 70
+    for letter in text:
+        if letter.isdigit():
+            image = images[np.flatnonzero(labels == int(letter))[which]]
+            digits.append((image, x, 100, 80))
+        else:
+            marks.append((letter, x))
+        x += 62 if letter.isdigit() else {" ": 90, "-": 50}.get(letter, 26)
+    page = paper(digits, (300, x + 80))
+    for letter, x in marks:
+        ends = {"-": ((x, 140), (x + 34, 140)), ",": ((x + 8, 168), (x, 196))}
+        if letter == ".":
+            cv2.circle(page, (x + 4, 176), 6, (20, 20, 60), -1, cv2.LINE_AA)
+        elif letter in ends:
+            cv2.line(page, *ends[letter], (20, 20, 60), 7, cv2.LINE_AA)
+    return page
+
+
+def test_numbers_and_their_signs_are_read_as_python_reads_them(page: Page) -> None:
+    read = set()
+    for text in ("12 3.4", "-7", "3,4", "-35 6", "1,234.50", "24-12"):
+        for which in range(3):
+            content = encoded(number_page(text, which))
+            told = read_in(page.evaluate, content)
+            assert_equal(told, content)
+            read.add(told["text"])
+    assert {"12 3.4", "-7", "3,4"} <= read
 
 
 def test_single_digits_and_frames_are_read_as_python_reads_them(page: Page) -> None:
