@@ -88,6 +88,18 @@ def test_a_picture_in_a_form(client: httpx.Client) -> None:
         assert len(answer.json()["digits"]) == 1
 
 
+def test_a_table(client: httpx.Client) -> None:
+    digits = [(frame(n), x, y, 80) for n, (x, y) in enumerate(product((40, 260), (40, 180)))]
+    content = png(page(digits))
+    answer = client.post("/api/table", content=content)
+    assert answer.json() == read_table(shipped(), content).to_dict()
+    assert answer.json()["rows"] == [["0", "2"], ["1", "3"]]
+    assert client.post("/api/table", files={"picture": content}).json() == answer.json()
+    none = client.post("/api/table", content=SEVEN)
+    assert none.status_code == 422
+    assert none.json() == {"error": "there is no table in the picture: found only 7"}
+
+
 def test_details_only_for_who_asks(client: httpx.Client) -> None:
     plain, expected = shipped().read(SEVEN).to_dict(), shipped().read(SEVEN).digits[0]
     for word in ("true", "True", "1", "on", "t", "yes", "y"):
@@ -254,6 +266,10 @@ def test_what_is_refused_and_how(client: httpx.Client) -> None:
         (422, client.post("/api/read", files={"picture": b"seven"})),
         (422, client.post("/api/read", data={"picture": "7"}, files={"": b""})),
         (422, client.post("/api/explain", content=bytes(783))),
+        (405, client.get("/api/table")),
+        (415, client.post("/api/table", content=b"%PDF-1.7")),
+        (422, client.post("/api/table", content=body)),
+        (422, client.post("/api/table?single=true", content=SEVEN)),
     ):
         assert (answer.status_code, list(answer.json())) == (status, ["error"]), answer.text
         assert answer.json()["error"]
