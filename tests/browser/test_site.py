@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from chromium import new_page
@@ -20,7 +19,7 @@ from handwriting import HANDS
 from hosting import Host, hosted
 from make_site import build
 from numpy.typing import NDArray
-from pages import page as paper
+from pages import number_page
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from real_server import shipped
@@ -129,27 +128,6 @@ def test_made_scenes_are_read_as_python_reads_them(
         made = scene(np.random.default_rng((17, number)), templates)
         content = encoded(made.pixels)
         assert_equal(read_in(page.evaluate, content), content)
-
-
-def number_page(text: str, which: int) -> NDArray[np.uint8]:
-    """A page that says this, with the digits of the test set that are `which` of their kind."""
-    images, labels = load_mnist()[1].images[:, 0].numpy(), load_mnist()[1].labels.numpy()
-    digits, marks, x = [], [], 70
-    for letter in text:
-        if letter.isdigit():
-            image = images[np.flatnonzero(labels == int(letter))[which]]
-            digits.append((image, x, 100, 80))
-        else:
-            marks.append((letter, x))
-        x += 62 if letter.isdigit() else {" ": 90, "-": 50}.get(letter, 26)
-    page = paper(digits, (300, x + 80))
-    for letter, x in marks:
-        ends = {"-": ((x, 140), (x + 34, 140)), ",": ((x + 8, 168), (x, 196))}
-        if letter == ".":
-            cv2.circle(page, (x + 4, 176), 6, (20, 20, 60), -1, cv2.LINE_AA)
-        elif letter in ends:
-            cv2.line(page, *ends[letter], (20, 20, 60), 7, cv2.LINE_AA)
-    return page
 
 
 def test_numbers_and_their_signs_are_read_as_python_reads_them(page: Page) -> None:

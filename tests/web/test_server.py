@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import httpx
@@ -25,7 +26,7 @@ from pages import Pixels, page
 from PIL import Image
 from real_server import serving, shipped
 
-from mnist_digits import Digits, Reader, ServerError
+from mnist_digits import Digits, Reader, ServerError, read_table
 from mnist_digits.data.dataset import WRONG_TEST_LABELS
 from mnist_digits.reading.detection import DETECT, LOOK, MODELS, READ, Detections
 from mnist_digits.reading.documents import open_picture

@@ -2,7 +2,7 @@
 // reads tables. What else is read, and shown, is in draw.js.
 "use strict";
 
-let tabled = null; // the picture whose table is shown or asked for
+let tabled; // the picture whose table is shown or asked for; null if there is none
 let grid = []; // its cells by rows: {row, column, read, why, corners, input, box}
 let cell = null; // the one that is chosen
 
@@ -66,7 +66,6 @@ function newCell({ row, column, text, why = "", corners }) {
   input.addEventListener("focus", () => { chooseCell(one); input.select(); });
   input.addEventListener("input", changed);
   input.addEventListener("keydown", (event) => cellKey(event, one));
-  input.addEventListener("paste", (event) => event.stopPropagation()); // it is not the sheet's
   box.append(input);
   return one;
 }
@@ -113,7 +112,6 @@ const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], Enter: [1, 0], ArrowLeft: [
 
 // To the left and right the arrows leave a cell only from its ends; Escape takes back what was typed.
 function cellKey(event, one) {
-  event.stopPropagation();
   if (event.isComposing || modified(event)) return;
   const { row, column, read, input } = one;
   if (event.key === "Enter") one.why = "";
@@ -163,6 +161,9 @@ function startTable() {
       tabs[1 - n].focus();
     });
   }
+  // Keys, and text that is pasted, are not the sheet's here.
+  byId("table").addEventListener("keydown", (event) => event.stopPropagation());
+  byId("table").addEventListener("paste", (event) => event.clipboardData.files.length || event.stopPropagation());
   byId("answer").role = "tabpanel";
   byId("tabs").hidden = false;
   byId("copy").addEventListener("click", copy);
