@@ -6,37 +6,24 @@ let tabled; // the picture whose table is shown or asked for; null if there is n
 let grid = []; // its cells by rows: {row, column, read, why, corners, input, box}
 let cell = null; // the one that is chosen
 
-// --- Reading ------------------------------------------------------------------------------
-
 // The table of what was read last, once it is to be seen and the pen rests.
 async function readGrid() {
   const body = reading?.body ?? null;
   if (byId("table").hidden || growing || body === tabled) return mark();
   tabled = body;
-  showGrid(null, body ? "The table is being read …" : "Open a photo of a table, or draw one.");
-  byId("table").ariaBusy = String(Boolean(body));
+  showGrid(null, body ? "The table is being read …" : "Open a photo of a table, or draw one.", Boolean(body));
   if (!body) return;
-  const [told, error] = await askForTable(body);
-  if (body !== tabled) return;
-  byId("table").ariaBusy = "false";
-  showGrid(told, error);
-}
-
-async function askForTable(body) {
-  for (;;) {
-    try {
-      return [await request("POST", "/api/table", body), ""];
-    } catch ({ message, pause }) {
-      if (!pause || body !== tabled) return [null, message];
-      byId("found").textContent = message;
-      await new Promise((resolve) => setTimeout(resolve, pause));
-    }
+  try {
+    const told = await request("POST", "/api/table", body);
+    if (body === tabled) showGrid(told, "");
+  } catch ({ message, pause }) {
+    if (body !== tabled) return;
+    showGrid(null, message, Boolean(pause));
+    if (pause) setTimeout(() => { if (body === tabled) { tabled = undefined; readGrid(); } }, pause);
   }
 }
 
-// --- Showing ------------------------------------------------------------------------------
-
-function showGrid(told, words) {
+function showGrid(told, words, busy = false) {
   const rows = told?.rows ?? [];
   grid = rows.map((row, r) => row.map((_, c) => newCell(told.cells[r * row.length + c])));
   const heads = rows[0]?.map((_, c) => heading(c + 1, "col")) ?? [];
@@ -45,6 +32,7 @@ function showGrid(told, words) {
   byId("cells").style.setProperty("--longest", Math.max(2, ...rows.flat().map((text) => text.length)));
   byId("cells").hidden = byId("take").hidden = !told;
   byId("found").textContent = words;
+  byId("table").ariaBusy = String(busy);
   chooseCell(null);
   if (!told) return;
   changed();
@@ -62,7 +50,7 @@ const heading = (textContent, scope) => Object.assign(document.createElement("th
 function newCell({ row, column, text, why = "", corners }) {
   const [box, input] = ["td", "input"].map((name) => document.createElement(name));
   const one = { row, column, read: text, why, corners, input, box };
-  Object.assign(input, { value: text, tabIndex: -1, autocomplete: "off", inputMode: "decimal", enterKeyHint: "next" });
+  Object.assign(input, { value: text, tabIndex: -1, autocomplete: "off", enterKeyHint: "next" });
   input.addEventListener("focus", () => { chooseCell(one); input.select(); });
   input.addEventListener("input", changed);
   input.addEventListener("keydown", (event) => cellKey(event, one));
@@ -82,8 +70,8 @@ function changed() {
     box.title = why;
     input.ariaLabel = `Row ${row + 1}, column ${column + 1}${why && `, in doubt: ${why}`}`;
   }
-  const doubts = cells.filter(inDoubt).length;
-  byId("found").textContent = `${counted(grid.length, "row")}, ${counted(grid[0].length, "column")}, ${doubts || "no"} in doubt.`;
+  const [rows, columns] = [counted(grid.length, "row"), counted(grid[0].length, "column")];
+  byId("found").textContent = `${rows}, ${columns}, ${cells.filter(inDoubt).length || "none"} in doubt.`;
   byId("csv").href = `data:text/csv;charset=utf-8,${encodeURIComponent(written(",") + "\n")}`;
   byId("copied").textContent = "";
   mark();
@@ -106,22 +94,20 @@ function mark() {
   byId("doubt").textContent = why ? `Row ${cell.row + 1}, column ${cell.column + 1}: ${why}. Enter confirms it.` : "";
 }
 
-// --- Keys, and what is taken --------------------------------------------------------------
-
 const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], Enter: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 // To the left and right the arrows leave a cell only from its ends; Escape takes back what was typed.
 function cellKey(event, one) {
-  if (event.isComposing || modified(event)) return;
+  const { key, isComposing } = event;
   const { row, column, read, input } = one;
-  if (event.key === "Enter") one.why = "";
-  if (event.key === "Escape") input.value = read;
-  if (event.key === "Enter" || event.key === "Escape") changed();
-  if (event.key === "ArrowLeft" && input.selectionStart) return;
-  if (event.key === "ArrowRight" && input.selectionEnd < input.value.length) return;
-  const [down, right] = STEPS[event.key] ?? [];
-  if (down === undefined) return;
+  if (isComposing || modified(event)) return;
+  if (key === "Enter") one.why = "";
+  if (key === "Escape") input.value = read;
+  if (key === "Enter" || key === "Escape") changed();
+  const within = key === "ArrowLeft" ? input.selectionStart > 0 : key === "ArrowRight" && input.selectionEnd < input.value.length;
+  if (within || !STEPS[key]) return;
   event.preventDefault();
+  const [down, right] = STEPS[key];
   grid[row + down]?.[column + right]?.input.focus();
 }
 
