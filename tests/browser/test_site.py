@@ -196,6 +196,7 @@ def test_it_draws_and_reads_on_without_a_network(page: Page) -> None:
     assert answer(page) == "207"
     expect(page.locator("#fall-caption")).to_contain_text("7")
     expect(page.locator("#facts")).to_contain_text("in this browser")
+    expect(page.locator("#tabs")).to_be_hidden()  # tables need a server
     page.context.set_offline(False)
 
 
