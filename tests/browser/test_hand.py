@@ -227,6 +227,11 @@ def test_signs_are_not_learned_from(page: Page, folder: Path, tmp_path: Path) ->
     expect(page.locator("#kept")).to_have_text("Kept as 1254.")
     expect(page.locator("#text")).to_have_text("12 -5.4")
     assert labels(folder) == ["1254"]
+    # Beside a table no key teaches.
+    page.get_by_role("tab", name="Table").click()
+    page.keyboard.press("9")
+    page.get_by_role("tab", name="Digits").click()
+    expect(page.locator("#text")).to_have_text("12 -5.4")
 
 
 def test_the_server_is_away_for_a_moment(browser: Browser, folder: Path) -> None:

@@ -143,6 +143,7 @@ def test_the_keyboard_goes_from_cell_to_cell(page: Page, photo: Path, read: Tabl
     expect(tab).to_be_focused()
     page.keyboard.press("Tab")
     expect(cell(page, 1, 1)).to_be_focused()
+    assert len(outline(page)) == 4
     for key, row, column in (
         ("ArrowUp", 1, 1),
         ("ArrowRight", 1, 2),
@@ -177,6 +178,7 @@ def test_the_keyboard_goes_from_cell_to_cell(page: Page, photo: Path, read: Tabl
     copied = "\n".join("\t".join(row) for row in texts)
     assert page.evaluate("navigator.clipboard.readText()") == copied
     # The digits are as they were, and the table, too.
+    expect(page.locator("#cells input[tabindex='0']")).to_have_count(1)
     tab.focus()
     page.keyboard.press("ArrowLeft")
     expect(page.get_by_role("tab", name="Digits")).to_be_focused()

@@ -33,10 +33,8 @@ function showGrid(told, words, busy = false) {
   byId("cells").hidden = byId("take").hidden = !told;
   byId("found").textContent = words;
   byId("table").ariaBusy = String(busy);
-  chooseCell(null);
-  if (!told) return;
-  changed();
-  grid[0][0].input.tabIndex = 0;
+  if (told) changed();
+  chooseCell(told && grid[0][0]);
 }
 
 function line(...cells) {

@@ -69,7 +69,7 @@ async function takeBack() {
 
 // A digit corrects the one that is chosen, Enter confirms all of them.
 function teachingKey(event) {
-  if (!teachable() || !reading.digits.length || modified(event) || event.repeat) return;
+  if (!teachable() || byId("answer").hidden || !reading.digits.length || modified(event) || event.repeat) return;
   const free = byId("text").contains(event.target) || event.target === document.body;
   if (!/^[0-9]$/.test(event.key) && !(event.key === "Enter" && free)) return;
   event.preventDefault();
