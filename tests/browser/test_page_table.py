@@ -12,8 +12,9 @@ import pytest
 from chromium import new_page
 from handwriting import HANDS
 from made_tables import Made, made_table
+from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 from real_server import serving, shipped
 from test_page import answer, box_of, watch, write
 
@@ -81,7 +82,7 @@ def open_table(page: Page, photo: Path) -> None:
     expect(page.locator("#found")).to_contain_text("in doubt")
 
 
-def outline(page: Page) -> np.ndarray:
+def outline(page: Page) -> NDArray[np.float64]:
     """The corners that are marked on the paper, (N, 2), in its pixels."""
     points = page.locator("#place polygon").get_attribute("points") or ""
     return np.array([point.split(",") for point in points.split()], float).reshape(-1, 2)
@@ -210,6 +211,23 @@ def test_what_is_no_table_is_said_and_a_drawing_may_be_one(
     expect(found).to_have_text("Open a photo of a table, or draw one.")
     # The browser itself notes the status.
     assert all("422" in complaint for complaint in complaints)
+    complaints.clear()
+
+
+def test_a_busy_server_is_asked_again(page: Page, photo: Path, complaints: list[str]) -> None:
+    refused: list[Route] = []
+
+    def once(route: Route) -> None:
+        if refused:
+            return route.continue_()
+        refused.append(route)
+        return route.fulfill(status=503, json={"error": "busy"})
+
+    page.route("**/api/table", once)
+    open_table(page, photo)
+    expect(page.locator("#table")).to_have_attribute("aria-busy", "false")
+    assert values(page)
+    assert ["503" in complaint for complaint in complaints] == [True]
     complaints.clear()
 
 
