@@ -1,11 +1,12 @@
 // Readings as the server answers them (`web/server.py`): `described` for /api/read, `explained` for
 // /api/explain.
 
+import { highest, mean, softmax } from "./arithmetic.js";
 import { PATCHES, READ, SHOWN } from "./constants.js";
-import { CROP, classify, highest, mean, networks, softmax, stacked, turned } from "./reader.js";
+import { CROP, classify, digitsOf, networks, stacked, turned } from "./reader.js";
 
 export function described({ rows, missing, seen, turns = 0 }, { picture, width, height }) {
-  const digits = rows.flat();
+  const digits = digitsOf(rows);
   const [across, down] = [width / picture.width, height / picture.height];
   const back = (x, y) => {
     const [wide, high] = [picture.width, picture.height];
@@ -26,12 +27,23 @@ export function described({ rows, missing, seen, turns = 0 }, { picture, width, 
     const size = place.size * Math.max(across, down);
     return { x, y, size, score: place.score, box: boxBack(place.box), probabilities };
   };
+  const numbered = ({ digits, signs, signsSure }) => {
+    const boxes = digits.map(({ box }) => whole(box));
+    const side = (n, choice) => choice(...boxes.map((box) => box[n]));
+    const text = digits.map(({ digit }, n) => signs[n] + digit).join("");
+    const confidence = digits.reduce((all, digit) => all * digit.confidence, 1);
+    const sure = signsSure && digits.every((digit) => digit.sure);
+    const box = [side(0, Math.min), side(1, Math.min), side(2, Math.max), side(3, Math.max)];
+    return { text, value: valueOf(text), confidence, sure, box };
+  };
+  const numbers = rows.map((row) => row.map(numbered));
   const shown = seen?.slice(0, SHOWN); // more would only cover each other on the page
   return {
-    text: rows.map((row) => row.map(({ digit }) => digit).join("")).join("/"),
+    text: numbers.map((row) => row.map(({ text }) => text).join(" ")).join("/"),
     sure: digits.length > 0 && !missing && digits.every(({ sure }) => sure),
     why: digits.length ? "" : missing || "no digits found", // the page asks it of nothing else
     turns, width, height,
+    numbers: numbers.flat(),
     digits: digits.map((digit) => ({ ...digit, box: whole(digit.box), frame: packed(digit.frame) })),
     seen: shown && {
       picture: [width, height],
@@ -41,6 +53,20 @@ export function described({ rows, missing, seen, turns = 0 }, { picture, width, 
       ink: packed(shown.flatMap(({ ink }) => [...upright(ink, turns)]), 255),
     },
   };
+}
+
+// What a number is worth; null where its separators can be read in two ways (`reading/result.py`).
+function valueOf(text) {
+  const [marks, parts] = [text.match(/[.,']/g) ?? [], text.replace("-", "").split(/[.,']/)];
+  const last = marks.at(-1);
+  const decimal = last && last !== "'" && !marks.slice(0, -1).includes(last);
+  const [thousands, decimals] = decimal ? [parts.slice(0, -1), parts.at(-1)] : [parts, ""];
+  const grouped = ([first, ...others]) => first.length <= 3 && others.every((part) => part.length === 3);
+  const kinds = new Set(marks.slice(0, thousands.length - 1));
+  if (thousands.length > 1 && (kinds.size > 1 || !grouped(thousands))) return null;
+  if (marks.length === 1 && decimals && grouped([...thousands, decimals]) && thousands[0] !== "0") return null;
+  const worth = Number(`${thousands.join("")}.${decimals || 0}`);
+  return text.startsWith("-") ? -worth : worth;
 }
 
 // Ink as it lies in the picture before it was turned.

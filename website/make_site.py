@@ -22,7 +22,15 @@ import cv2
 import numpy as np
 
 from mnist_digits import Reader
-from mnist_digits.reading import detection, explanation, mnist_frame, picture, reader, reading_order
+from mnist_digits.reading import (
+    detection,
+    explanation,
+    mnist_frame,
+    picture,
+    reader,
+    reading_order,
+    separators,
+)
 from mnist_digits.web.server import SHOWN, STATIC, facts
 
 HERE = Path(__file__).parent
@@ -59,7 +67,10 @@ NETWORKS = {
     "look.onnx": detection.MODELS / detection.LOOK,
     "classifier.onnx": reader.SHIPPED / reader.MODEL,
 }
-OWN = ("local.js", "worker.js", "picture.js", "reader.js", "answer.js")
+OWN = (
+    *("local.js", "worker.js", "picture.js", "reader.js", "answer.js"),
+    *("reading_order.js", "separators.js", "arithmetic.js"),
+)
 SHARED = ("draw.js", "teach.js", "style.css", "samples.json")
 # Loaded with a bar that shows how much.
 LARGE = ("ort-wasm-simd-threaded.wasm", *NETWORKS)
@@ -113,11 +124,13 @@ def _add_runtime(site: Path) -> None:
 
 
 def _page() -> str:
-    """The app's page, that asks the browser in the place of a server."""
+    """The app's page, that asks the browser in the place of a server; it reads no tables."""
     page = (STATIC / "index.html").read_text("utf-8")
     server = '<script src="server.js" defer></script>'
+    table = '<script src="table.js" defer></script>\n'
     assert server in page
-    return page.replace(server, HEAD)
+    assert table in page
+    return page.replace(server, HEAD).replace(table, "")
 
 
 def _constants(read: Reader, site: Path) -> str:
@@ -132,6 +145,17 @@ def _constants(read: Reader, site: Path) -> str:
         "NOTHING": reader.NOTHING,
         "BESIDE": reading_order.BESIDE,
         "AGREE": reading_order.AGREE,
+        "CLOSE": reading_order.CLOSE,
+        "WIDE": reading_order.WIDE,
+        "NARROW": reading_order.NARROW,
+        "SIGNS": detection.SIGNS,
+        "APART": separators.APART,
+        "BEFORE": separators.BEFORE,
+        "LARGEST": separators.LARGEST,
+        "SMALLEST": separators.SMALLEST,
+        "IS_SIGN": separators.IS_SIGN,
+        "MAY_BE": separators.MAY_BE,
+        "SURELY": separators.SURELY,
         "GROUND": mnist_frame.GROUND,
         "BOX": mnist_frame.BOX,
         "WORKING_SIZE": picture.WORKING_SIZE,

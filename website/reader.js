@@ -1,14 +1,17 @@
 // Reads pictures as the package's Python does: with the same ONNX graphs, and around them what
-// `reading/detection.py`, `reader.py`, `reading_order.py` and `mnist_frame.py` do.
+// `reading/detection.py`, `reader.py` and `mnist_frame.py` do.
 
 // Pictures are {data, width, height}, with three bytes a pixel. A place that was looked at is {x, y,
 // size, proposed, score, logits, box, next, ink, frame}, in pixels; `next` is the place of its box.
 
+import { by, highest, mean, median, softmax, sum } from "./arithmetic.js";
 import {
-  AGREE, ANSWER, BATCH, BESIDE, BOX, FRAME_SURE_ABOVE, GROUND, LEVEL, MOVED, NOTHING, POSSIBLE, PRESENCE, READ, SAME,
+  ANSWER, BATCH, BOX, FRAME_SURE_ABOVE, GROUND, LEVEL, MOVED, NOTHING, POSSIBLE, PRESENCE, READ, SAME,
   SURE_ABOVE, WORKING_SIZE,
 } from "./constants.js";
 import { Tensor } from "./ort.wasm.bundle.min.mjs";
+import { inNumbers, readingOrder } from "./reading_order.js";
+import { findSigns } from "./separators.js";
 
 const EPSILON = 2 ** -23;
 export const SIDE = 28;
@@ -17,28 +20,31 @@ const CROWDED = "more than 1,000 places look like digits";
 
 export const networks = {}; // detect, look, classifier, once they are loaded
 
-// {rows, missing, seen, turns}: digits in rows, as `Reader.read` finds them in a picture.
+// {rows, missing, seen, turns}: rows of numbers {digits, signs, signsSure}, as `Reader.read` finds them.
 export async function read(picture, single) {
   const framed = alreadyNormalized(picture);
   if (!framed) return single ? search(picture, single) : readAnyWayUp(picture);
   const [probabilities] = await classify([framed.frame]);
-  return { rows: [[answer(probabilities, Math.max(...probabilities), framed, FRAME_SURE_ABOVE)]] };
+  const digit = answer(probabilities, Math.max(...probabilities), framed, FRAME_SURE_ABOVE);
+  return { rows: [[{ digits: [digit], signs: [""], signsSure: true }]] };
 }
 
 // As it is; or turned, if most of it is not sure, and one way much clearer than all others.
 async function readAnyWayUp(picture) {
   const ways = [await search(picture)];
-  const digits = ways[0].rows.flat();
+  const digits = digitsOf(ways[0].rows);
   const sure = digits.filter((digit) => digit.sure).length;
   if (!ways[0].seen.length || (digits.length && 2 * sure >= digits.length)) return ways[0];
   for (let turns = 1; turns < 4; turns++) {
     picture = turned(picture);
     ways.push({ ...(await search(picture)), turns });
   }
-  const clarity = (way) => sum(way.rows.flat().map(({ confidence }) => Math.max(confidence - READ, 0)));
+  const clarity = (way) => sum(digitsOf(way.rows).map(({ confidence }) => Math.max(confidence - READ, 0)));
   const [clearest, second] = ways.toSorted(by((way) => -clarity(way)));
   return clarity(clearest) > clarity(second) + READ ? clearest : ways[0];
 }
+
+export const digitsOf = (rows) => rows.flat().flatMap(({ digits }) => digits);
 
 // In a single digit's picture the surest place, otherwise all that are likely; and what is beside them.
 async function search(picture, single) {
@@ -48,11 +54,24 @@ async function search(picture, single) {
   const count = single ? 1 : seen.filter(({ score }) => score > READ).length;
   const [chosen, others] = [seen.slice(0, count), seen.slice(count)];
   const digits = await answers(chosen);
-  const rows = readingOrder(chosen.map(({ box }) => box));
+  const boxes = chosen.map(({ box }) => box);
+  const rows = readingOrder(boxes);
+  const look = async (places) => (await lookAt(picture, places)).map(({ classes }) => classes);
+  const signs = single ? { written: new Map(), doubtful: new Set() } : await findSigns(look, picture, chosen, rows);
+  const numbers = inNumbers(boxes, rows, signs.written);
   return {
-    rows: rows.map((row) => row.map((n) => digits[n])),
+    rows: numbers.map((row) => row.map((which) => number(digits, signs, which))),
     missing: missing(chosen, others),
     seen: [...rows.flat().map((n) => chosen[n]), ...others],
+  };
+}
+
+// What stands before its first digit is a minus, or nothing of the number.
+function number(digits, { written, doubtful }, [first, ...others]) {
+  return {
+    digits: [first, ...others].map((n) => digits[n]),
+    signs: [written.get(first) === "-" ? "-" : "", ...others.map((n) => written.get(n) ?? "")],
+    signsSure: !others.some((n) => doubtful.has(n)),
   };
 }
 
@@ -162,7 +181,7 @@ async function lookAt({ data, width, height }, places) {
         ["classes", "scores", "boxes", "places", "ink", "frames"].map((name) => part(told[name], n));
       const evidence = PRESENCE[0] * logOdds(byLook) + PRESENCE[1] * logOdds(place.proposed) + PRESENCE[2];
       const score = 1 / (1 + Math.exp(-evidence));
-      looks.push({ ...place, score, logits: classes.slice(0, 10), box, next: { x, y, size }, ink, frame });
+      looks.push({ ...place, score, classes, logits: classes.slice(0, 10), box, next: { x, y, size }, ink, frame });
     });
   }
   return looks;
@@ -230,40 +249,6 @@ export function turned({ data, width, height }) {
   return { data: rotated, width: height, height: width };
 }
 
-// The numbers of boxes in reading order: rows from the top, each from the left; rows may slope.
-function readingOrder(boxes) {
-  const slope = slopeOf(boxes);
-  const across = ([x0, , x1]) => (x0 + x1) / 2;
-  const level = boxes.map((box) => [box[1], box[3]].map((y) => y - slope * across(box)));
-  const share = ([top, bottom], [otherTop, otherBottom]) => {
-    const common = Math.min(bottom, otherBottom) - Math.max(top, otherTop);
-    return common / Math.max(Math.min(bottom - top, otherBottom - otherTop), 1);
-  };
-  const rows = [];
-  for (const n of [...boxes.keys()].sort(by((n) => across(boxes[n])))) {
-    const shares = rows.map((row) => share(level[n], level[row.at(-1)]));
-    const best = highest(shares);
-    if (shares[best] > BESIDE) rows[best].push(n);
-    else rows.push([n]);
-  }
-  return rows.sort(by((row) => mean(row.flatMap((n) => level[n]))));
-}
-
-// How far rows fall for each pixel to the right: the median over neighbours.
-function slopeOf(boxes) {
-  const middles = boxes.map(([x0, y0, x1, y1]) => [(x0 + x1) / 2, (y0 + y1) / 2]);
-  const steps = middles.map(([x, y]) => middles.map(([otherX, otherY]) => [otherX - x, otherY - y]));
-  const far = ([across, down]) => (Math.abs(down) < 2 * across ? Math.hypot(across, down) : Infinity);
-  const away = steps.map((row) => row.map(far));
-  const nearest = (distances) => distances.indexOf(Math.min(...distances));
-  const right = away.map(nearest);
-  const left = away.map((_, n) => nearest(away.map((row) => row[n])));
-  const linked = [...boxes.keys()].filter((n) => left[right[n]] === n && away[n][right[n]] < Infinity);
-  const falls = linked.map((n) => steps[n][right[n]][1] / steps[n][right[n]][0]);
-  const slope = median(falls);
-  return falls.length > 1 && median(falls.map((fall) => Math.abs(fall - slope))) < AGREE ? slope : 0;
-}
-
 // The ink of a picture that is framed as in MNIST already, light on dark, and its box; else null.
 function alreadyNormalized({ data, width, height }) {
   if (width !== SIDE || height !== SIDE) return null;
@@ -287,23 +272,7 @@ function part({ data, dims: [count] }, n) {
   return data.slice(length * n, length * (n + 1));
 }
 
-const by = (key) => (one, other) => key(one) - key(other);
-const sum = (values) => values.reduce((one, other) => one + other, 0);
-export const mean = (values) => sum(values) / values.length;
-export const highest = (values) => values.indexOf(Math.max(...values));
-
-function median(values) {
-  const ordered = values.toSorted(by(Number));
-  return values.length && mean([ordered[(values.length - 1) >> 1], ordered[values.length >> 1]]);
-}
-
 function logOdds(probability) {
   const kept = Math.min(Math.max(probability, EPSILON), 1 - EPSILON);
   return Math.log(kept / (1 - kept));
-}
-
-export function softmax(logits) {
-  const most = Math.max(...logits);
-  const odds = Array.from(logits, (logit) => Math.exp(logit - most));
-  return odds.map((one) => one / sum(odds));
 }

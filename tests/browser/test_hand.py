@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from chromium import new_page
 from handwriting import HANDS
+from pages import number_page
+from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 from real_server import serving, shipped
 from test_page import answer, box_of, draw, watch, write
@@ -211,6 +213,25 @@ def test_a_photo_is_kept_as_it_is(page: Page, folder: Path, tmp_path: Path) -> N
     expect(page.locator("#kept")).to_have_text("Kept as 6.")
     (picture,) = find_labelled(folder)
     assert picture.path.read_bytes() == (tmp_path / "six.png").read_bytes()
+
+
+def test_signs_are_not_learned_from(page: Page, folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "numbers.png"
+    Image.fromarray(number_page("12 -3.4", 2)).save(file)
+    page.set_input_files("#file", file)
+    expect(page.locator("#text")).to_have_text("12 -3.4")
+    said = page.get_by_label("All of it says")
+    expect(said).to_have_value("12 34")
+    page.get_by_role("radio").nth(2).click()
+    page.keyboard.press("5")
+    expect(page.locator("#kept")).to_have_text("Kept as 1254.")
+    expect(page.locator("#text")).to_have_text("12 -5.4")
+    assert labels(folder) == ["1254"]
+    # Beside a table no key teaches.
+    page.get_by_role("tab", name="Table").click()
+    page.keyboard.press("9")
+    page.get_by_role("tab", name="Digits").click()
+    expect(page.locator("#text")).to_have_text("12 -5.4")
 
 
 def test_the_server_is_away_for_a_moment(browser: Browser, folder: Path) -> None:

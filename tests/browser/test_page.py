@@ -358,6 +358,15 @@ def test_how_many_places_were_looked_at_is_shown(
     expect(page.locator("#frame-caption")).to_contain_text(f"of twice its size{alone}")
 
 
+def test_numbers_have_spaces_and_signs(page: Page) -> None:
+    show(page, reading_of([1] * 5, 5, text="77 -7/7,7"))
+    assert page.locator("#text > div").all_inner_texts() == ["77 -7", "7,7"]
+    assert page.locator("#text button").all_inner_texts() == ["7"] * 5
+    expect(page.locator("#spoken")).to_contain_text("7 7, minus 7, next row 7 comma 7.")
+    page.get_by_role("radio").nth(3).click()
+    expect(page.get_by_role("radio").nth(3)).to_be_checked()
+
+
 def pixels(page: Page, name: str) -> str:
     """What a canvas shows."""
     return str(page.evaluate("name => document.getElementById(name).toDataURL()", name))

@@ -19,6 +19,7 @@ from handwriting import HANDS
 from hosting import Host, hosted
 from make_site import build
 from numpy.typing import NDArray
+from pages import number_page
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from real_server import shipped
@@ -103,6 +104,11 @@ def assert_equal(told: Any, content: bytes, single: bool = False, within: float 
     assert (told["text"], told["sure"]) == (reading.text, reading.sure)
     assert told["turns"] == reading.turns
     assert told["why"] == ("" if reading.digits else reading.why)
+    for one, number in zip(told["numbers"], reading.numbers, strict=True):
+        assert (one["text"], one["value"]) == (number.text, number.value)
+        assert one["sure"] == number.sure
+        assert one["confidence"] == pytest.approx(number.confidence, abs=within)
+        assert one["box"] == pytest.approx(number.box, abs=1)
     for one, digit in zip(told["digits"], reading.digits, strict=True):
         assert one["confidence"] == pytest.approx(digit.confidence, abs=within)
         assert one["probabilities"] == pytest.approx(digit.probabilities, abs=within)
@@ -122,6 +128,17 @@ def test_made_scenes_are_read_as_python_reads_them(
         made = scene(np.random.default_rng((17, number)), templates)
         content = encoded(made.pixels)
         assert_equal(read_in(page.evaluate, content), content)
+
+
+def test_numbers_and_their_signs_are_read_as_python_reads_them(page: Page) -> None:
+    read = set()
+    for text in ("12 3.4", "-7", "3,4", "-35 6", "1,234.50", "24-12"):
+        for which in range(3):
+            content = encoded(number_page(text, which))
+            told = read_in(page.evaluate, content)
+            assert_equal(told, content)
+            read.add(told["text"])
+    assert {"12 3.4", "-7", "3,4"} <= read
 
 
 def test_single_digits_and_frames_are_read_as_python_reads_them(page: Page) -> None:
@@ -179,6 +196,7 @@ def test_it_draws_and_reads_on_without_a_network(page: Page) -> None:
     assert answer(page) == "207"
     expect(page.locator("#fall-caption")).to_contain_text("7")
     expect(page.locator("#facts")).to_contain_text("in this browser")
+    expect(page.locator("#tabs")).to_be_hidden()  # tables need a server
     page.context.set_offline(False)
 
 

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import httpx
@@ -25,7 +26,7 @@ from pages import Pixels, page
 from PIL import Image
 from real_server import serving, shipped
 
-from mnist_digits import Digits, Reader, ServerError
+from mnist_digits import Digits, Reader, ServerError, read_table
 from mnist_digits.data.dataset import WRONG_TEST_LABELS
 from mnist_digits.reading.detection import DETECT, LOOK, MODELS, READ, Detections
 from mnist_digits.reading.documents import open_picture
@@ -86,6 +87,18 @@ def test_a_picture_in_a_form(client: httpx.Client) -> None:
     ):
         assert answer.json() == shipped().read_digit(two).to_dict()
         assert len(answer.json()["digits"]) == 1
+
+
+def test_a_table(client: httpx.Client) -> None:
+    digits = [(frame(n), x, y, 80) for n, (x, y) in enumerate(product((40, 260), (40, 180)))]
+    content = png(page(digits))
+    answer = client.post("/api/table", content=content)
+    assert answer.json() == read_table(shipped(), content).to_dict()
+    assert answer.json()["rows"] == [["0", "2"], ["1", "3"]]
+    assert client.post("/api/table", files={"picture": content}).json() == answer.json()
+    none = client.post("/api/table", content=SEVEN)
+    assert none.status_code == 422
+    assert none.json() == {"error": "there is no table in the picture: found only 7"}
 
 
 def test_details_only_for_who_asks(client: httpx.Client) -> None:
@@ -254,6 +267,10 @@ def test_what_is_refused_and_how(client: httpx.Client) -> None:
         (422, client.post("/api/read", files={"picture": b"seven"})),
         (422, client.post("/api/read", data={"picture": "7"}, files={"": b""})),
         (422, client.post("/api/explain", content=bytes(783))),
+        (405, client.get("/api/table")),
+        (415, client.post("/api/table", content=b"%PDF-1.7")),
+        (422, client.post("/api/table", content=body)),
+        (422, client.post("/api/table?single=true", content=SEVEN)),
     ):
         assert (answer.status_code, list(answer.json())) == (status, ["error"]), answer.text
         assert answer.json()["error"]

@@ -19,7 +19,6 @@ from starlette.responses import Response
 
 from ..errors import CheckpointError, MnistDigitsError
 from ..files import write_whole
-from ..reading.labelled import digits_of
 from ..reading.reader import MODEL, SHIPPED, Reader
 from .limits import Parameters, WorkerPool, upload
 from .page_examples import Examples
@@ -144,9 +143,9 @@ class Teaching:
 
 
 class Label(Parameters):
-    """What a picture says, with signs and spaces, which are not kept."""
+    """What a picture says."""
 
-    label: str = Field(max_length=4000, pattern="^-?[0-9]([-.,' ]*/?[-.,' ]*[0-9])*$")
+    label: str = Field(max_length=2000, pattern="^[0-9]+(/[0-9]+)*$")
 
 
 def routes(teaching: Teaching, workers: WorkerPool) -> APIRouter:
@@ -166,8 +165,7 @@ def routes(teaching: Teaching, workers: WorkerPool) -> APIRouter:
 
     async def keep(request: Request) -> Response:
         content, said = await upload(request, Label)
-        label = digits_of(said.label)
-        return await workers.answer(lambda: {"file": teaching.examples.keep(content, label)})
+        return await workers.answer(lambda: {"file": teaching.examples.keep(content, said.label)})
 
     router = APIRouter(prefix="/api/teach", dependencies=[Depends(guarded)])
     router.get("")(teaching.state)

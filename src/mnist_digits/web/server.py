@@ -2,6 +2,7 @@
 
     GET  /              the page
     POST /api/read      a picture, as the body or as a form's file -> what `Reader.read` finds
+    POST /api/table     a picture -> the table in it, as `read_table` reads it
     POST /api/explain   a frame, 784 bytes -> what the network looks at in it, and its features
     GET  /api/model     recipe, results and size of the network
     GET  /healthz       whether it answers
@@ -42,6 +43,7 @@ from ..reading.mnist_frame import FRAME
 from ..reading.picture import Picture
 from ..reading.reader import Reader
 from ..reading.result import Reading
+from ..reading.tables import read_table
 from . import limits
 from .limits import Bounded, Parameters, WorkerPool, upload
 from .page_teaching import Teaching, routes
@@ -53,6 +55,7 @@ FILES = {
     "/draw.js": ("draw.js", "text/javascript"),
     "/server.js": ("server.js", "text/javascript"),
     "/teach.js": ("teach.js", "text/javascript"),
+    "/table.js": ("table.js", "text/javascript"),
     "/samples.json": ("samples.json", "application/json"),
 }
 # Of every answer.
@@ -94,6 +97,10 @@ def create_app(
         content, asked = await upload(request, Asked)
         return await workers.answer(_read, current(), content, asked)
 
+    async def table(request: Request) -> Response:
+        content, _ = await upload(request, Parameters)
+        return await workers.answer(lambda: read_table(current(), content).to_dict())
+
     async def explanation(request: Request) -> Response:
         content, _ = await upload(request, Parameters)
         return await workers.answer(_explain, current(), content)
@@ -108,6 +115,7 @@ def create_app(
     # Without what FastAPI does for each request, which takes as long as all else around a reading.
     app.router.routes += [
         Route("/api/read", read, methods=["POST"]),
+        Route("/api/table", table, methods=["POST"]),
         Route("/api/explain", explanation, methods=["POST"]),
         Route("/api/model", model, methods=["GET"]),
         *(Route(path, answer, methods=["GET"]) for path, answer in same.items()),

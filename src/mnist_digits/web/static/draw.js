@@ -341,6 +341,7 @@ function show(answer) {
   // The buttons are new ones: who has come here with the keyboard stays here.
   if (focused) (byId("text").querySelectorAll("button")[chosen] ?? byId("text")).focus({ preventScroll: true });
   speak();
+  dispatchEvent(new Event("read")); // for what else shows it
 }
 
 // The digit that was written last, as long as no other was chosen by hand.
@@ -367,7 +368,7 @@ function showText() {
   byId("text").replaceChildren(
     ...rows.map((row) => {
       const line = document.createElement("div");
-      line.append(...[...row].map(() => digitButton(n++)));
+      line.append(...[...row].map((letter) => (/\d/.test(letter) ? digitButton(n++) : letter)));
       return line;
     }),
   );
@@ -474,11 +475,14 @@ let speaking = 0;
 function speak() {
   clearTimeout(speaking);
   speaking = setTimeout(() => {
-    const rows = reading?.text.split("/").map((row) => [...row].join(" ")) ?? [];
+    const rows = reading?.text.split("/").map(spelled) ?? [];
     const found = reading?.text ? `${rows.join(", next row ")}. ` : "No digit found";
     byId("spoken").textContent = reading ? found + byId("verdict").textContent : "";
   }, 700);
 }
+
+const SIGNS = { ".": "point", ",": "comma", "'": "apostrophe", "-": "minus" };
+const spelled = (row) => row.split(" ").map((number) => [...number].map((one) => SIGNS[one] ?? one).join(" ")).join(", ");
 
 function notice(text) {
   if (byId("notice").textContent === text) return;

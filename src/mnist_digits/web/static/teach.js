@@ -30,8 +30,11 @@ async function untilDone(method, path, body) {
 // MNIST's own test digits are not to be learned from: they tell how good a network is.
 const teachable = () => Boolean(lesson && reading && picture?.label === undefined);
 
+// What was read, as far as it is learned from: digits in rows, without signs.
+const digitsRead = () => reading?.text.replace(/[^\d/ ]/g, "") ?? "";
+
 function forgetSaid() {
-  byId("said").value = reading?.text ?? "";
+  byId("said").value = digitsRead();
   byId("kept").textContent = "";
 }
 
@@ -39,7 +42,7 @@ function showControls() {
   byId("correction").hidden = !lesson;
   for (const control of byId("correction").elements) control.disabled = !teachable();
   for (const button of byId("labels").children) button.disabled ||= !reading.digits.length;
-  if (teachable() && byId("said").value !== reading.text) byId("verdict").textContent = "Corrected by you.";
+  if (teachable() && byId("said").value !== digitsRead()) byId("verdict").textContent = "Corrected by you.";
 }
 
 // The digit that is chosen, also in the text that is kept.
@@ -66,7 +69,7 @@ async function takeBack() {
 
 // A digit corrects the one that is chosen, Enter confirms all of them.
 function teachingKey(event) {
-  if (!teachable() || !reading.digits.length || modified(event) || event.repeat) return;
+  if (!teachable() || byId("answer").hidden || !reading.digits.length || modified(event) || event.repeat) return;
   const free = byId("text").contains(event.target) || event.target === document.body;
   if (!/^[0-9]$/.test(event.key) && !(event.key === "Enter" && free)) return;
   event.preventDefault();
