@@ -92,7 +92,7 @@ def fit_presence(detector: Detector, templates: Templates, count: int) -> list[f
         return functional.binary_cross_entropy_with_logits(logits, labels)
 
     _minimize(wrong, weights)
-    return [round(float(weight), 4) for weight in weights]
+    return [round(weight, 4) for weight in weights.tolist()]
 
 
 def _scenes(templates: Templates, count: int) -> Iterator[Scene]:
