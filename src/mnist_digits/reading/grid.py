@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from .reading_order import reading_order
 
 Floats: TypeAlias = NDArray[np.floating]
+Integers: TypeAlias = NDArray[np.int64]
 
 # In heights of a digit: lines that are nearer than NEAR are one; columns without lines have at
-# least APART between them.
-NEAR, APART = 0.3, 0.6
+# least APART between them, and MORE if only one row tells.
+NEAR, APART, MORE = 0.3, 0.6, 1.0
 # The share of the digits' extent along which a line of a table is seen.
 SEEN = 0.5
 # Lines of a table run through few digits: in all through CUT of them, and few lines do.
@@ -22,13 +23,14 @@ CUT, CUTTING = 0.03, 0.25
 STEEP = 0.06
 
 
-def grid(boxes: Floats, lines: Floats) -> tuple[Floats, Floats]:
-    """The edges of the columns, (C + 1,), and of the rows, (R + 1,), of a table.
+def grid(boxes: Floats, number: Integers, lines: Floats) -> tuple[Floats, Floats, bool]:
+    """The edges of the columns, (C + 1,), and of the rows, (R + 1,); whether columns are sure.
 
-    Where lines rule it, they are the edges; elsewhere rows and columns lie where numbers do.
+    Where lines rule a table, they are the edges; elsewhere rows and columns lie where numbers do.
 
     Args:
-        boxes: of the digits, (N, 4), that lie straight.
+        boxes: of the digits, (N, 4), that lie straight, in reading order.
+        number: (N,), to which number each belongs.
         lines: segments, (M, 4): x0, y0, x1, y1.
     """
     swapped, across = boxes[:, [1, 0, 3, 2]], lines[:, [1, 0, 3, 2]]
@@ -38,11 +40,10 @@ def grid(boxes: Floats, lines: Floats) -> tuple[Floats, Floats]:
     )
     near = NEAR * height
     levels = np.sort([boxes[row][:, [1, 3]].mean() for row in reading_order(boxes)])
-    columns = _edges(
-        boxes, _corridors(boxes, APART * height), ruled_down, across, ruled_across, near
-    )
+    gaps, sure = _corridors(boxes, number, height)
+    columns = _edges(boxes, gaps, ruled_down, across, ruled_across, near)
     rows = _edges(swapped, (levels[:-1] + levels[1:]) / 2, ruled_across, lines, ruled_down, near)
-    return columns, rows
+    return columns, rows, sure or len(ruled_down) > 1
 
 
 def _edges(
@@ -65,12 +66,28 @@ def _around(cuts: Floats, boxes: Floats) -> Floats:
     return np.concatenate([[boxes[:, 0].min()], cuts, [boxes[:, 2].max()]])
 
 
-def _corridors(boxes: Floats, least: float) -> Floats:
-    """The middles of the gaps, at least so wide, that run down between all boxes."""
+def _corridors(boxes: Floats, number: Integers, height: float) -> tuple[Floats, bool]:
+    """The middles of the gaps that run down between all boxes; whether they are surely all.
+
+    A gap that runs through more numbers than it parts is left out, and so is a narrow one that only
+    one row tells of.
+    """
     ordered = boxes[boxes[:, 0].argsort()]
     reach = np.maximum.accumulate(ordered[:, 2])[:-1]
-    gaps = ordered[1:, 0] - reach
-    return np.asarray((reach + gaps / 2)[gaps > least])
+    width = ordered[1:, 0] - reach
+    wide = width > APART * height
+    gaps = (reach + width / 2)[wide]
+    strip = np.searchsorted(gaps, boxes[:, [0, 2]].mean(axis=1))
+    level = boxes[:, [1, 3]].mean(axis=1)
+    # Neighbours in a row, to both sides of a gap.
+    left = np.flatnonzero((np.diff(strip) == 1) & (np.abs(np.diff(level)) < height))
+    one = number[left] == number[left + 1]
+    apart, together = (
+        np.bincount(strip[left[which]], minlength=len(gaps) + 1)[:-1] for which in (~one, one)
+    )
+    narrow = (apart < 2) & (width[wide] < MORE * height)
+    kept = (apart >= together) & ~narrow
+    return gaps[kept], not (narrow | (np.minimum(apart, together) > 0)).any()
 
 
 def _ruled(boxes: Floats, lines: Floats, height: float) -> Floats:

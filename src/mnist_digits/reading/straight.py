@@ -55,13 +55,11 @@ def turned(pixels: NDArray[np.uint8], degrees: float) -> tuple[NDArray[np.uint8]
     if not degrees:
         return pixels, np.eye(3)
     high, wide = pixels.shape[:2]
-    matrix = cv2.getRotationMatrix2D((wide / 2, high / 2), degrees, 1)
+    matrix = cv2.getRotationMatrix2D(((wide - 1) / 2, (high - 1) / 2), degrees, 1)
     cosine, sine = np.abs(matrix[0, :2])
-    size = np.array([wide * cosine + high * sine, wide * sine + high * cosine])
+    size = np.round([wide * cosine + high * sine, wide * sine + high * cosine]).astype(int)
     matrix[:, 2] += (size - [wide, high]) / 2
-    page = cv2.warpAffine(
-        pixels, matrix, tuple(size.astype(int).tolist()), borderMode=cv2.BORDER_REPLICATE
-    )
+    page = cv2.warpAffine(pixels, matrix, tuple(size.tolist()), borderMode=cv2.BORDER_REPLICATE)
     return page, np.vstack([matrix, [0, 0, 1]])
 
 
