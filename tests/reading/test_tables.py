@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pages import page
 
 from mnist_digits import Digit, Digits, Number, PictureError, Reader, Table, read_table
-from mnist_digits.reading.grid import grid
+from mnist_digits.reading.grid import find_grid
 from mnist_digits.reading.reading_order import in_numbers, reading_order
 from mnist_digits.reading.result import value_of
 from mnist_digits.reading.separators import Signs
@@ -93,11 +93,10 @@ def test_numbers_on_a_grid_come_back(
     edges = moved(lines.reshape(-1, 2), seen).reshape(-1, 4)
     matrix = homography(photographed, edges)
     straight = moved(photographed.reshape(-1, 2), matrix).reshape(-1, 4)
-    cut_across, cut_down = grid(straight, moved(edges.reshape(-1, 2), matrix).reshape(-1, 4))
-    middles = (straight[:, :2] + straight[:, 2:]) / 2
-    assert (len(cut_down) - 1, len(cut_across) - 1) == (rows, columns)
-    assert (np.searchsorted(cut_across, middles[:, 0]) - 1 == column).all()
-    assert (np.searchsorted(cut_down, middles[:, 1]) - 1 == row).all()
+    number = np.arange(len(boxes)) // 2
+    found = find_grid(straight, number, moved(edges.reshape(-1, 2), matrix).reshape(-1, 4))
+    assert (len(found.rows) - 1, len(found.columns) - 1) == (rows, columns)
+    assert (found.places(straight) == [row, column]).all()
 
 
 @pytest.fixture(scope="module")

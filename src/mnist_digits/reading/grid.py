@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -23,14 +24,26 @@ CUT, CUTTING = 0.03, 0.25
 STEEP = 0.06
 
 
-def grid(boxes: Floats, number: Integers, lines: Floats) -> tuple[Floats, Floats, bool]:
-    """The edges of the columns, (C + 1,), and of the rows, (R + 1,); whether columns are sure.
+@dataclass(frozen=True)
+class Grid:
+    """The edges of the columns, (C + 1,), and rows, (R + 1,); whether the columns are sure."""
 
-    Where lines rule a table, they are the edges; elsewhere rows and columns lie where numbers do.
+    columns: Floats
+    rows: Floats
+    sure: bool
+
+    def places(self, boxes: Floats) -> Integers:
+        """Row and column of boxes, (2, N): what is outside of the table has none that exists."""
+        x, y = (boxes[:, :2] + boxes[:, 2:]).T / 2
+        return np.stack([np.searchsorted(self.rows, y), np.searchsorted(self.columns, x)]) - 1
+
+
+def find_grid(boxes: Floats, number_of: Integers, lines: Floats) -> Grid:
+    """The cells of a table: between lines where they rule it, elsewhere where numbers are.
 
     Args:
         boxes: of the digits, (N, 4), that lie straight, in reading order.
-        number: (N,), to which number each belongs.
+        number_of: (N,), to which number each belongs.
         lines: segments, (M, 4): x0, y0, x1, y1.
     """
     swapped, across = boxes[:, [1, 0, 3, 2]], lines[:, [1, 0, 3, 2]]
@@ -40,10 +53,10 @@ def grid(boxes: Floats, number: Integers, lines: Floats) -> tuple[Floats, Floats
     )
     near = NEAR * height
     levels = np.sort([boxes[row][:, [1, 3]].mean() for row in reading_order(boxes)])
-    gaps, sure = _corridors(boxes, number, height)
+    gaps, sure = _corridors(boxes, number_of, height)
     columns = _edges(boxes, gaps, ruled_down, across, ruled_across, near)
     rows = _edges(swapped, (levels[:-1] + levels[1:]) / 2, ruled_across, lines, ruled_down, near)
-    return columns, rows, sure or len(ruled_down) > 1
+    return Grid(columns, rows, sure or len(ruled_down) > 1)
 
 
 def _edges(
@@ -66,11 +79,10 @@ def _around(cuts: Floats, boxes: Floats) -> Floats:
     return np.concatenate([[boxes[:, 0].min()], cuts, [boxes[:, 2].max()]])
 
 
-def _corridors(boxes: Floats, number: Integers, height: float) -> tuple[Floats, bool]:
-    """The middles of the gaps that run down between all boxes; whether they are surely all.
+def _corridors(boxes: Floats, number_of: Integers, height: float) -> tuple[Floats, bool]:
+    """The middles of the gaps that run down between all boxes, and whether they are surely all.
 
-    A gap that runs through more numbers than it parts is left out, and so is a narrow one that only
-    one row tells of.
+    A narrow gap needs several rows that tell of it.
     """
     ordered = boxes[boxes[:, 0].argsort()]
     reach = np.maximum.accumulate(ordered[:, 2])[:-1]
@@ -81,13 +93,13 @@ def _corridors(boxes: Floats, number: Integers, height: float) -> tuple[Floats, 
     level = boxes[:, [1, 3]].mean(axis=1)
     # Neighbours in a row, to both sides of a gap.
     left = np.flatnonzero((np.diff(strip) == 1) & (np.abs(np.diff(level)) < height))
-    one = number[left] == number[left + 1]
+    one = number_of[left] == number_of[left + 1]
     apart, together = (
         np.bincount(strip[left[which]], minlength=len(gaps) + 1)[:-1] for which in (~one, one)
     )
-    narrow = (apart < 2) & (width[wide] < MORE * height)
-    kept = (apart >= together) & ~narrow
-    return gaps[kept], not (narrow | (np.minimum(apart, together) > 0)).any()
+    broad = width[wide] > MORE * height
+    kept = broad | (2 * apart + together > 3)
+    return gaps[kept], bool((broad | (kept & (together == 0))).all())
 
 
 def _ruled(boxes: Floats, lines: Floats, height: float) -> Floats:

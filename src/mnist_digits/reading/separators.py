@@ -64,7 +64,10 @@ def find_signs(
 def _sign(speck: Box, former: Box | None, digit: Box) -> tuple[str, bool]:
     """The sign that may be where a speck is, of its size; whether one may be between two digits."""
     height = digit[3] - digit[1]
-    (wide, high), (top, base) = (speck[2:] - speck[:2]) / height, (speck[[1, 3]] - digit[1]) / height
+    (wide, high), (top, base) = (
+        (speck[2:] - speck[:2]) / height,
+        (speck[[1, 3]] - digit[1]) / height,
+    )
     before, after = np.inf, digit[0] - speck[2]
     if former is not None:
         before = speck[0] - former[2]

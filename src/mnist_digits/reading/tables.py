@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError
-from .detection import Move
 from .documents import Source, open_picture
-from .grid import grid
+from .grid import Grid, find_grid
 from .reader import Pixels, Reader, likely
 from .reading_order import slope
 from .result import Digit, Number, Reading, doubt
@@ -34,7 +33,7 @@ MAX_LEAN = 6
 # to half may be, and of a few digits upside down, all.
 UPRIGHT, ENOUGH = 0.65, 16
 # Where a smaller share is sure, there is no table, but letters, or something else.
-MIN_SURE = 0.1
+MIN_SURE = 0.25
 # A row or column at the rim is one of words if fewer of its "digits" are sure, and if they are less
 # confident.
 RIM_SURE, RIM_CONFIDENCE = 0.4, 0.8
@@ -107,6 +106,15 @@ class Table:
     def doubtful(self) -> list[Cell]:
         return [cell for cell in self.cells if not cell.sure]
 
+    @property
+    def remarks(self) -> list[str]:
+        """A line for each cell in doubt, and one for what was left out."""
+        lines = [
+            f"row {cell.row + 1}, column {cell.column + 1}: {cell.text or 'empty'} ({cell.why})"
+            for cell in self.doubtful
+        ]
+        return lines + [f"left out as letters: {' '.join(self.left_out)}"] * bool(self.left_out)
+
     def csv(self, delimiter: str = ",") -> str:
         """The cells as spreadsheets take them, a line for each row."""
         lines = io.StringIO()
@@ -169,32 +177,24 @@ def read_table(reader: Reader, source: Source) -> Table:
 
 @dataclass(frozen=True)
 class _Page:
-    """A picture turned so that it can be read.
+    """A picture turned against the clock; reading and lines (N, 4) are in pixels of the page.
 
     Attributes:
-        degrees: by which it was turned against the clock.
-        reading: in pixels of the page.
-        lines: segments (N, 4), in pixels of the page.
         matrix: of the picture to the page.
     """
 
     degrees: float
-    reading: Reading
-    lines: Floats
     matrix: Floats
+    lines: Floats
+    reading: Reading
 
     @property
     def sure(self) -> int:
         return sum(digit.sure for digit in self.reading.digits)
 
     @property
-    def clear(self) -> bool:
-        """Whether it surely lies the right way up."""
-        return self.sure >= max(UPRIGHT * len(self.reading.digits), ENOUGH)
-
-    @property
     def boxes(self) -> Floats:
-        """Of the digits, and of what else was looked at."""
+        """Of all that was looked at, the digits first."""
         return self.reading.seen.boxes if self.reading.seen else np.empty((0, 4))
 
 
@@ -205,12 +205,14 @@ def _page(reader: Reader, pixels: Pixels) -> _Page:
     def read(degrees: float) -> _Page:
         page, matrix = turned(pixels, degrees)
         edges = moved(lines.reshape(-1, 2), matrix).reshape(-1, 4)
-        return _Page(degrees, reader.read_as_it_lies(page), edges, matrix)
+        return _Page(degrees, matrix, edges, reader.read_as_it_lies(page))
 
     def upright(lean: float) -> _Page:
-        ways: list[_Page] = []
-        while len(ways) < 4 and not (ways and ways[-1].clear):
-            ways.append(read(lean + 90 * len(ways)))
+        ways = []
+        for degrees in range(0, 360, 90):
+            ways.append(read(lean + degrees))
+            if ways[-1].sure >= max(UPRIGHT * len(ways[-1].reading.digits), ENOUGH):
+                break
         return max(ways, key=lambda way: way.sure)
 
     lean = direction(lines)
@@ -223,49 +225,56 @@ def _page(reader: Reader, pixels: Pixels) -> _Page:
 
 def _table(page: _Page, reduction: tuple[float, float]) -> Table:
     """The table of a page, with places in pixels of the picture before it was reduced."""
-    reading, digits = page.reading, page.reading.digits
-    found = ""
+    reading, count, found = page.reading, len(page.reading.digits), ""
     if len(reading.numbers) < 2:
-        found = f"found only {reading.text}" if digits else reading.missing or "found no digits"
-    elif page.sure < max(MIN_SURE * len(digits), 1):
-        found = f"of {len(digits)} digits found, {page.sure or 'none'} sure"
+        found = f"found only {reading.text}" if count else reading.missing or "found no digits"
+    elif page.sure < max(MIN_SURE * count, 1):
+        found = f"of {count} places read as digits {page.sure or 'none'} are sure"
     if found:
         raise PictureError(f"there is no table in the picture: {found}")
-    layout = _laid_out(page)
-    if (len(layout.columns) - 1) * (len(layout.rows) - 1) > MAX_CELLS:
+    matrix, boxes, grid, kept = _laid_out(page)
+    if (len(grid.rows) - 1) * (len(grid.columns) - 1) > MAX_CELLS:
         raise PictureError(f"the table has more than {MAX_CELLS:,} cells: photograph parts of it")
-    return _filled(page, layout, reduction)
+
+    def displayed(box: Floats, matrix: Floats) -> Floats:
+        return moved(box[CORNERS].reshape(-1, 2), np.linalg.inv(matrix)) * reduction
+
+    def shown(digit: Digit) -> Digit:
+        x, y = displayed(np.array(digit.box), page.matrix).round().astype(int).T.tolist()
+        return replace(digit, box=(min(x), min(y), max(x), max(y)))
+
+    # What else may be a digit comes behind the digits.
+    digits, numbers = reading.changed(shown).digits, reading.numbers
+    number_of = _number_of_each(reading)
+    possible = count + np.flatnonzero(_possible(reading))
+    signs = [sign for number in numbers for sign in number.signs]
+    row, column = grid.places(boxes)
+    cells = []
+    for r, c in np.ndindex(len(grid.rows) - 1, len(grid.columns) - 1):
+        inside = np.flatnonzero((row == r) & (column == c))
+        mine = [n for n in inside[boxes[inside, 0].argsort()].tolist() if n < count and kept[n]]
+        of = [numbers[n] for n in {number_of[n] for n in mine}]
+        why = _why([reading.digits[n] for n in mine], of, bool(np.isin(possible, inside).any()))
+        if mine and not grid.sure:
+            why = why or "the columns may be others"
+        number = Number(
+            [digits[n] for n in mine],
+            _within([signs[n] for n in mine]),
+            all(n.signs_sure for n in of),
+        )
+        box = np.array([grid.columns[c], grid.rows[r], grid.columns[c + 1], grid.rows[r + 1]])
+        corners = displayed(box, matrix @ page.matrix)
+        cells.append(Cell(r, c, number if mine else None, corners, why))
+    out = sorted({*number_of[~kept].tolist()} - {*number_of[kept].tolist()})
+    return Table(cells, [numbers[n].text for n in out])
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Where the cells of a page are.
+def _laid_out(page: _Page) -> tuple[Floats, Floats, Grid, NDArray[np.bool_]]:
+    """The matrix that makes a page straight, its boxes there, its cells, and which digits count.
 
-    Attributes:
-        matrix: of the page to where it lies straight.
-        boxes: (N, 4), there: of the digits, and of what else was looked at.
-        columns, rows: the edges, (C + 1,) and (R + 1,).
-        kept: which digits are of the table.
-        sure: whether the columns can be relied on.
+    Those of rows and columns at the rim that are of letters do not.
     """
-
-    matrix: Floats
-    boxes: Floats
-    columns: Floats
-    rows: Floats
-    kept: NDArray[np.bool_]
-    sure: bool
-
-    @property
-    def places(self) -> NDArray[np.int64]:
-        """Row and column of each box, (2, N): what is outside of the table has none that exists."""
-        x, y = (self.boxes[:, :2] + self.boxes[:, 2:]).T / 2
-        return np.stack([np.searchsorted(self.rows, y), np.searchsorted(self.columns, x)]) - 1
-
-
-def _laid_out(page: _Page) -> _Layout:
-    """The cells of a page, without rows and columns at the rim that are of letters."""
-    digits, number = page.reading.digits, _number_of_each(page.reading)
+    digits, number_of = page.reading.digits, _number_of_each(page.reading)
     sure = np.array([digit.sure for digit in digits])
     confidence = np.array([digit.confidence for digit in digits])
     kept = np.ones(len(digits), bool)
@@ -273,26 +282,18 @@ def _laid_out(page: _Page) -> _Layout:
         matrix = homography(page.boxes[: len(digits)][kept], page.lines)
         boxes = _straight(page.boxes, matrix)
         lines = moved(page.lines.reshape(-1, 2), matrix).reshape(-1, 4)
-        edges = grid(boxes[: len(digits)][kept], number[kept], lines)
-        layout = _Layout(matrix, boxes, edges[0], edges[1], kept, edges[2])
-        places = layout.places[:, : len(digits)]
+        grid = find_grid(boxes[: len(digits)][kept], number_of[kept], lines)
         rims = [
-            kept & (place == end)
-            for place in places
-            for end in (place[kept].min(), place[kept].max())
+            kept & (places == end)
+            for places in grid.places(boxes[: len(digits)])
+            for end in (places[kept].min(), places[kept].max())
         ]
         # One at a time: letters above a column of digits do not speak against it.
         worst = min(rims, key=lambda rim: float(confidence[rim].mean()))
         clear = sure[worst].mean() >= RIM_SURE or confidence[worst].mean() >= RIM_CONFIDENCE
         if clear or not (sure & kept & ~worst).any():
-            return layout
+            return matrix, boxes, grid, kept
         kept = kept & ~worst
-
-
-def _number_of_each(reading: Reading) -> NDArray[np.int64]:
-    """To which number each digit belongs."""
-    lengths = [len(number.digits) for number in reading.numbers]
-    return np.repeat(np.arange(len(lengths)), lengths)
 
 
 def _straight(boxes: Floats, matrix: Floats) -> Floats:
@@ -302,54 +303,25 @@ def _straight(boxes: Floats, matrix: Floats) -> Floats:
     return np.stack([side.mean(axis=1) for side in sides], axis=1)
 
 
-def _filled(page: _Page, layout: _Layout, reduction: tuple[float, float]) -> Table:
-    """The cells with the digits that are in them, in pixels of the picture as displayed."""
-
-    def displayed(box: Floats, matrix: Floats) -> Floats:
-        return moved(box[CORNERS].reshape(-1, 2), np.linalg.inv(matrix)) * reduction
-
-    def shown(digit: Digit) -> Digit:
-        x, y = displayed(np.array(digit.box), page.matrix).round().astype(int).T.tolist()
-        return replace(digit, box=(min(x), min(y), max(x), max(y)))
-
-    reading, count = page.reading.changed(shown), len(layout.kept)
-    assert page.reading.seen is not None
-    possible = likely(page.reading.seen, count)
-    (row, column), number_of, cells = layout.places, _number_of_each(reading), []
-    for r, c in np.ndindex(len(layout.rows) - 1, len(layout.columns) - 1):
-        inside = np.flatnonzero((row == r) & (column == c))
-        mine = inside[inside < count]
-        mine = mine[layout.kept[mine]]
-        mine = mine[layout.boxes[mine, 0].argsort()]
-        (x0, x1), (y0, y1) = layout.columns[c : c + 2], layout.rows[r : r + 2]
-        corners = displayed(np.array([x0, y0, x1, y1]), layout.matrix @ page.matrix)
-        numbers = [reading.numbers[n] for n in np.unique(number_of[mine])]
-        why = _why([page.reading.digits[n] for n in mine], numbers, possible[inside[inside >= count] - count].any())
-        if numbers and not layout.sure:
-            why = why or "the columns may be others"
-        cells.append(Cell(r, c, _number(reading, mine), corners, why))
-    out = sorted({*number_of[~layout.kept].tolist()} - {*number_of[layout.kept].tolist()})
-    return Table(cells, [reading.numbers[n].text for n in out])
+def _number_of_each(reading: Reading) -> NDArray[np.int64]:
+    """To which number each digit belongs."""
+    lengths = [len(number.digits) for number in reading.numbers]
+    return np.repeat(np.arange(len(lengths)), lengths)
 
 
-def _number(reading: Reading, mine: NDArray[np.int64]) -> Number | None:
-    """The number of these digits."""
-    if not len(mine):
-        return None
-    signs = [sign for number in reading.numbers for sign in number.signs]
-    first, *others = (signs[n] for n in mine)
-    return Number(
-        [reading.digits[n] for n in mine],
-        [first.strip(".,'"), *(sign.strip("-") for sign in others)],
-    )
+def _possible(reading: Reading) -> NDArray[np.bool_]:
+    """Which of what was looked at behind the digits may be digits."""
+    assert reading.seen is not None
+    return likely(reading.seen, len(reading.digits))
+
+
+def _within(signs: list[str]) -> list[str]:
+    """The signs that are of a number: a minus at its beginning, the others inside."""
+    return [sign.strip("-") if place else sign.strip(".,'") for place, sign in enumerate(signs)]
 
 
 def _why(digits: list[Digit], numbers: list[Number], possible: bool) -> str:
-    """What speaks against a cell with digits of these numbers.
-
-    Args:
-        possible: whether something else in it may be a digit.
-    """
+    """What speaks against a cell with digits of these numbers, where another may be possible."""
     doubtful = [digit for digit in digits if not digit.sure]
     if doubtful:
         return doubt(min(doubtful, key=lambda digit: digit.confidence))
