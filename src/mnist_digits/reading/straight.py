@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.floating]
 
-# The longer side at which line segments are looked for, and the shortest of them, a share of it.
-LINES_AT, SHORTEST = 800, 0.03
+# The longer side at which line segments are looked for, and how long they are, as a share of it.
+LINES_AT, MIN_LENGTH = 800, 0.03
 # The tilts and convergences that are tried; a sheet that is seen from farther aside is not read.
 TILTS = np.linspace(-0.3, 0.3, 61)
 CONVERGENCES = np.linspace(-0.3, 0.3, 13)
@@ -33,7 +33,7 @@ def segments(pixels: NDArray[np.uint8]) -> Floats:
     if lines is None:
         return np.empty((0, 4))
     found = lines.reshape(-1, 4) / scale
-    return np.asarray(found[_lengths(found) > SHORTEST * longest])
+    return np.asarray(found[_lengths(found) > MIN_LENGTH * longest])
 
 
 def direction(lines: Floats) -> float:

@@ -230,7 +230,7 @@ def _table(page: _Page, reduction: tuple[float, float]) -> Table:
         found = f"found only {reading.text}" if count else reading.missing or "found no digits"
     elif page.sure < max(MIN_SURE * count, 1):
         found = f"of {count} places read as digits {page.sure or 'none'} are sure"
-    if found:
+    if reading.seen is None or found:
         raise PictureError(f"there is no table in the picture: {found}")
     matrix, boxes, grid, kept = _laid_out(page)
     if (len(grid.rows) - 1) * (len(grid.columns) - 1) > MAX_CELLS:
@@ -246,7 +246,7 @@ def _table(page: _Page, reduction: tuple[float, float]) -> Table:
     # What else may be a digit comes behind the digits.
     digits, numbers = reading.changed(shown).digits, reading.numbers
     number_of = _number_of_each(reading)
-    possible = count + np.flatnonzero(_possible(reading))
+    possible = count + np.flatnonzero(likely(reading.seen, count))
     signs = [sign for number in numbers for sign in number.signs]
     row, column = grid.places(boxes)
     cells = []
@@ -307,12 +307,6 @@ def _number_of_each(reading: Reading) -> NDArray[np.int64]:
     """To which number each digit belongs."""
     lengths = [len(number.digits) for number in reading.numbers]
     return np.repeat(np.arange(len(lengths)), lengths)
-
-
-def _possible(reading: Reading) -> NDArray[np.bool_]:
-    """Which of what was looked at behind the digits may be digits."""
-    assert reading.seen is not None
-    return likely(reading.seen, len(reading.digits))
 
 
 def _within(signs: list[str]) -> list[str]:
