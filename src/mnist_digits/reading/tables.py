@@ -34,9 +34,8 @@ MAX_LEAN = 6
 UPRIGHT, ENOUGH = 0.65, 16
 # Where a smaller share is sure, there is no table, but letters, or something else.
 MIN_SURE = 0.25
-# A row or column at the rim is one of words if fewer of its "digits" are sure, and if they are less
-# confident.
-RIM_SURE, RIM_CONFIDENCE = 0.4, 0.8
+# The mean confidence of what is read in a row or column at the rim: below, it is one of words.
+RIM_CONFIDENCE = 0.8
 # The corners of a box, from the left upper one, clockwise.
 CORNERS = [0, 1, 2, 1, 2, 3, 0, 3]
 
@@ -156,11 +155,11 @@ class Table:
         return replace(self, cells=cells)
 
     def _adds_up(self, column: int) -> bool:
-        *parts, total = [cell.number for cell in self.cells if cell.column == column]
-        values = [part.value for part in parts if part]
-        if total is None or total.value is None or None in values:
-            return False
-        return abs(sum(value for value in values if value is not None) - total.value) < 0.005
+        cells = [cell for cell in self.cells if cell.column == column]
+        values = [cell.number.value for cell in cells if cell.number]
+        numbers = [value for value in values if value is not None]
+        known = bool(cells[-1].number) and len(numbers) == len(values)
+        return known and abs(sum(numbers[:-1]) - numbers[-1]) < 0.005
 
 
 def read_table(reader: Reader, source: Source) -> Table:
@@ -290,8 +289,7 @@ def _laid_out(page: _Page) -> tuple[Floats, Floats, Grid, NDArray[np.bool_]]:
         ]
         # One at a time: letters above a column of digits do not speak against it.
         worst = min(rims, key=lambda rim: float(confidence[rim].mean()))
-        clear = sure[worst].mean() >= RIM_SURE or confidence[worst].mean() >= RIM_CONFIDENCE
-        if clear or not (sure & kept & ~worst).any():
+        if confidence[worst].mean() >= RIM_CONFIDENCE or not (sure & kept & ~worst).any():
             return matrix, boxes, grid, kept
         kept = kept & ~worst
 
