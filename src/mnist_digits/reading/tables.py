@@ -242,30 +242,21 @@ def _table(page: _Page, reduction: tuple[float, float]) -> Table:
         x, y = displayed(np.array(digit.box), page.matrix).round().astype(int).T.tolist()
         return replace(digit, box=(min(x), min(y), max(x), max(y)))
 
-    # What else may be a digit comes behind the digits.
-    digits, numbers = reading.changed(shown).digits, reading.numbers
-    number_of = _number_of_each(reading)
-    possible = count + np.flatnonzero(likely(reading.seen, count))
-    signs = [sign for number in numbers for sign in number.signs]
-    row, column = grid.places(boxes)
-    cells = []
+    shown_digits, number_of = reading.changed(shown).digits, _number_of_each(reading)
+    likely_digits = count + np.flatnonzero(likely(reading.seen, count))
+    (row, column), cells = grid.places(boxes), []
     for r, c in np.ndindex(len(grid.rows) - 1, len(grid.columns) - 1):
         inside = np.flatnonzero((row == r) & (column == c))
-        mine = [n for n in inside[boxes[inside, 0].argsort()].tolist() if n < count and kept[n]]
-        of = [numbers[n] for n in {number_of[n] for n in mine}]
-        why = _why([reading.digits[n] for n in mine], of, bool(np.isin(possible, inside).any()))
+        inside = inside[boxes[inside, 0].argsort()]
+        mine = [n for n in inside.tolist() if n < count and kept[n]]
+        why = _why(reading, mine, bool(np.isin(likely_digits, inside).any()))
         if mine and not grid.sure:
             why = why or "the columns may be others"
-        number = Number(
-            [digits[n] for n in mine],
-            _within([signs[n] for n in mine]),
-            all(n.signs_sure for n in of),
-        )
         box = np.array([grid.columns[c], grid.rows[r], grid.columns[c + 1], grid.rows[r + 1]])
         corners = displayed(box, matrix @ page.matrix)
-        cells.append(Cell(r, c, number if mine else None, corners, why))
-    out = sorted({*number_of[~kept].tolist()} - {*number_of[kept].tolist()})
-    return Table(cells, [numbers[n].text for n in out])
+        cells.append(Cell(r, c, _number(reading, shown_digits, mine), corners, why))
+    left_out = [np.flatnonzero(~kept & (number_of == n)) for n in np.unique(number_of[~kept])]
+    return Table(cells, ["".join(str(shown_digits[n].digit) for n in part) for part in left_out])
 
 
 def _laid_out(page: _Page) -> tuple[Floats, Floats, Grid, NDArray[np.bool_]]:
@@ -307,18 +298,26 @@ def _number_of_each(reading: Reading) -> NDArray[np.int64]:
     return np.repeat(np.arange(len(lengths)), lengths)
 
 
-def _within(signs: list[str]) -> list[str]:
-    """The signs that are of a number: a minus at its beginning, the others inside."""
-    return [sign.strip("-") if place else sign.strip(".,'") for place, sign in enumerate(signs)]
+def _number(reading: Reading, digits: list[Digit], mine: list[int]) -> Number | None:
+    """The number of those digits that are mine."""
+    if not mine:
+        return None
+    signs = [sign for number in reading.numbers for sign in number.signs]
+    # A minus is of a number only at its beginning, and another sign only inside of it.
+    written = [signs[mine[0]].strip(".,'"), *(signs[n].strip("-") for n in mine[1:])]
+    sure = all(reading.numbers[n].signs_sure for n in _number_of_each(reading)[mine])
+    return Number([digits[n] for n in mine], written, sure)
 
 
-def _why(digits: list[Digit], numbers: list[Number], possible: bool) -> str:
-    """What speaks against a cell with digits of these numbers, where another may be possible."""
+def _why(reading: Reading, mine: list[int], may_be_more: bool) -> str:
+    """What speaks against a cell with digits of a reading; there may be more in it."""
+    digits = [reading.digits[n] for n in mine]
     doubtful = [digit for digit in digits if not digit.sure]
+    numbers = {*_number_of_each(reading)[mine].tolist()}
     if doubtful:
         return doubt(min(doubtful, key=lambda digit: digit.confidence))
-    if not all(number.signs_sure for number in numbers):
+    if not all(reading.numbers[n].signs_sure for n in numbers):
         return "there may be a point, a comma or a minus"
-    if possible:
-        return "there may be another digit" if digits else "there may be a digit"
+    if may_be_more:
+        return "there may be another digit" if mine else "there may be a digit"
     return "there may be two numbers" if len(numbers) > 1 else ""
