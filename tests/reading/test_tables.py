@@ -97,7 +97,8 @@ def test_numbers_on_a_grid_come_back(
     matrix = homography(photographed, edges)
     straight = moved(photographed.reshape(-1, 2), matrix).reshape(-1, 4)
     number = np.arange(len(boxes)) // 2
-    found = find_grid(straight, number, moved(edges.reshape(-1, 2), matrix).reshape(-1, 4))
+    lines = moved(edges.reshape(-1, 2), matrix).reshape(-1, 4)
+    found = find_grid(straight, number, np.ones(len(number), bool), lines)
     assert (len(found.rows) - 1, len(found.columns) - 1) == (rows, columns)
     assert (found.places(straight) == [row, column]).all()
 
@@ -156,9 +157,11 @@ def test_a_ruled_table_at_any_angle(
     ],
 )
 def test_columns_without_lines(boxes: list[tuple[float, float]], columns: int) -> None:
-    grid = find_grid(boxes_of(boxes), np.arange(len(boxes)), NO_LINES)
+    known = np.ones(len(boxes), bool)
+    grid = find_grid(boxes_of(boxes), np.arange(len(boxes)), known, NO_LINES)
     assert len(grid.columns) - 1 == columns
     assert grid.sure == (boxes[1] != (60, 0) or len(boxes) > 3)
+    assert not find_grid(boxes_of(boxes), np.arange(len(boxes)), ~known, NO_LINES).sure
 
 
 @pytest.mark.parametrize(

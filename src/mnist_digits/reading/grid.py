@@ -12,6 +12,7 @@ from .reading_order import reading_order
 
 Floats: TypeAlias = NDArray[np.floating]
 Integers: TypeAlias = NDArray[np.int64]
+Truths: TypeAlias = NDArray[np.bool_]
 
 # In heights of a digit: what parts two lines; what parts two columns without lines, if several
 # rows tell; and if one does.
@@ -38,12 +39,13 @@ class Grid:
         return np.stack([np.searchsorted(self.rows, y), np.searchsorted(self.columns, x)]) - 1
 
 
-def find_grid(boxes: Floats, number_of: Integers, lines: Floats) -> Grid:
+def find_grid(boxes: Floats, number_of: Integers, sure: Truths, lines: Floats) -> Grid:
     """The cells of a table: between lines where they rule it, elsewhere where numbers are.
 
     Args:
         boxes: of the digits, (N, 4), that lie straight, in reading order.
         number_of: (N,), to which number each belongs.
+        sure: (N,), which of them are sure.
         lines: segments, (M, 4): x0, y0, x1, y1.
     """
     swapped, across = boxes[:, [1, 0, 3, 2]], lines[:, [1, 0, 3, 2]]
@@ -53,10 +55,14 @@ def find_grid(boxes: Floats, number_of: Integers, lines: Floats) -> Grid:
     )
     near = MIN_APART * height
     levels = np.sort([boxes[row][:, [1, 3]].mean() for row in reading_order(boxes)])
-    gaps, sure = _corridors(boxes, number_of, height)
+    gaps, certain = _corridors(boxes, number_of, height)
+    # Letters may stand alone in a column.
+    told = np.searchsorted(gaps, boxes[sure][:, [0, 2]].mean(axis=1))
+    certain = certain and len(np.unique(told)) == len(gaps) + 1
     columns = _edges(boxes, gaps, ruled_down, across, ruled_across, near)
     rows = _edges(swapped, (levels[:-1] + levels[1:]) / 2, ruled_across, lines, ruled_down, near)
-    return Grid(columns, rows, sure or len(ruled_down) > 1)
+    ruled = len(columns) > 2 and np.isin(columns[1:-1], ruled_down).all()
+    return Grid(columns, rows, bool(certain or ruled))
 
 
 def _edges(

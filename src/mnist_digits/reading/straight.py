@@ -20,6 +20,8 @@ LINES_AT, MIN_LENGTH = 800, 0.03
 # The tilts and convergences that are tried; a sheet that is seen from farther aside is not read.
 TILTS = np.linspace(-0.3, 0.3, 61)
 CONVERGENCES = np.linspace(-0.3, 0.3, 13)
+# Up to this, tilt and convergence are taken from lines.
+MAX_OF_LINES = 0.4
 # Lines that are as good as this share of the best alignment of digits are taken: they are exact.
 AS_GOOD = 0.85
 
@@ -143,6 +145,6 @@ def _fitted(lines: Floats) -> tuple[float, float] | None:
         convergence, tilt = np.polyfit(starts[kept], slopes[kept], 1, w=lengths[kept])
         miss = np.abs(slopes - tilt - convergence * starts)
         kept = (np.abs(starts) < 1.5) & (miss < max(2 * np.median(miss[kept]), 0.01))
-    if max(abs(tilt), abs(convergence)) > TILTS[-1]:
+    if max(abs(tilt), abs(convergence)) > MAX_OF_LINES:
         return None
     return float(tilt), float(convergence)

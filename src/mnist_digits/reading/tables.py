@@ -272,7 +272,7 @@ def _laid_out(page: _Page) -> tuple[Floats, Floats, Grid, NDArray[np.bool_]]:
         matrix = homography(page.boxes[: len(digits)][kept], page.lines)
         boxes = _straight(page.boxes, matrix)
         lines = moved(page.lines.reshape(-1, 2), matrix).reshape(-1, 4)
-        grid = find_grid(boxes[: len(digits)][kept], number_of[kept], lines)
+        grid = find_grid(boxes[: len(digits)][kept], number_of[kept], sure[kept], lines)
         rims = [
             kept & (places == end)
             for places in grid.places(boxes[: len(digits)])
