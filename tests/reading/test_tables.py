@@ -97,8 +97,8 @@ def test_numbers_on_a_grid_come_back(
     matrix = homography(photographed, edges)
     straight = moved(photographed.reshape(-1, 2), matrix).reshape(-1, 4)
     number = np.arange(len(boxes)) // 2
-    lines = moved(edges.reshape(-1, 2), matrix).reshape(-1, 4)
-    found = find_grid(straight, number, np.ones(len(number), bool), lines)
+    straight_edges = moved(edges.reshape(-1, 2), matrix).reshape(-1, 4)
+    found = find_grid(straight, number, np.ones(len(number), bool), straight_edges)
     assert (len(found.rows) - 1, len(found.columns) - 1) == (rows, columns)
     assert (found.places(straight) == [row, column]).all()
 
