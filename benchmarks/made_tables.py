@@ -307,7 +307,7 @@ def main() -> None:
     parts = [
         "# Tables",
         f"Written by `python benchmarks/made_tables.py` on {date.today()}, on {machine()}.",
-        f"{options.tables} tables made from MNIST's test digits (`made_tables.py`).",
+        f"{options.tables} tables made from MNIST's test digits (`--tables {options.tables}`).",
         markdown(HEAD, kind_rows(outcomes)),
     ]
     if options.pictures:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -9,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pages import page
+from PIL import Image, ImageDraw, ImageFont
 
 from mnist_digits import Digit, Digits, Number, PictureError, Reader, Table, read_table
-from mnist_digits.reading.grid import grid
+from mnist_digits.reading.grid import find_grid
 from mnist_digits.reading.reading_order import in_numbers, reading_order
 from mnist_digits.reading.result import value_of
-from mnist_digits.reading.separators import Signs
+from mnist_digits.reading.separators import Signs, _sign
 from mnist_digits.reading.straight import homography, moved
 from mnist_digits.reading.tables import Cell
 
@@ -93,11 +96,11 @@ def test_numbers_on_a_grid_come_back(
     edges = moved(lines.reshape(-1, 2), seen).reshape(-1, 4)
     matrix = homography(photographed, edges)
     straight = moved(photographed.reshape(-1, 2), matrix).reshape(-1, 4)
-    cut_across, cut_down = grid(straight, moved(edges.reshape(-1, 2), matrix).reshape(-1, 4))
-    middles = (straight[:, :2] + straight[:, 2:]) / 2
-    assert (len(cut_down) - 1, len(cut_across) - 1) == (rows, columns)
-    assert (np.searchsorted(cut_across, middles[:, 0]) - 1 == column).all()
-    assert (np.searchsorted(cut_down, middles[:, 1]) - 1 == row).all()
+    number = np.arange(len(boxes)) // 2
+    straight_edges = moved(edges.reshape(-1, 2), matrix).reshape(-1, 4)
+    found = find_grid(straight, number, np.ones(len(number), bool), straight_edges)
+    assert (len(found.rows) - 1, len(found.columns) - 1) == (rows, columns)
+    assert (found.places(straight) == [row, column]).all()
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +147,81 @@ def test_a_ruled_table_at_any_angle(
     assert first.items() <= told["cells"][0].items()
 
 
+@pytest.mark.parametrize(
+    ("boxes", "columns"),
+    [
+        ([(0, 0), (30, 0), (0, 80), (30, 80)], 1),
+        ([(0, 0), (60, 0), (0, 80), (60, 80)], 2),  # two rows tell
+        ([(0, 0), (60, 0), (0, 80)], 1),  # one row alone
+        ([(0, 0), (80, 0), (0, 80)], 2),  # a wide gap
+    ],
+)
+def test_columns_without_lines(boxes: list[tuple[float, float]], columns: int) -> None:
+    known = np.ones(len(boxes), bool)
+    grid = find_grid(boxes_of(boxes), np.arange(len(boxes)), known, NO_LINES)
+    assert len(grid.columns) - 1 == columns
+    assert grid.sure == (boxes[1] != (60, 0) or len(boxes) > 3)
+    assert not find_grid(boxes_of(boxes), np.arange(len(boxes)), ~known, NO_LINES).sure
+
+
+@pytest.mark.parametrize(
+    ("speck", "sign"),
+    [
+        ((-24, 17, -6, 22), "-"),
+        ((-24, 0, -6, 5), ""),  # at the top
+        ((-8, 16, -3, 24), ""),  # upright
+    ],
+)
+def test_a_minus_stands_at_half_height(speck: tuple[float, ...], sign: str) -> None:
+    digit = np.array([0, 0, 24, HIGH], np.float32)
+    assert _sign(np.array(speck, np.float32), None, digit)[0] == sign
+
+
+@pytest.mark.parametrize(
+    ("speck", "sign"),
+    [
+        ((-10, 36, -5, 41), "."),
+        ((-10, 33, -5, 46), ","),
+        ((-10, -2, -6, 6), "'"),
+        ((-10, 18, -5, 23), ""),  # at half height
+        ((-12, 12, -6, 42), ""),  # as high as a digit
+        ((-14, 18, -2, 22), " "),  # a dash in the middle
+    ],
+)
+def test_signs_between_digits(speck: tuple[float, ...], sign: str) -> None:
+    former, digit = (np.array([x, 0, x + 24, HIGH], np.float32) for x in (-40, 0))
+    assert _sign(np.array(speck, np.float32), former, digit)[0] == sign
+
+
+def test_a_page_of_text_is_no_table(reader: Reader) -> None:
+    text = Image.new("RGB", (500, 200), "white")
+    draw = ImageDraw.Draw(text)
+    draw.font = ImageFont.load_default(28)
+    for line in range(4):
+        draw.text((20, 15 + 42 * line), "It was the best of times, it was", fill="black")
+    with pytest.raises(PictureError, match=r"no table.*(only|no digits|are sure)"):
+        read_table(reader, text)
+
+
+def test_two_tables_are_one_with_nothing_made_up(
+    mnist: tuple[Digits, Digits], reader: Reader
+) -> None:
+    images = mnist[1].images[:, 0].numpy()
+    one = [(images[n], 40 + 110 * (n % 2), 30 + 80 * (n // 2), 45) for n in range(6)]
+    other = [(images[n], 400 + 150 * (n % 2), 50 + 110 * (n // 2), 60) for n in range(4)]
+    table = read_table(reader, page(one + other, size=(300, 640)))
+    written = [int(mnist[1].labels[n]) for n in (*range(6), *range(4))]
+    assert sorted("".join(map("".join, table.texts))) == sorted(map(str, written))
+
+
+def test_too_many_cells(
+    sheet: NDArray[np.uint8], reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnist_digits.reading.tables.MAX_CELLS", 5)
+    with pytest.raises(PictureError, match="more than 5 cells: photograph parts"):
+        read_table(reader, sheet)
+
+
 @pytest.mark.parametrize("digits", [0, 1])
 def test_what_is_no_table_says_what_was_found(
     digits: int, mnist: tuple[Digits, Digits], reader: Reader
@@ -172,5 +250,10 @@ def test_what_contradicts_is_in_doubt() -> None:
     ]
     off = table.checked(totals=[1]).doubtful
     assert {(one.row, one.column) for one in off} == {(0, 1), (2, 1)}
+    left_out = replace(table, left_out=["41"]).checked(within=(0, 50))
+    assert left_out.remarks == [
+        "row 3, column 2: 140 (140 is not within 0 to 50)",
+        "left out as letters: 41",
+    ]
     with pytest.raises(PictureError, match="2 columns, not 3"):
         table.checked(totals=[2])

@@ -6,19 +6,10 @@ import argparse
 import json
 import re
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import PictureError, on_one_line
 from .options import MODEL_HELP, Parser, place, whole
 from .predict_command import copies_for, pages_of
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from ..reading.documents import Page
-    from ..reading.reader import Reader
-    from ..reading.tables import Table
 
 
 def add_flags(command: Parser) -> None:
@@ -46,8 +37,10 @@ def add_flags(command: Parser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     from ..files import write_whole
+    from ..reading.annotation import annotated_table
     from ..reading.folders import find_pictures
     from ..reading.reader import Reader
+    from ..reading.tables import read_table
 
     files = find_pictures(options.photos)
     copies = copies_for(files, options.annotate) if options.annotate else None
@@ -56,13 +49,25 @@ def execute(options: argparse.Namespace) -> int:
     texts: list[str] = []
     for index, file in enumerate(files):
         for page in pages_of(file):
-            table = _read(reader, page, options)
-            failed = failed or isinstance(table, PictureError)
-            if copies and not isinstance(table, PictureError):
-                copies.write(index, page, _drawn(page, table))
             name = f"{file}, page {page.number}" if page.pages > 1 else str(file)
-            _complain(name, table)
-            text = _as_json(file, page, table) if options.json else _as_csv(table, options)
+            try:
+                if isinstance(page.picture, PictureError):
+                    raise page.picture
+                table = read_table(reader, page.picture)
+                table = table.checked([column - 1 for column in options.total], options.range)
+            except PictureError as error:
+                failed, text, found = True, "", {"error": str(error)}
+                lines = [f"mnist-digits table: error: {name}: {error}"]
+            else:
+                text, found = table.csv(options.delimiter), table.to_dict()
+                lines = [f"{name}: {remark}" for remark in table.remarks]
+                if copies:
+                    copies.write(index, page, annotated_table(page.picture, table))
+            for line in lines:
+                print(on_one_line(line), file=sys.stderr)
+            if options.json:
+                number = {"page": page.number} if page.pages > 1 else {}
+                text = json.dumps({"file": str(file), **number, **found}) + "\n"
             if text and not options.output:
                 # An empty line parts the tables.
                 print("\n" * (not options.json and bool(texts)) + text, end="")
@@ -70,49 +75,6 @@ def execute(options: argparse.Namespace) -> int:
     if options.output:
         write_whole(options.output, ("" if options.json else "\n").join(texts).encode())
     return int(failed)
-
-
-def _read(reader: Reader, page: Page, options: argparse.Namespace) -> Table | PictureError:
-    from ..reading.tables import read_table
-
-    if isinstance(page.picture, PictureError):
-        return page.picture
-    try:
-        table = read_table(reader, page.picture)
-        return table.checked([column - 1 for column in options.total], options.range)
-    except PictureError as error:
-        return error
-
-
-def _drawn(page: Page, table: Table) -> Image:
-    from ..reading.annotation import annotated_table
-
-    assert not isinstance(page.picture, PictureError)  # it was read
-    return annotated_table(page.picture, table)
-
-
-def _complain(name: str, table: Table | PictureError) -> None:
-    """Print on stderr why there is no table, or which cells are in doubt."""
-    if isinstance(table, PictureError):
-        lines = [f"mnist-digits table: error: {name}: {table}"]
-    else:
-        lines = [
-            f"{name}: row {cell.row + 1}, column {cell.column + 1}: "
-            f"{cell.text or 'empty'} ({cell.why})"
-            for cell in table.doubtful
-        ]
-    for line in lines:
-        print(on_one_line(line), file=sys.stderr)
-
-
-def _as_csv(table: Table | PictureError, options: argparse.Namespace) -> str:
-    return "" if isinstance(table, PictureError) else table.csv(options.delimiter)
-
-
-def _as_json(file: Path, page: Page, table: Table | PictureError) -> str:
-    found = {"error": str(table)} if isinstance(table, PictureError) else table.to_dict()
-    number = {"page": page.number} if page.pages > 1 else {}
-    return json.dumps({"file": str(file), **number, **found}) + "\n"
 
 
 def _delimiter(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -10,25 +11,41 @@ from numpy.typing import NDArray
 from .reading_order import reading_order
 
 Floats: TypeAlias = NDArray[np.floating]
+Integers: TypeAlias = NDArray[np.int64]
+Truths: TypeAlias = NDArray[np.bool_]
 
-# In heights of a digit: lines that are nearer than NEAR are one; columns without lines have at
-# least APART between them.
-NEAR, APART = 0.3, 0.6
+# In heights of a digit: what parts two lines; what parts two columns without lines, if several
+# rows tell; and if one does.
+MIN_APART, MIN_GAP, SURE_GAP = 0.3, 0.6, 1.0
 # The share of the digits' extent along which a line of a table is seen.
-SEEN = 0.5
-# Lines of a table run through few digits: in all through CUT of them, and few lines do.
-CUT, CUTTING = 0.03, 0.25
+MIN_SEEN = 0.5
+# The share of the digits that a line of a table cuts, and of the lines that cut more.
+MAX_CUT, MAX_CUTTING = 0.03, 0.25
 # How far a line may fall to the side where all lies straight.
-STEEP = 0.06
+MAX_SLOPE = 0.06
 
 
-def grid(boxes: Floats, lines: Floats) -> tuple[Floats, Floats]:
-    """The edges of the columns, (C + 1,), and of the rows, (R + 1,), of a table.
+@dataclass(frozen=True)
+class Grid:
+    """The edges of the columns, (C + 1,), and rows, (R + 1,); whether the columns are sure."""
 
-    Where lines rule it, they are the edges; elsewhere rows and columns lie where numbers do.
+    columns: Floats
+    rows: Floats
+    sure: bool
+
+    def places(self, boxes: Floats) -> Integers:
+        """Row and column of boxes, (2, N): what is outside of the table has none that exists."""
+        x, y = (boxes[:, :2] + boxes[:, 2:]).T / 2
+        return np.stack([np.searchsorted(self.rows, y), np.searchsorted(self.columns, x)]) - 1
+
+
+def find_grid(boxes: Floats, number_of: Integers, sure: Truths, lines: Floats) -> Grid:
+    """The cells of a table: between lines where they rule it, elsewhere where numbers are.
 
     Args:
-        boxes: of the digits, (N, 4), that lie straight.
+        boxes: of the digits, (N, 4), that lie straight, in reading order.
+        number_of: (N,), to which number each belongs.
+        sure: (N,), which of them are sure.
         lines: segments, (M, 4): x0, y0, x1, y1.
     """
     swapped, across = boxes[:, [1, 0, 3, 2]], lines[:, [1, 0, 3, 2]]
@@ -36,13 +53,16 @@ def grid(boxes: Floats, lines: Floats) -> tuple[Floats, Floats]:
     ruled_down, ruled_across = (
         _ruled(b, s, height) for b, s in ((boxes, lines), (swapped, across))
     )
-    near = NEAR * height
+    near = MIN_APART * height
     levels = np.sort([boxes[row][:, [1, 3]].mean() for row in reading_order(boxes)])
-    columns = _edges(
-        boxes, _corridors(boxes, APART * height), ruled_down, across, ruled_across, near
-    )
+    gaps, certain = _corridors(boxes, number_of, height)
+    # Letters may stand alone in a column.
+    told = np.searchsorted(gaps, boxes[sure][:, [0, 2]].mean(axis=1))
+    certain = certain and len(np.unique(told)) == len(gaps) + 1
+    columns = _edges(boxes, gaps, ruled_down, across, ruled_across, near)
     rows = _edges(swapped, (levels[:-1] + levels[1:]) / 2, ruled_across, lines, ruled_down, near)
-    return columns, rows
+    ruled = len(columns) > 2 and np.isin(columns[1:-1], ruled_down).all()
+    return Grid(columns, rows, bool(certain or ruled))
 
 
 def _edges(
@@ -51,26 +71,34 @@ def _edges(
     """The edges of columns: lines that part digits, and cuts where a line is missing."""
     middles = np.sort(boxes[:, [0, 2]].mean(axis=1))
     kept = _kept(boxes, ruled, others, across, near)
-    if len(np.unique(np.searchsorted(kept, middles))) < 2:
-        return _around(cuts, boxes)
+    strip = np.searchsorted(kept, middles)
+    if len(np.unique(strip)) < 2:
+        return np.concatenate([[boxes[:, 0].min()], cuts, [boxes[:, 2].max()]])
     places = np.searchsorted(middles, cuts)
-    unruled = [
-        not ((kept > middles[place - 1]) & (kept < middles[place])).any() for place in places
-    ]
-    return np.sort(np.concatenate([kept, cuts[unruled]])) if any(unruled) else kept
+    return np.sort(np.concatenate([kept, cuts[strip[places - 1] == strip[places]]]))
 
 
-def _around(cuts: Floats, boxes: Floats) -> Floats:
-    """The cuts between columns, and the outer edges."""
-    return np.concatenate([[boxes[:, 0].min()], cuts, [boxes[:, 2].max()]])
+def _corridors(boxes: Floats, number_of: Integers, height: float) -> tuple[Floats, bool]:
+    """The middles of the gaps that run down between all boxes, and whether they are surely all.
 
-
-def _corridors(boxes: Floats, least: float) -> Floats:
-    """The middles of the gaps, at least so wide, that run down between all boxes."""
+    A narrow gap needs several rows that tell of it.
+    """
     ordered = boxes[boxes[:, 0].argsort()]
     reach = np.maximum.accumulate(ordered[:, 2])[:-1]
-    gaps = ordered[1:, 0] - reach
-    return np.asarray((reach + gaps / 2)[gaps > least])
+    width = ordered[1:, 0] - reach
+    wide = width > MIN_GAP * height
+    gaps = (reach + width / 2)[wide]
+    strip = np.searchsorted(gaps, boxes[:, [0, 2]].mean(axis=1))
+    level = boxes[:, [1, 3]].mean(axis=1)
+    # Neighbours in a row, to both sides of a gap.
+    left = np.flatnonzero((np.diff(strip) == 1) & (np.abs(np.diff(level)) < height))
+    one = number_of[left] == number_of[left + 1]
+    apart, together = (
+        np.bincount(strip[left[which]], minlength=len(gaps) + 1)[:-1] for which in (~one, one)
+    )
+    broad = width[wide] > SURE_GAP * height
+    kept = broad | (2 * apart + together > 3)
+    return gaps[kept], bool((broad | (kept & (together == 0))).all())
 
 
 def _ruled(boxes: Floats, lines: Floats, height: float) -> Floats:
@@ -79,24 +107,24 @@ def _ruled(boxes: Floats, lines: Floats, height: float) -> Floats:
     None if they run through digits, as those of squared paper do.
     """
     low, high = boxes[:, 1].min(), boxes[:, 3].max()
-    spots = _spots(lines, NEAR * height)
-    shares = [_seen(lines, spot, NEAR * height, low, high) for spot in spots]
-    spots = spots[np.array(shares) > SEEN] if len(spots) else spots
+    spots = _spots(lines, MIN_APART * height)
+    shares = [_seen(lines, spot, MIN_APART * height, low, high) for spot in spots]
+    spots = spots[np.array(shares) > MIN_SEEN] if len(spots) else spots
     if len(spots) < 2:
         return np.empty(0)
     core = (boxes[:, 2] - boxes[:, 0]) * 0.2
     left, right = boxes[:, 0] + core, boxes[:, 2] - core
-    cut = ((left < spots[:, None]) & (spots[:, None] < right)).mean(axis=1) > CUT
+    cut = ((left < spots[:, None]) & (spots[:, None] < right)).mean(axis=1) > MAX_CUT
     middles = (left + right) / 2
     inside = (middles > spots[0]) & (middles < spots[-1])
-    if cut.mean() > CUTTING or inside.mean() < 0.5:
+    if cut.mean() > MAX_CUTTING or inside.mean() < 0.5:
         return np.empty(0)
     return np.asarray(spots[~cut])
 
 
 def _steep(lines: Floats) -> NDArray[np.bool_]:
     across, down = np.abs(lines[:, 2:] - lines[:, :2]).T
-    return np.asarray(across < STEEP * down)
+    return np.asarray(across < MAX_SLOPE * down)
 
 
 def _spots(lines: Floats, near: float) -> Floats:
@@ -135,15 +163,14 @@ def _kept(boxes: Floats, ruled: Floats, others: Floats, across: Floats, near: fl
         while len(edges) > 1:
             low, high = sorted(edges[:2])
             shares = [_seen(others, y, near, low, high) for y in across]
-            if ((middles > low) & (middles < high)).any() or np.mean([*shares, 0]) > SEEN:
+            if ((middles > low) & (middles < high)).any() or np.mean([*shares, 0]) > MIN_SEEN:
                 break
             edges = edges[1:]
         edges = edges[::inwards]
-    left, right = boxes[:, 0].min(), boxes[:, 2].max()
-    low = min(left, edges[0]) if middles.min() < edges[0] else edges[0]
-    high = max(right, edges[-1]) if middles.max() > edges[-1] else edges[-1]
+    low = boxes[:, 0].min() if middles.min() < edges[0] else edges[0]
+    high = boxes[:, 2].max() if middles.max() > edges[-1] else edges[-1]
     edges = np.unique([low, *edges, high])
     # Between two lines where no digit would have room there is no column.
     empty = np.bincount(np.searchsorted(edges, middles), minlength=len(edges))[1:] == 0
-    thin = empty & (np.diff(edges) < near / NEAR)
+    thin = empty & (np.diff(edges) < near / MIN_APART)
     return np.delete(edges, np.flatnonzero(thin) + (np.flatnonzero(thin) == 0))

@@ -92,7 +92,7 @@ class Reader:
         """
         picture = open_picture(source)
         pixels = picture.pixels
-        search = self._read_one if single else self.read_way_up
+        search = self._read_one if single else self._read_way_up
         reading = self._read_normalized(pixels) or search(pixels)
         return replace(reading.displayed(pixels.shape, picture.reduction), image=picture.image)
 
@@ -127,17 +127,11 @@ class Reader:
         (digit,) = self.answers(detections.chosen(np.arange(1)))
         return Reading([[Number([digit], [""])]], _missing(detections, 1), detections)
 
-    def read_way_up(self, pixels: Pixels, enough: float = 0.5) -> Reading:
-        """Pixels (H, W, 3) read as they are; or turned, if one way is much clearer.
-
-        Places are in pixels of the page as it was turned, by the reading's `turns`.
-
-        Args:
-            enough: if this share of the digits is sure, no other way is tried.
-        """
+    def _read_way_up(self, pixels: Pixels) -> Reading:
+        """The digits as the picture lies if half or more are sure; or turned, if much clearer."""
         reading = self.read_as_it_lies(pixels)
         sure = sum(digit.sure for digit in reading.digits)
-        if reading.sure or not reading.seen or sure >= enough * len(reading.digits) > 0:
+        if reading.sure or not reading.seen or 2 * sure >= len(reading.digits) > 0:
             return reading
         pages = (np.ascontiguousarray(np.rot90(pixels, turns)) for turns in range(1, 4))
         ways = [replace(self.read_as_it_lies(page), turns=n) for n, page in enumerate(pages, 1)]
@@ -224,7 +218,7 @@ def _number(digits: list[Digit], signs: Signs, which: list[int]) -> Number:
     """The number of these digits; what stands before the first is a minus, or nothing of it."""
     written = [signs.written.get(number, "") for number in which]
     written[0] = written[0].strip(" .,'")
-    sure = not any(number in signs.doubtful for number in which[1:])
+    sure = signs.doubtful.isdisjoint(which)
     return Number([digits[number] for number in which], written, sure)
 
 

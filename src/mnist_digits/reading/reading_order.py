@@ -66,7 +66,7 @@ def _beside(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
 def in_numbers(
     boxes: NDArray[np.floating], rows: list[list[int]], signs: Signs
 ) -> list[list[list[int]]]:
-    """The boxes of each row in numbers: parted where a gap is wide, or columns begin.
+    """The boxes of each row in numbers: parted where a gap is wide, or a dash stands.
 
     How wide that is, is learned from the gaps of the row, or if they do not tell, of all rows.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -12,11 +11,11 @@ from numpy.typing import NDArray
 from .detection import Detections, Detector
 
 Box = NDArray[np.float32]
-# In units of the digits' height. Digits that are farther apart have no separator between them; a
-# minus is not farther before its number; specks are no larger, to a side, and no smaller.
-APART, BEFORE, LARGEST, SMALLEST = 1.2, 1.0, 0.85, 0.06
-# Probabilities of a sign: above the first it is one, between the others it is in doubt.
-IS_SIGN, MAY_BE, SURELY = 0.5, 0.1, 0.9
+# In units of the digits' height: a separator's neighbours are no farther apart; a minus is no
+# farther before its number; how large a speck is, to a side.
+MAX_APART, MAX_BEFORE, MIN_SIZE, MAX_SIZE = 1.2, 1.0, 0.06, 0.85
+# Probabilities of a sign: from the first on it is one, and from the second on it may be.
+SURE, MAY_BE = 0.9, 0.1
 
 
 @dataclass
@@ -25,37 +24,11 @@ class Signs:
 
     Attributes:
         written: a point, a comma, an apostrophe, a minus, or a space: a dash that is no minus.
-        doubtful: before these digits there may be another sign, or none.
+        doubtful: before these digits there may be a sign that is not written.
     """
 
     written: dict[int, str] = field(default_factory=dict)
     doubtful: set[int] = field(default_factory=set)
-
-
-@dataclass(frozen=True)
-class _Speck:
-    """Ink before a digit, with the digit before it, if there is one."""
-
-    box: Box
-    digit: Box
-    former: Box | None
-
-    def written(self, separator: float, minus: float) -> str:
-        """What it is, by the probabilities of the look."""
-        if max(separator, minus) < IS_SIGN:
-            return ""
-        height = self.digit[3] - self.digit[1]
-        if minus > separator:
-            before = self.box[0] - self.former[2] if self.former is not None else np.inf
-            # A dash in the middle between two digits is none: 24-12.
-            return "-" if before > 1.5 * (self.digit[0] - self.box[2]) + 0.1 * height else " "
-        if self.former is None or self.digit[0] - self.former[2] > APART * height:
-            return ""
-        if self.box[[1, 3]].mean() < self.digit[[1, 3]].mean():
-            return "'"
-        wide, high = self.box[2:] - self.box[:2]
-        # A comma is a stroke, a point as wide as high.
-        return "," if high > max(1.5 * wide, 0.15 * height) or high > 0.25 * height else "."
 
 
 def find_signs(
@@ -67,24 +40,47 @@ def find_signs(
         rows: the numbers, in `found`, of the digits of each row from the left.
     """
     signs, grey = Signs(), cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    specks: dict[int, _Speck] = {}
+    specks: dict[int, tuple[Box, Box | None]] = {}
     for row in rows:
-        for former, number in pairwise([None, *row]):
-            assert number is not None
+        for former, number in zip([None, *row], row, strict=False):
             before = None if former is None else found.boxes[former]
             box = _speck(grey, before, found.boxes[number])
             if box is not None:
-                specks[number] = _Speck(box, found.boxes[number], before)
+                specks[number] = box, before
     if not specks:
         return signs
-    boxes = np.stack([speck.box for speck in specks.values()])
+    boxes = np.stack([box for box, _ in specks.values()])
     middles, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, found.places[[*specks], 2:]
     answers = detector.signs(pixels, np.concatenate([middles, sizes], axis=1).astype(np.float32))
     for (number, speck), (separator, minus) in zip(specks.items(), answers.tolist(), strict=True):
-        signs.written[number] = speck.written(separator, minus)
-        if MAY_BE < max(separator, minus) < SURELY:
+        sign, between = _sign(*speck, found.boxes[number])
+        if sign and (minus if sign in "- " else separator) >= SURE:
+            signs.written[number] = sign
+        elif max(minus, between * separator) >= MAY_BE:
             signs.doubtful.add(number)
     return signs
+
+
+def _sign(speck: Box, former: Box | None, digit: Box) -> tuple[str, bool]:
+    """The sign that may be where a speck is, of its size; whether one may be between two digits."""
+    height = digit[3] - digit[1]
+    (wide, high), (top, base) = (
+        (speck[2:] - speck[:2]) / height,
+        (speck[[1, 3]] - digit[1]) / height,
+    )
+    before, after = np.inf, digit[0] - speck[2]
+    if former is not None:
+        before = speck[0] - former[2]
+    between = bool(before + after + wide * height < MAX_APART * height)
+    if 0.25 < (top + base) / 2 < 0.75 and wide > 1.5 * high:
+        # A dash in the middle between two digits is no minus: 24-12.
+        return ("-" if before > 1.5 * after + 0.1 * height else " "), between
+    if not between or max(wide, high) > 0.6:
+        return "", between
+    if 0.7 < (top + base) / 2 < 1.3:
+        # A comma is a stroke, a point as wide as high.
+        return ("," if high > max(1.5 * wide, 0.15) or high > 0.25 else "."), True
+    return ("'" if base < 0.5 else ""), True
 
 
 def _speck(grey: NDArray[np.uint8], former: Box | None, digit: Box) -> Box | None:
@@ -93,7 +89,7 @@ def _speck(grey: NDArray[np.uint8], former: Box | None, digit: Box) -> Box | Non
     What touches a digit, or the edges of where it is looked for, is no speck.
     """
     height = digit[3] - digit[1]
-    left = digit[0] - BEFORE * height
+    left = digit[0] - MAX_BEFORE * height
     if former is not None:
         left = max((former[0] + former[2]) / 2, left - height)
     top, bottom = digit[1] - 0.2 * height, digit[3] + 0.4 * height
@@ -109,7 +105,7 @@ def _speck(grey: NDArray[np.uint8], former: Box | None, digit: Box) -> Box | Non
     table = table[1:]
     x0, y0, wide, high = table[:, :4].T
     inside = (x0 > 0) & (y0 > 0) & (x0 + wide < part.shape[1]) & (y0 + high < part.shape[0])
-    largest, least = LARGEST * height, max(SMALLEST * height, 2)
+    largest, least = MAX_SIZE * height, max(MIN_SIZE * height, 2)
     small = (np.maximum(wide, 1.3 * high) < largest) & (np.maximum(wide, high) >= least)
     table = table[inside & small]
     if not len(table):

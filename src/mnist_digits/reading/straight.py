@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.floating]
 
-# The longer side at which line segments are looked for, and the shortest of them, a share of it.
-LINES_AT, SHORTEST = 800, 0.03
+# The longer side at which line segments are looked for, and how long they are, as a share of it.
+LINES_AT, MIN_LENGTH = 800, 0.03
 # The tilts and convergences that are tried; a sheet that is seen from farther aside is not read.
 TILTS = np.linspace(-0.3, 0.3, 61)
 CONVERGENCES = np.linspace(-0.3, 0.3, 13)
+# Up to this, tilt and convergence are taken from lines.
+MAX_OF_LINES = 0.4
 # Lines that are as good as this share of the best alignment of digits are taken: they are exact.
 AS_GOOD = 0.85
 
@@ -33,7 +35,7 @@ def segments(pixels: NDArray[np.uint8]) -> Floats:
     if lines is None:
         return np.empty((0, 4))
     found = lines.reshape(-1, 4) / scale
-    return np.asarray(found[_lengths(found) > SHORTEST * longest])
+    return np.asarray(found[_lengths(found) > MIN_LENGTH * longest])
 
 
 def direction(lines: Floats) -> float:
@@ -55,13 +57,11 @@ def turned(pixels: NDArray[np.uint8], degrees: float) -> tuple[NDArray[np.uint8]
     if not degrees:
         return pixels, np.eye(3)
     high, wide = pixels.shape[:2]
-    matrix = cv2.getRotationMatrix2D((wide / 2, high / 2), degrees, 1)
+    matrix = cv2.getRotationMatrix2D(((wide - 1) / 2, (high - 1) / 2), degrees, 1)
     cosine, sine = np.abs(matrix[0, :2])
-    size = np.array([wide * cosine + high * sine, wide * sine + high * cosine])
+    size = np.round([wide * cosine + high * sine, wide * sine + high * cosine]).astype(int)
     matrix[:, 2] += (size - [wide, high]) / 2
-    page = cv2.warpAffine(
-        pixels, matrix, tuple(size.astype(int).tolist()), borderMode=cv2.BORDER_REPLICATE
-    )
+    page = cv2.warpAffine(pixels, matrix, tuple(size.tolist()), borderMode=cv2.BORDER_REPLICATE)
     return page, np.vstack([matrix, [0, 0, 1]])
 
 
@@ -145,6 +145,6 @@ def _fitted(lines: Floats) -> tuple[float, float] | None:
         convergence, tilt = np.polyfit(starts[kept], slopes[kept], 1, w=lengths[kept])
         miss = np.abs(slopes - tilt - convergence * starts)
         kept = (np.abs(starts) < 1.5) & (miss < max(2 * np.median(miss[kept]), 0.01))
-    if max(abs(tilt), abs(convergence)) > TILTS[-1]:
+    if max(abs(tilt), abs(convergence)) > MAX_OF_LINES:
         return None
     return float(tilt), float(convergence)

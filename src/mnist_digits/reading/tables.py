@@ -10,33 +10,34 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PictureError
-from .detection import Detections, Move
 from .documents import Source, open_picture
-from .grid import grid
+from .grid import Grid, find_grid
 from .reader import Pixels, Reader, likely
 from .reading_order import slope
-from .result import Box, Digit, Number, Reading, doubt
+from .result import Digit, Number, Reading, doubt
 from .straight import direction, homography, moved, segments, turned
 
 Floats: TypeAlias = NDArray[np.floating]
 
-# A sheet that is turned by more degrees is turned back before it is read.
-LEANING = 6
 MAX_CELLS = 1000
+# A sheet that leans by more degrees is turned back before it is read.
+MAX_LEAN = 6
+# If this share of the digits is sure, and so many, the sheet lies the right way up: on its side, up
+# to half may be, and of a few digits upside down, all.
+UPRIGHT, ENOUGH = 0.65, 16
+# Where a smaller share is sure, there is no table, but letters, or something else.
+MIN_SURE = 0.25
+# The mean confidence of what is read in a row or column at the rim: below, it is one of words.
+RIM_CONFIDENCE = 0.8
 # The corners of a box, from the left upper one, clockwise.
 CORNERS = [0, 1, 2, 1, 2, 3, 0, 3]
-# If this share of the digits is sure, the sheet lies the right way up; else so many digits tell.
-# Of tables that lie on their side, up to half of the digits may be sure.
-CLEAR, SAMPLE = 0.65, 24
-# Of a row of letters, fewer of what is read as digits are sure, and they are less confident.
-FEW_SURE, VAGUE = 0.4, 0.8
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table that was read: its cells by rows, from the left; empty ones, too."""
+    """A table that was read.
+
+    Attributes:
+        cells: by rows, from the left; empty ones, too.
+        left_out: what was read at its rim, but seems to be letters.
+    """
 
     cells: list[Cell]
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -98,6 +105,15 @@ class Table:
     def doubtful(self) -> list[Cell]:
         return [cell for cell in self.cells if not cell.sure]
 
+    @property
+    def remarks(self) -> list[str]:
+        """A line for each cell in doubt, and one for what was left out."""
+        lines = [
+            f"row {cell.row + 1}, column {cell.column + 1}: {cell.text or 'empty'} ({cell.why})"
+            for cell in self.doubtful
+        ]
+        return lines + [f"left out as letters: {' '.join(self.left_out)}"] * bool(self.left_out)
+
     def csv(self, delimiter: str = ",") -> str:
         """The cells as spreadsheets take them, a line for each row."""
         lines = io.StringIO()
@@ -106,7 +122,7 @@ class Table:
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON has: the texts by rows, whether all is sure, and each cell."""
-        told = {"rows": self.texts, "sure": not self.doubtful}
+        told = {"rows": self.texts, "sure": not self.doubtful, "left_out": self.left_out}
         return {**told, "cells": [cell.to_dict() for cell in self.cells]}
 
     def checked(
@@ -136,14 +152,14 @@ class Table:
                 if value is None or not within[0] <= value <= within[1]:
                     why = f"{cell.text} is not within {within[0]:g} to {within[1]:g}"
             cells.append(replace(cell, why=why))
-        return Table(cells)
+        return replace(self, cells=cells)
 
     def _adds_up(self, column: int) -> bool:
-        *parts, total = [cell.number for cell in self.cells if cell.column == column]
-        values = [part.value for part in parts if part]
-        if total is None or total.value is None or None in values:
-            return False
-        return abs(sum(value for value in values if value is not None) - total.value) < 0.005
+        cells = [cell for cell in self.cells if cell.column == column]
+        values = [cell.number.value for cell in cells if cell.number]
+        numbers = [value for value in values if value is not None]
+        known = bool(cells[-1].number) and len(numbers) == len(values)
+        return known and abs(sum(numbers[:-1]) - numbers[-1]) < 0.005
 
 
 def read_table(reader: Reader, source: Source) -> Table:
@@ -155,178 +171,153 @@ def read_table(reader: Reader, source: Source) -> Table:
         PictureError: it cannot be opened, or there is no table in it.
     """
     picture = open_picture(source)
-    return _table(_Page(picture.pixels, reader), picture.reduction)
+    return _table(_page(reader, picture.pixels), picture.reduction)
+
+
+@dataclass(frozen=True)
+class _Page:
+    """A picture turned against the clock; reading and lines (N, 4) are in pixels of the page.
+
+    Attributes:
+        matrix: of the picture to the page.
+    """
+
+    degrees: float
+    matrix: Floats
+    lines: Floats
+    reading: Reading
+
+    @property
+    def sure(self) -> int:
+        return sum(digit.sure for digit in self.reading.digits)
+
+    @property
+    def boxes(self) -> Floats:
+        """Of all that was looked at, the digits first."""
+        return self.reading.seen.boxes if self.reading.seen else np.empty((0, 4))
+
+
+def _page(reader: Reader, pixels: Pixels) -> _Page:
+    """The picture turned so that its rows run to the right, the way up in which most is sure."""
+    lines = segments(pixels)
+
+    def read(degrees: float) -> _Page:
+        page, matrix = turned(pixels, degrees)
+        edges = moved(lines.reshape(-1, 2), matrix).reshape(-1, 4)
+        return _Page(degrees, matrix, edges, reader.read_as_it_lies(page))
+
+    def upright(lean: float) -> _Page:
+        ways = []
+        for degrees in range(0, 360, 90):
+            ways.append(read(lean + degrees))
+            if ways[-1].sure >= max(UPRIGHT * len(ways[-1].reading.digits), ENOUGH):
+                break
+        return max(ways, key=lambda way: way.sure)
+
+    lean = direction(lines)
+    page = upright(lean if abs(lean) > MAX_LEAN else 0.0)
+    fall = float(np.rad2deg(np.arctan(slope(page.boxes[: len(page.reading.digits)]))))
+    if abs(fall) > MAX_LEAN:
+        page = max(page, upright(page.degrees + fall), key=lambda way: way.sure)
+    return page
 
 
 def _table(page: _Page, reduction: tuple[float, float]) -> Table:
     """The table of a page, with places in pixels of the picture before it was reduced."""
-    reading, seen = page.reading, page.reading.seen
-    count = len(reading.digits)
-    if seen is None or len(reading.numbers) < 2:
-        found = f"only {reading.text}" if count else reading.missing or "no digits"
-        raise PictureError(f"there is no table in the picture: found {found}")
-    matrix, boxes, across, down, kept = _laid_out(page)
-    if (len(across) - 1) * (len(down) - 1) > MAX_CELLS:
+    reading, count, found = page.reading, len(page.reading.digits), ""
+    if len(reading.numbers) < 2:
+        found = f"found only {reading.text}" if count else reading.missing or "found no digits"
+    elif page.sure < max(MIN_SURE * count, 1):
+        found = f"of {count} places read as digits {page.sure or 'none'} are sure"
+    if reading.seen is None or found:
+        raise PictureError(f"there is no table in the picture: {found}")
+    matrix, boxes, grid, kept = _laid_out(page)
+    if (len(grid.rows) - 1) * (len(grid.columns) - 1) > MAX_CELLS:
         raise PictureError(f"the table has more than {MAX_CELLS:,} cells: photograph parts of it")
-    back = np.linalg.inv(matrix)
 
-    def displayed(points: Floats) -> Floats:
-        return page.back(points) * reduction
+    def displayed(box: Floats, matrix: Floats) -> Floats:
+        return moved(box[CORNERS].reshape(-1, 2), np.linalg.inv(matrix)) * reduction
 
-    return Table(
-        [
-            replace(
-                cell,
-                corners=displayed(moved(cell.corners, back)),
-                number=_displayed(cell.number, displayed),
-            )
-            for cell in _filled(reading, seen, boxes, (across, down), kept)
-        ]
-    )
+    def shown(digit: Digit) -> Digit:
+        x, y = displayed(np.array(digit.box), page.matrix).round().astype(int).T.tolist()
+        return replace(digit, box=(min(x), min(y), max(x), max(y)))
+
+    shown_digits, number_of = reading.changed(shown).digits, _number_of_each(reading)
+    likely_digits = count + np.flatnonzero(likely(reading.seen, count))
+    (row, column), cells = grid.places(boxes), []
+    for r, c in np.ndindex(len(grid.rows) - 1, len(grid.columns) - 1):
+        inside = np.flatnonzero((row == r) & (column == c))
+        inside = inside[boxes[inside, 0].argsort()]
+        mine = [n for n in inside.tolist() if n < count and kept[n]]
+        why = _why(reading, mine, bool(np.isin(likely_digits, inside).any()))
+        if mine and not grid.sure:
+            why = why or "the columns may be others"
+        box = np.array([grid.columns[c], grid.rows[r], grid.columns[c + 1], grid.rows[r + 1]])
+        corners = displayed(box, matrix @ page.matrix)
+        cells.append(Cell(r, c, _number(reading, shown_digits, mine), corners, why))
+    left_out = [np.flatnonzero(~kept & (number_of == n)) for n in np.unique(number_of[~kept])]
+    return Table(cells, ["".join(str(shown_digits[n].digit) for n in part) for part in left_out])
 
 
-def _laid_out(page: _Page) -> tuple[Floats, Floats, Floats, Floats, NDArray[np.bool_]]:
-    """The matrix that makes a page straight; its boxes there; and the edges of the table.
+def _laid_out(page: _Page) -> tuple[Floats, Floats, Grid, NDArray[np.bool_]]:
+    """The matrix that makes a page straight, its boxes there, its cells, and which digits count.
 
-    The last are the columns' edges, the rows', and which of the digits are of the table: what is
-    read in rows and columns of letters at its rim is not.
+    Those of rows and columns at the rim that are of letters do not.
     """
-    assert page.reading.seen is not None
-    digits = page.reading.digits
+    digits, number_of = page.reading.digits, _number_of_each(page.reading)
     sure = np.array([digit.sure for digit in digits])
     confidence = np.array([digit.confidence for digit in digits])
     kept = np.ones(len(digits), bool)
     while True:
-        found = page.reading.seen.boxes[: len(digits)][kept]
-        matrix = homography(found, page.lines)
-        boxes = _straight_boxes(page.reading.seen.boxes, matrix)
+        matrix = homography(page.boxes[: len(digits)][kept], page.lines)
+        boxes = _straight(page.boxes, matrix)
         lines = moved(page.lines.reshape(-1, 2), matrix).reshape(-1, 4)
-        across, down = grid(boxes[: len(digits)][kept], lines)
-        places = (boxes[: len(digits), :2] + boxes[: len(digits), 2:]) / 2
+        grid = find_grid(boxes[: len(digits)][kept], number_of[kept], sure[kept], lines)
         rims = [
-            kept & (slots == end)
-            for slots in (
-                np.searchsorted(across, places[:, 0]),
-                np.searchsorted(down, places[:, 1]),
-            )
-            for end in (slots[kept].min(), slots[kept].max())
+            kept & (places == end)
+            for places in grid.places(boxes[: len(digits)])
+            for end in (places[kept].min(), places[kept].max())
         ]
         # One at a time: letters above a column of digits do not speak against it.
         worst = min(rims, key=lambda rim: float(confidence[rim].mean()))
-        clear = sure[worst].mean() >= FEW_SURE or confidence[worst].mean() >= VAGUE
-        if clear or not (sure & kept & ~worst).any():
-            return matrix, boxes, across, down, kept
-        kept &= ~worst
+        if confidence[worst].mean() >= RIM_CONFIDENCE or not (sure & kept & ~worst).any():
+            return matrix, boxes, grid, kept
+        kept = kept & ~worst
 
 
-class _Page:
-    """A picture turned so that it can be read.
-
-    Attributes:
-        reading: in pixels of the page.
-        lines: segments (N, 4), in pixels of the page.
-    """
-
-    def __init__(self, pixels: Pixels, reader: Reader) -> None:
-        lines = segments(pixels)
-        angle = direction(lines)
-        self._turn(pixels, reader, angle if abs(angle) > LEANING else 0.0)
-        if self.reading.seen is not None:
-            fall = slope(self.reading.seen.boxes[: len(self.reading.digits)])
-            if abs(np.rad2deg(np.arctan(fall))) > LEANING:
-                self._turn(pixels, reader, self.angle + float(np.rad2deg(np.arctan(fall))))
-            turns = self._turns(reader)
-            if turns:
-                self._turn(pixels, reader, self.angle + 90 * turns)
-        self.lines = moved(lines.reshape(-1, 2), self._matrix).reshape(-1, 4)
-
-    def _turn(self, pixels: Pixels, reader: Reader, angle: float) -> None:
-        """Turn the picture by degrees against the clock, and read it."""
-        self.angle = angle
-        self._page, self._matrix = turned(pixels, angle)
-        self.reading = reader.read_as_it_lies(self._page)
-
-    def _turns(self, reader: Reader) -> int:
-        """The quarter turns after which a part of the page is clearer, if most is not sure."""
-        digits, seen = self.reading.digits, self.reading.seen
-        assert seen is not None
-        if sum(digit.sure for digit in digits) >= CLEAR * len(digits) > 0:
-            return 0
-        if len(digits) < SAMPLE:
-            return reader.read_way_up(self._page, enough=1).turns
-        x, y, size = np.median(seen.places, axis=0)
-        nearest = np.hypot(*(seen.places[:, :2] - [x, y]).T).argsort()[:SAMPLE]
-        around = seen.boxes[nearest]
-        low, high = around[:, :2].min(axis=0) - size, around[:, 2:].max(axis=0) + size
-        (x0, y0), (x1, y1) = low.clip(0).astype(int), high.astype(int)
-        part = np.ascontiguousarray(self._page[y0:y1, x0:x1])
-        return reader.read_way_up(part, enough=1).turns
-
-    def back(self, points: Floats) -> Floats:
-        """Points (N, 2) of the page in the picture."""
-        return moved(points, np.linalg.inv(self._matrix))
-
-
-def _straight_boxes(boxes: Floats, matrix: Floats) -> Floats:
-    """Boxes (N, 4) of the same sides about the middles that `matrix` moves."""
-    corners = boxes[:, CORNERS].reshape(-1, 2)
-    x, y = moved(corners, matrix).reshape(-1, 4, 2).transpose(2, 0, 1)
+def _straight(boxes: Floats, matrix: Floats) -> Floats:
+    """Boxes (N, 4) around the middles of the sides that `matrix` moves."""
+    x, y = moved(boxes[:, CORNERS].reshape(-1, 2), matrix).reshape(-1, 4, 2).transpose(2, 0, 1)
     sides = [x[:, [0, 3]], y[:, :2], x[:, 1:3], y[:, 2:]]
     return np.stack([side.mean(axis=1) for side in sides], axis=1)
 
 
-def _filled(
-    reading: Reading,
-    seen: Detections,
-    boxes: Floats,
-    edges: tuple[Floats, Floats],
-    kept: NDArray[np.bool_],
-) -> list[Cell]:
-    """The cells between edges, with those of the digits in them that are kept; lying straight."""
-    across, down = edges
+def _number_of_each(reading: Reading) -> NDArray[np.int64]:
+    """To which number each digit belongs."""
+    lengths = [len(number.digits) for number in reading.numbers]
+    return np.repeat(np.arange(len(lengths)), lengths)
+
+
+def _number(reading: Reading, digits: list[Digit], mine: list[int]) -> Number | None:
+    """The number of those digits that are mine."""
+    if not mine:
+        return None
     signs = [sign for number in reading.numbers for sign in number.signs]
-    sure = [number.signs_sure for number in reading.numbers for _ in number.digits]
-    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-    column = np.searchsorted(across, middles[:, 0]) - 1
-    row = np.searchsorted(down, middles[:, 1]) - 1
-    count, digits = len(reading.digits), reading.digits
-    doubts = np.flatnonzero(likely(seen, count)) + count
-    cells = []
-    for r in range(len(down) - 1):
-        for c in range(len(across) - 1):
-            inside = np.flatnonzero((row == r) & (column == c))
-            mine = inside[inside < count]
-            mine = mine[kept[mine]]
-            mine = mine[middles[mine, 0].argsort()].tolist()
-            number = _number([digits[n] for n in mine], [signs[n] for n in mine])
-            why = ""
-            if number and not number.sure:
-                why = doubt(min(number.digits, key=lambda digit: digit.confidence))
-            elif not all(sure[n] for n in mine[1:]):
-                why = "there may be a point or a comma"
-            if not why and np.isin(inside, doubts).any():
-                why = "there may be another digit" if number else "there may be a digit"
-            box = np.array([across[c], down[r], across[c + 1], down[r + 1]])
-            corners = box[CORNERS].reshape(-1, 2)
-            cells.append(Cell(r, c, number, corners, why))
-    return cells
+    # A minus is of a number only at its beginning, and another sign only inside of it.
+    written = [signs[mine[0]].strip(".,'"), *(signs[n].strip("-") for n in mine[1:])]
+    sure = all(reading.numbers[n].signs_sure for n in _number_of_each(reading)[mine])
+    return Number([digits[n] for n in mine], written, sure)
 
 
-def _number(digits: list[Digit], signs: list[str]) -> Number | None:
-    if not digits:
-        return None
-    signs = [sign if place == 0 or sign != "-" else "" for place, sign in enumerate(signs)]
-    return Number(digits, [signs[0].strip(".,'"), *signs[1:]])
-
-
-def _displayed(number: Number | None, move: Move) -> Number | None:
-    """The number with its digits' boxes where `move` moves them."""
-    if number is None:
-        return None
-
-    def back(box: Box) -> Box:
-        points = move(np.array(box)[CORNERS].reshape(-1, 2)).round().astype(int)
-        (x0, y0), (x1, y1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-        return x0, y0, x1, y1
-
-    return replace(number, digits=[replace(d, box=back(d.box)) for d in number.digits])
+def _why(reading: Reading, mine: list[int], may_be_more: bool) -> str:
+    """What speaks against a cell with digits of a reading; there may be more in it."""
+    digits = [reading.digits[n] for n in mine]
+    doubtful = [digit for digit in digits if not digit.sure]
+    numbers = {*_number_of_each(reading)[mine].tolist()}
+    if doubtful:
+        return doubt(min(doubtful, key=lambda digit: digit.confidence))
+    if not all(reading.numbers[n].signs_sure for n in numbers):
+        return "there may be a point, a comma or a minus"
+    if may_be_more:
+        return "there may be another digit" if mine else "there may be a digit"
+    return "there may be two numbers" if len(numbers) > 1 else ""
