@@ -71,7 +71,7 @@ function number(digits, { written, doubtful }, [first, ...others]) {
   return {
     digits: [first, ...others].map((n) => digits[n]),
     signs: [written.get(first) === "-" ? "-" : "", ...others.map((n) => written.get(n) ?? "")],
-    signsSure: !others.some((n) => doubtful.has(n)),
+    signsSure: ![first, ...others].some((n) => doubtful.has(n)),
   };
 }
 

@@ -1,7 +1,7 @@
 // Points, commas and minus signs, as `reading/separators.py` finds them: specks of ink beside digits.
 
 import { by, highest, softmax } from "./arithmetic.js";
-import { APART, BEFORE, IS_SIGN, LARGEST, MAY_BE, SIGNS, SMALLEST, SURELY } from "./constants.js";
+import { MAX_APART, MAX_BEFORE, MAX_SIZE, MAY_BE, MIN_SIZE, SIGNS, SURE } from "./constants.js";
 
 // What stands before digits, by their numbers: {written, doubtful}. `look` gives the logits at places.
 export async function findSigns(look, picture, digits, rows) {
@@ -18,31 +18,34 @@ export async function findSigns(look, picture, digits, rows) {
   for (const [k, speck] of specks.entries()) {
     const probabilities = softmax(logits[k]);
     const [separator, minus] = SIGNS.map((sign) => probabilities[sign]);
-    const most = Math.max(separator, minus);
-    written.set(speck.n, most < IS_SIGN ? "" : minus > separator ? dash(speck) : mark(speck));
-    if (MAY_BE < most && most < SURELY) doubtful.add(speck.n);
+    const [sign, between] = signOf(speck);
+    if (sign && ("- ".includes(sign) ? minus : separator) >= SURE) written.set(speck.n, sign);
+    else if (Math.max(minus, between * separator) >= MAY_BE) doubtful.add(speck.n);
   }
   return { written, doubtful };
 }
 
-// A dash in the middle between two digits is no minus: 24-12.
-function dash({ box, digit, former }) {
-  const [before, behind] = [former ? box[0] - former[2] : Infinity, digit[0] - box[2]];
-  return before > 1.5 * behind + 0.1 * (digit[3] - digit[1]) ? "-" : " ";
-}
-
-function mark({ box: [x0, y0, x1, y1], digit, former }) {
+// The sign that may be where a speck is, of its size; whether one may be between two digits.
+function signOf({ box, digit, former }) {
   const height = digit[3] - digit[1];
-  if (!former || digit[0] - former[2] > APART * height) return "";
-  if (y0 + y1 < digit[1] + digit[3]) return "'";
-  const [wide, high] = [x1 - x0, y1 - y0];
-  return high > Math.max(1.5 * wide, 0.15 * height) || high > 0.25 * height ? "," : ".";
+  const [wide, high] = [(box[2] - box[0]) / height, (box[3] - box[1]) / height];
+  const [top, base] = [(box[1] - digit[1]) / height, (box[3] - digit[1]) / height];
+  const [before, after] = [former ? box[0] - former[2] : Infinity, digit[0] - box[2]];
+  const between = before + after + wide * height < MAX_APART * height;
+  const middle = (top + base) / 2;
+  if (middle > 0.25 && middle < 0.75 && wide > 1.5 * high) {
+    // A dash in the middle between two digits is no minus: 24-12.
+    return [before > 1.5 * after + 0.1 * height ? "-" : " ", between];
+  }
+  if (!between || Math.max(wide, high) > 0.6) return ["", between];
+  if (middle > 0.7 && middle < 1.3) return [high > Math.max(1.5 * wide, 0.15) || high > 0.25 ? "," : ".", true];
+  return [base < 0.5 ? "'" : "", true];
 }
 
 // The box of the largest speck of ink between two digits, or before one; null if there is none.
 function speck(picture, former, digit) {
   const height = digit[3] - digit[1];
-  const farthest = digit[0] - BEFORE * height;
+  const farthest = digit[0] - MAX_BEFORE * height;
   const left = former ? Math.max((former[0] + former[2]) / 2, farthest - height) : farthest;
   const sides = [left, digit[1] - 0.2 * height, (digit[0] + digit[2]) / 2, digit[3] + 0.4 * height];
   const [x0, y0, right, bottom] = sides.map((side) => Math.trunc(Math.max(side, 0)));
@@ -53,7 +56,7 @@ function speck(picture, former, digit) {
     const [red, green, blue] = picture.data.subarray(pixel, pixel + 3);
     return (9798 * red + 19235 * green + 3735 * blue + 16384) >> 15;
   });
-  const [largest, least] = [LARGEST * height, Math.max(SMALLEST * height, 2)];
+  const [largest, least] = [MAX_SIZE * height, Math.max(MIN_SIZE * height, 2)];
   const specks = components(inkOf(grey), wide, high).filter(({ box: [left, top, right, bottom] }) => {
     const [across, down] = [right - left, bottom - top];
     const inside = left > 0 && top > 0 && right < wide && bottom < high;

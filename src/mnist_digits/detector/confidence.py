@@ -97,7 +97,9 @@ def fit_presence(detector: Detector, templates: Templates, count: int) -> list[f
 
 def _scenes(templates: Templates, count: int) -> Iterator[Scene]:
     for number in range(count):
-        yield scene(np.random.default_rng((0, STREAM, number)), templates)
+        made = scene(np.random.default_rng((0, STREAM, number)), templates)
+        if not made.features & MISTAKEN:
+            yield made
 
 
 def answer_of(answers: Answers) -> dict[str, Any]:
@@ -115,8 +117,6 @@ def detected_in_scenes(reader: Reader, templates: Templates, count: int) -> Answ
     """The answers to what is detected in up to `count` scenes that are made with these digits."""
     looks, classes, scores, labels = [], [], [], []
     for made in _scenes(templates, count):
-        if made.features & MISTAKEN:
-            continue
         detections, _ = reader.detector.detect(made.pixels)
         detections = detections.chosen(detections.scores > READ)
         matches = matched(detections, made)
