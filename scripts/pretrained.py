@@ -34,9 +34,9 @@ from mnist_digits.classifier.evaluation import Evaluation
 from mnist_digits.classifier.export import export_run
 from mnist_digits.classifier.loop import Run, train
 from mnist_digits.classifier.procedure import measure
-from mnist_digits.classifier.recipe import ROBUST, DetectorRecipe
+from mnist_digits.classifier.recipe import ROBUST, DetectorRecipe, Recipe
 from mnist_digits.cli.detector_command import fit_into
-from mnist_digits.data.dataset import load_mnist, split_validation
+from mnist_digits.data.dataset import Digits, load_mnist, split_validation
 from mnist_digits.detector.confidence import fit_answer
 from mnist_digits.detector.fit import (
     STATE,
@@ -56,17 +56,23 @@ RECIPE = replace(ROBUST, precision="bfloat16")
 DETECTOR_RUN = Path("runs") / "detector"
 
 
-def main() -> None:
-    """Train everything, print the results, and write the ONNX files into the package."""
+def main(recipe: Recipe = RECIPE, scenes: int = 4000) -> None:
+    """Train everything, print the results, and write the ONNX files into the package.
+
+    Args:
+        recipe: of the classifier.
+        scenes: how many the answers are fitted on.
+    """
     digits, test = load_mnist()
     _, validation = split_validation(digits)
     detector = _detector()
-    export_networks(detector)
+    export_networks(detector, MODELS)
     print(f"\nTraining twice, to calibrate and on all images\n\n           {report.EPOCH_HEADER}")
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        to_calibrate, on_all = pool.submit(_train_to_calibrate), pool.submit(_train_on_all)
+        to_calibrate = pool.submit(_train_to_calibrate, recipe, digits)
+        on_all = pool.submit(_train_on_all, recipe, digits, test)
     trial, (run, on_train, on_test) = to_calibrate.result(), on_all.result()
-    calibration = calibrate(trial.model, RECIPE, validation)
+    calibration = calibrate(trial.model, recipe, validation)
     print(f"\n{calibration}\n\n{report.accuracy_table(on_train, on_test)}")
     SHIPPED.mkdir(parents=True, exist_ok=True)
     facts = {
@@ -74,9 +80,10 @@ def main() -> None:
         "data_sha256": {"train": digits.checksum(), "test": test.checksum()},
     }
     export_run(trial, SHIPPED / MODEL, calibration)
-    values = fit_answer(Reader.load(threads=1), validation)
+    reader = Reader((SHIPPED / MODEL).read_bytes(), threads=1, shipped=True)
+    values = fit_answer(reader, validation, scenes)
     print(f"\n{values}")
-    export_networks(detector, values=values)
+    export_networks(detector, MODELS, values)
     save_detector(weights_alone(detector), MODELS / STATE)
     export_run(run, SHIPPED / MODEL, calibration, facts)
     checkpoint.save(run, SHIPPED)
@@ -97,23 +104,24 @@ def _detector() -> DetectorRun:
     return fit_into(DETECTOR_RUN, recipe, kept, begun, None, pick_device(), workers)
 
 
-def _train_to_calibrate() -> Run:
+def _train_to_calibrate(recipe: Recipe, digits: Digits) -> Run:
     """In a process of its own: train without the validation slice."""
     torch.set_num_threads(1)
-    kept, validation = split_validation(load_mnist()[0])
-    run = train(RECIPE, kept, validation, on_epoch=partial(_print_epoch, "calibrate"))
+    kept, validation = split_validation(digits)
+    run = train(recipe, kept, validation, on_epoch=partial(_print_epoch, "calibrate"))
     _round(run)
     return run
 
 
-def _train_on_all() -> tuple[Run, Evaluation, Evaluation]:
+def _train_on_all(
+    recipe: Recipe, digits: Digits, test: Digits
+) -> tuple[Run, Evaluation, Evaluation]:
     """In a process of its own: train on all images, and measure.
 
     It is measured here because the result has this process's number of threads.
     """
     torch.set_num_threads(1)
-    digits, test = load_mnist()
-    run = train(RECIPE, digits, on_epoch=partial(_print_epoch, "all"))
+    run = train(recipe, digits, on_epoch=partial(_print_epoch, "all"))
     _round(run)
     return run, *measure(run, digits, test)
 
