@@ -302,10 +302,10 @@ def test_the_constants_that_count() -> None:
 
 
 def test_the_modules_that_there_are_count(tmp_path: Path) -> None:
-    for name in ("reader", "layout", "picture", "web"):
+    for name in ("reader", "reading_order", "picture", "web"):
         (tmp_path / f"{name}.py").write_text("LIMIT = 7\n")
     text = size_text(tmp_path)
-    assert "(picture, layout and reader) there are 3 lines with 3 numeric constants" in text
+    assert "(picture, reading_order and reader) there are 3 lines with 3 numeric constants" in text
     assert "reader and result)" in size_text(Path(mnist_digits.__file__).parent / "reading")
 
 

@@ -19,7 +19,13 @@ SECTIONS = (
     *("Hyperparameters", "A look at the data", "A baseline without a network"),
     *("Data loading", "Model definition", "Training loop", "Evaluation", "Sample predictions"),
     *("What it gets wrong, and what the labels get wrong", "A look inside", "Augmentation"),
-    *("Experiments", "Your own handwriting", "Teach it your handwriting", "Where to go next"),
+    *(
+        "Experiments",
+        "Your own handwriting",
+        "A table",
+        "Teach it your handwriting",
+        "Where to go next",
+    ),
 )
 
 

@@ -187,7 +187,7 @@ def test_a_page_shows_the_digits_that_were_found_and_their_boxes(test_set: Digit
     page[16:44, 16:44] -= test_set.images[0, 0].numpy()
     page[16:44, 76:104] -= test_set.images[1, 0].numpy()
     reading = Reader.load().read(page)
-    assert reading.text == "72"
+    assert reading.text == "7 2"
     figure = reading_plots.page_reading(page, reading)
     copy, *frames = [image.get_array() for image in figure.axes[0].images]
     np.testing.assert_array_equal(copy, np.asarray(annotated(page, reading)))
