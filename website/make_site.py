@@ -143,6 +143,7 @@ def _constants(read: Reader, site: Path) -> str:
         "MOVED": detection.MOVED,
         "BATCH": detection.BATCH,
         "NOTHING": reader.NOTHING,
+        "FEW": reader.FEW,
         "BESIDE": reading_order.BESIDE,
         "AGREE": reading_order.AGREE,
         "CLOSE": reading_order.CLOSE,

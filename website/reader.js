@@ -6,7 +6,7 @@
 
 import { by, highest, mean, median, softmax, sum } from "./arithmetic.js";
 import {
-  ANSWER, BATCH, BOX, FRAME_SURE_ABOVE, GROUND, LEVEL, MOVED, NOTHING, POSSIBLE, PRESENCE, READ, SAME,
+  ANSWER, BATCH, BOX, FEW, FRAME_SURE_ABOVE, GROUND, LEVEL, MOVED, NOTHING, POSSIBLE, PRESENCE, READ, SAME,
   SURE_ABOVE, WORKING_SIZE,
 } from "./constants.js";
 import { Tensor } from "./ort.wasm.bundle.min.mjs";
@@ -34,7 +34,9 @@ async function readAnyWayUp(picture) {
   const ways = [await search(picture)];
   const digits = digitsOf(ways[0].rows);
   const sure = digits.filter((digit) => digit.sure).length;
-  if (!ways[0].seen.length || (digits.length && 2 * sure >= digits.length)) return ways[0];
+  const signs = ways[0].rows.flat().every(({ signsSure }) => signsSure);
+  const certain = digits.length && sure === digits.length && signs && !ways[0].missing;
+  if (certain || !ways[0].seen.length || 2 * sure >= Math.max(digits.length, FEW)) return ways[0];
   for (let turns = 1; turns < 4; turns++) {
     picture = turned(picture);
     ways.push({ ...(await search(picture)), turns });
