@@ -134,7 +134,7 @@ def main() -> None:
             told = f"{len(differ)} of {options.pictures}"
             rows.append(("answers that are not Python's: text, or whether it is sure", told))
         version = browser.version
-    named = f" ({', '.join(differ)})" if differ else ""
+    named = f" Not as in Python: {', '.join(differ)}." if differ else ""
     text = f"""# The page that needs no server
 
 Written by `PYTHONPATH=tests python benchmarks/in_browser.py FOLDER` on {date.today()}, Chromium
@@ -142,7 +142,7 @@ Written by `PYTHONPATH=tests python benchmarks/in_browser.py FOLDER` on {date.to
 
 {table(("what", "measured"), rows)}
 
-Half of the pictures that are compared are made scenes, as PNG{named}.
+Half of the pictures that are compared are made scenes, as PNG.{named}
 """
     OUTPUT.write_text(text, encoding="utf-8")
     print(text)
