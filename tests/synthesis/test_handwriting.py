@@ -130,7 +130,7 @@ def test_the_shipped_networks_read_every_form() -> None:
 
 def read_large(reader: Reader, image: NDArray[np.uint8]) -> int:
     """The digit that all networks read in an image (28, 28), enlarged, dark on light; else -1."""
-    large = cv2.copyMakeBorder(cv2.resize(image, (112, 112)), *[20] * 4, cv2.BORDER_CONSTANT)
+    large = np.pad(cv2.resize(image, (112, 112)), 20)
     return next((digit.digit for digit in reader.read_digit(255 - large).digits), -1)
 
 
