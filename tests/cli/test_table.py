@@ -62,3 +62,16 @@ def test_bad_flags(flags: list[str], photo: Path, capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit, match="2"):
         main(["table", str(photo), *flags])
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [("photo.png", "one of the photos"), (".", "no file"), ("none/table.csv", "no folder")],
+)
+def test_an_output_that_would_lose_something_is_refused(
+    place: str, says: str, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = photo.read_bytes()
+    assert main(["table", str(photo), "--output", str(photo.parent / place)]) == 2
+    assert says in capsys.readouterr().err
+    assert photo.read_bytes() == before

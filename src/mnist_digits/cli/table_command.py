@@ -6,8 +6,9 @@ import argparse
 import json
 import re
 import sys
+from pathlib import Path
 
-from ..errors import PictureError, on_one_line
+from ..errors import PictureError, UsageError, on_one_line
 from .options import MODEL_HELP, Parser, place, whole
 from .predict_command import copies_for, pages_of
 
@@ -43,6 +44,8 @@ def execute(options: argparse.Namespace) -> int:
     from ..reading.tables import read_table
 
     files = find_pictures(options.photos)
+    if options.output:
+        _check_output(options.output, files)
     copies = copies_for(files, options.annotate) if options.annotate else None
     reader = Reader.load(options.model, options.threads)
     failed = False
@@ -73,8 +76,18 @@ def execute(options: argparse.Namespace) -> int:
                 print("\n" * (not options.json and bool(texts)) + text, end="")
             texts += [text] if text else []
     if options.output:
-        write_whole(options.output, ("" if options.json else "\n").join(texts).encode())
+        write_whole(options.output.resolve(), ("" if options.json else "\n").join(texts).encode())
     return int(failed)
+
+
+def _check_output(output: Path, files: list[Path]) -> None:
+    """Refuse a place where a file cannot be put, or that holds one of the photos."""
+    if not output.parent.is_dir():
+        raise UsageError(f"--output {output}: there is no folder {output.parent}")
+    if output.exists() and not output.is_file():
+        raise UsageError(f"--output {output}: this is no file; choose another name")
+    if output.exists() and any(file.exists() and output.samefile(file) for file in files):
+        raise UsageError(f"--output {output}: this is one of the photos; choose another name")
 
 
 def _delimiter(text: str) -> str:
@@ -89,5 +102,5 @@ def _range(text: str) -> tuple[float, float]:
     """The argparse type of a range of values."""
     found = re.fullmatch(r"(-?\d+(?:\.\d+)?)-(-?\d+(?:\.\d+)?)", text)
     if not found or float(found[1]) > float(found[2]):
-        raise argparse.ArgumentTypeError(f"must be like 0-100, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be like 0-100, the lower one first, not {text!r}")
     return float(found[1]), float(found[2])
