@@ -82,11 +82,13 @@ def execute(options: argparse.Namespace) -> int:
 
 def _check_output(output: Path, files: list[Path]) -> None:
     """Refuse a place where a file cannot be put, or that holds one of the photos."""
+    from ..reading.annotation import identity
+
     if not output.parent.is_dir():
         raise UsageError(f"--output {output}: there is no folder {output.parent}")
     if output.exists() and not output.is_file():
         raise UsageError(f"--output {output}: this is no file; choose another name")
-    if output.exists() and any(file.exists() and output.samefile(file) for file in files):
+    if identity(output) in {identity(file) for file in files} - {None}:
         raise UsageError(f"--output {output}: this is one of the photos; choose another name")
 
 

@@ -22,10 +22,10 @@ from torch.nn import functional
 
 from ..classifier.calibration import lowest_threshold, rounded_up
 from ..data.dataset import Digits
-from ..reading.detection import READ, Detector, log_odds
+from ..reading.detection import READ, Detections, Detector, log_odds
 from ..reading.reader import Reader
 from ..synthesis.detected_digits import matched
-from ..synthesis.scene import Scene, scene
+from ..synthesis.scene import scene
 from ..synthesis.templates import Templates, load_templates
 
 # Part of the scenes' seeds, so that they differ from those that the networks learn from.
@@ -75,31 +75,33 @@ def fit_presence(detector: Detector, templates: Templates, count: int) -> list[f
     """The weights of the logits of both scores, and what is added, fitted on `count` scenes."""
     detector.presence = [1.0, 0.0, 0.0]
     odds, digits = [], []
-    for made in _scenes(templates, count):
-        detections, _ = detector.detect(made.pixels)
-        matches = matched(detections, made)
-        kept = detections.chosen(np.array([match.number for match in matches], np.int64))
-        odds.append(np.stack([log_odds(kept.scores), log_odds(kept.proposed)], axis=1))
-        digits += [match.common > SAME_DIGIT for match in matches]
-    features, labels = (
-        torch.from_numpy(np.concatenate(odds)).double(),
-        torch.tensor(digits).double(),
-    )
+    for detections, labels in _detected(detector, templates, count):
+        odds.append(np.stack([log_odds(detections.scores), log_odds(detections.proposed)], axis=1))
+        digits += [label >= 0 for label in labels]
+    features, is_digit = torch.from_numpy(np.concatenate(odds)).double(), torch.tensor(digits)
     weights = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64, requires_grad=True)
 
     def wrong() -> Tensor:
         logits = features @ weights[:2] + weights[2]
-        return functional.binary_cross_entropy_with_logits(logits, labels)
+        return functional.binary_cross_entropy_with_logits(logits, is_digit.double())
 
     _minimize(wrong, weights)
     return [round(weight, 4) for weight in weights.tolist()]
 
 
-def _scenes(templates: Templates, count: int) -> Iterator[Scene]:
+def _detected(
+    detector: Detector, templates: Templates, count: int, above: float = 0.0
+) -> Iterator[tuple[Detections, list[int]]]:
+    """What scores more than `above` in each of up to `count` scenes; labels, -1 for no digit."""
     for number in range(count):
         made = scene(np.random.default_rng((0, STREAM, number)), templates)
-        if not made.features & MISTAKEN:
-            yield made
+        if made.features & MISTAKEN:
+            continue
+        detections, _ = detector.detect(made.pixels)
+        detections = detections.chosen(detections.scores > above)
+        matches = matched(detections, made)
+        labels = [match.label if match.common > SAME_DIGIT else -1 for match in matches]
+        yield detections.chosen(np.array([match.number for match in matches], np.int64)), labels
 
 
 def answer_of(answers: Answers) -> dict[str, Any]:
@@ -116,15 +118,11 @@ def answer_of(answers: Answers) -> dict[str, Any]:
 def detected_in_scenes(reader: Reader, templates: Templates, count: int) -> Answers:
     """The answers to what is detected in up to `count` scenes that are made with these digits."""
     looks, classes, scores, labels = [], [], [], []
-    for made in _scenes(templates, count):
-        detections, _ = reader.detector.detect(made.pixels)
-        detections = detections.chosen(detections.scores > READ)
-        matches = matched(detections, made)
-        kept = detections.chosen(np.array([match.number for match in matches], np.int64))
-        looks.append(kept.logits)
-        classes.append(reader.classify(kept.frames))
-        scores.append(kept.scores)
-        labels += [match.label if match.common > SAME_DIGIT else -1 for match in matches]
+    for detections, named in _detected(reader.detector, templates, count, READ):
+        looks.append(detections.logits)
+        classes.append(reader.classify(detections.frames))
+        scores.append(detections.scores)
+        labels += named
     smallest = float(np.finfo(np.float32).eps)
     logarithms = np.log(np.concatenate(classes) + smallest)
     return Answers(

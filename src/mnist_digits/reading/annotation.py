@@ -117,9 +117,9 @@ class Copies:
             self._taken.add(output.name.lower())
         else:
             raise PictureError(f"a copy is a PNG: name {output.with_suffix('.png')}, or a folder")
-        originals = {_identity(file) for file in files} - {None}
+        originals = {identity(file) for file in files} - {None}
         for path in self._paths:
-            if _identity(path) in originals:
+            if identity(path) in originals:
                 raise PictureError(
                     f"the copy would replace the picture {path}: name another folder"
                 )
@@ -155,7 +155,7 @@ class Copies:
         return chosen
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path) -> tuple[int, int] | None:
     """The device and the number of a file, the same under all its names; None without a file."""
     with suppress(OSError):
         status = path.stat()

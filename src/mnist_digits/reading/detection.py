@@ -153,9 +153,8 @@ class Detector:
                 return detections, True
             new = proposals[proposals[:, 3] > POSSIBLE]
             # In all, no more than the detector gives at once: this bounds the time.
-            new = new[is_new(new[:, :3] * (longest / side), detections)][
-                : len(proposals) - len(detections)
-            ]
+            room = len(proposals) - len(detections)
+            new = new[is_new(new[:, :3] * (longest / side), detections)][:room]
             small = new[:, 2] < FRAME
             detections = detections.joined(self._looked(reduced, new[~small]).moved(move))
             most = max(longest, min(2 * longest, WORKING_SIZE)) if small.any() else longest
@@ -172,9 +171,8 @@ class Detector:
         The first column is for points and commas, the second for minus signs. A sign is looked at
         in the size of the digits beside it.
         """
-        (logits,) = self._look.run(NAMES[:1], {"pixels": pixels, "proposals": places})
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray((odds / odds.sum(axis=1, keepdims=True))[:, SIGNS])
+        (logits,) = self._run_look(NAMES[:1], pixels, places)
+        return softmax(logits)[:, SIGNS]
 
     def _propose(self, pixels: Pixels, side: int) -> tuple[Pixels, Floats, Move]:
         """The picture reduced to this longer side; where digits may be in it; and the move back.
@@ -204,16 +202,18 @@ class Detector:
         places, proposed = proposals[:, :3], proposals[:, 3]
         if not len(places):
             pixels = pixels[:1, :1]  # it takes time to make them floats
-        starts = range(0, max(len(places), 1), BATCH)
-        parts = [
-            self._look.run(NAMES, {"pixels": pixels, "proposals": places[start : start + BATCH]})
-            for start in starts
-        ]
-        logits, scores, boxes, moved, ink, frames = map(np.concatenate, zip(*parts, strict=True))
+        logits, scores, boxes, moved, ink, frames = self._run_look(NAMES, pixels, places)
         by_look, by_detector, offset = self.presence
         odds = by_look * log_odds(scores) + by_detector * log_odds(proposed) + offset
         scores = (1 / (1 + np.exp(-odds))).astype(np.float32)
         return Detections(places, proposed, scores, logits[:, :10], boxes, ink, frames), moved
+
+    def _run_look(self, names: list[str], pixels: Pixels, places: Floats) -> list[NDArray[Any]]:
+        """What the look says of places (N, 3), by its outputs' names."""
+        starts = range(0, max(len(places), 1), BATCH)
+        feeds = [{"pixels": pixels, "proposals": places[start : start + BATCH]} for start in starts]
+        parts = [self._look.run(names, feed) for feed in feeds]
+        return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
 def _distinct(detections: Detections) -> Detections:
@@ -259,6 +259,12 @@ def _same(detections: Detections, one: int, others: NDArray[np.int64]) -> NDArra
     own = detections.ink[one].sum() * detections.places[one, 2] ** 2
     same[near] = 2 * common > np.minimum(own, inks.sum(axis=(1, 2)) * places[:, 2] ** 2)
     return same
+
+
+def softmax(logits: NDArray[np.floating]) -> Floats:
+    """Probabilities (N, K) of logits (N, K)."""
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True), np.float32)
 
 
 def log_odds(probabilities: Floats) -> Floats:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CheckpointError, PictureError
-from .detection import BATCH, POSSIBLE, READ, Detections, Detector, is_new, log_odds
+from .detection import BATCH, POSSIBLE, READ, Detections, Detector, is_new, log_odds, softmax
 from .documents import MAXIMUM_BYTES, Source, open_picture
 from .mnist_frame import FRAME, GROUND, already_normalized
 from .onnx_file import open_model
@@ -190,8 +190,7 @@ class Reader:
         smallest = np.finfo(np.float32).eps
         logarithms = np.log(self.classify(detections.frames) + smallest)
         logits = by_look * detections.logits + by_classifier * logarithms
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities = (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
+        probabilities = softmax(logits)
         agreement = logarithms[np.arange(len(detections)), probabilities.argmax(axis=1)]
         evidence = by_score * log_odds(detections.scores) + by_agreement * agreement + offset
         calibrated_scores = 1 / (1 + np.exp(-evidence))

@@ -243,18 +243,23 @@ def _table(page: _Page, reduction: tuple[float, float]) -> Table:
         return replace(digit, box=(min(x), min(y), max(x), max(y)))
 
     shown_digits, number_of = reading.changed(shown).digits, _number_of_each(reading)
+    digits, numbers = reading.digits, reading.numbers
+    signs = [sign for number in reading.numbers for sign in number.signs]
     likely_digits = count + np.flatnonzero(likely(reading.seen, count))
     (row, column), cells = grid.places(boxes), []
     for r, c in np.ndindex(len(grid.rows) - 1, len(grid.columns) - 1):
         inside = np.flatnonzero((row == r) & (column == c))
         inside = inside[boxes[inside, 0].argsort()]
         mine = [n for n in inside.tolist() if n < count and kept[n]]
-        why = _why(reading, mine, bool(np.isin(likely_digits, inside).any()))
+        of = [numbers[n] for n in np.unique(number_of[mine])]
+        why = _why([digits[n] for n in mine], of, bool(np.isin(likely_digits, inside).any()))
         if mine and not grid.sure:
             why = why or "the columns may be others"
         box = np.array([grid.columns[c], grid.rows[r], grid.columns[c + 1], grid.rows[r + 1]])
         corners = displayed(box, matrix @ page.matrix)
-        cells.append(Cell(r, c, _number(reading, shown_digits, mine), corners, why))
+        written = [signs[n] for n in mine]
+        number = _number([shown_digits[n] for n in mine], written, of) if mine else None
+        cells.append(Cell(r, c, number, corners, why))
     left_out = [np.flatnonzero(~kept & (number_of == n)) for n in np.unique(number_of[~kept])]
     return Table(cells, ["".join(str(shown_digits[n].digit) for n in part) for part in left_out])
 
@@ -298,26 +303,20 @@ def _number_of_each(reading: Reading) -> NDArray[np.int64]:
     return np.repeat(np.arange(len(lengths)), lengths)
 
 
-def _number(reading: Reading, digits: list[Digit], mine: list[int]) -> Number | None:
-    """The number of those digits that are mine."""
-    if not mine:
-        return None
-    signs = [sign for number in reading.numbers for sign in number.signs]
+def _number(digits: list[Digit], signs: list[str], of: list[Number]) -> Number:
+    """Digits as one number, with the signs before each; they were read as parts of numbers."""
     # A minus is of a number only at its beginning, and another sign only inside of it.
-    written = [signs[mine[0]].strip(".,'"), *(signs[n].strip("-") for n in mine[1:])]
-    sure = all(reading.numbers[n].signs_sure for n in _number_of_each(reading)[mine])
-    return Number([digits[n] for n in mine], written, sure)
+    written = [signs[0].strip(".,'"), *(sign.strip("-") for sign in signs[1:])]
+    return Number(digits, written, all(number.signs_sure for number in of))
 
 
-def _why(reading: Reading, mine: list[int], may_be_more: bool) -> str:
-    """What speaks against a cell with digits of a reading; there may be more in it."""
-    digits = [reading.digits[n] for n in mine]
+def _why(digits: list[Digit], of: list[Number], may_be_more: bool) -> str:
+    """What speaks against a cell with digits that were read as parts of numbers."""
     doubtful = [digit for digit in digits if not digit.sure]
-    numbers = {*_number_of_each(reading)[mine].tolist()}
     if doubtful:
         return doubt(min(doubtful, key=lambda digit: digit.confidence))
-    if not all(reading.numbers[n].signs_sure for n in numbers):
+    if not all(number.signs_sure for number in of):
         return "there may be a point, a comma or a minus"
     if may_be_more:
-        return "there may be another digit" if mine else "there may be a digit"
-    return "there may be two numbers" if len(numbers) > 1 else ""
+        return "there may be another digit" if digits else "there may be a digit"
+    return "there may be two numbers" if len(of) > 1 else ""
