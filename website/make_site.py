@@ -25,11 +25,15 @@ from mnist_digits import Reader
 from mnist_digits.reading import (
     detection,
     explanation,
+    grid,
     mnist_frame,
     picture,
     reader,
     reading_order,
+    rulings,
     separators,
+    straight,
+    tables,
 )
 from mnist_digits.web.server import SHOWN, STATIC, facts
 
@@ -70,8 +74,23 @@ NETWORKS = {
 OWN = (
     *("local.js", "worker.js", "picture.js", "reader.js", "answer.js"),
     *("reading_order.js", "separators.js", "arithmetic.js"),
+    *("tables.js", "straight.js", "rulings.js", "grid.js"),
 )
-SHARED = ("draw.js", "teach.js", "style.css", "samples.json")
+# The constants of Python's modules that the scripts take.
+SAME_AS = (
+    (detection, "BATCH LEVEL MOVED POSSIBLE READ SAME SIGNS"),
+    (grid, "MAX_CUT MAX_CUTTING MIN_GAP MIN_SEEN MIN_SURE_GAP"),
+    (mnist_frame, "BOX GROUND"),
+    (picture, "CONTRAST WORKING_SIZE"),
+    (reader, "FEW_DIGITS NOTHING"),
+    (reading_order, "MAX_SPREAD MIN_NUMBER_GAP MIN_OVERLAP MIN_WIDTH NUMBER_GAP"),
+    (rulings, "AROUND_HEIGHTS AROUND_WIDTHS BAND DRIFT HEIGHT MAX_SIDE"),
+    (rulings, "MIN_CONTRAST MIN_LENGTH MIN_LINES NEAR REACH"),
+    (separators, "MAX_APART MAX_BEFORE MAX_SIZE MAY_BE MIN_SIZE SURE"),
+    (straight, "CONVERGENCES CORNERS EDGES_AT MIN_EDGES MIN_STRENGTH TILTS"),
+    (tables, "MAX_CELLS MAX_LEAN MIN_SURE MIN_SURE_DIGITS MIN_UPRIGHT RIM_CONFIDENCE"),
+)
+SHARED = ("draw.js", "teach.js", "table.js", "style.css", "samples.json")
 # Loaded with a bar that shows how much.
 LARGE = ("ort-wasm-simd-threaded.wasm", *NETWORKS)
 NAME = "Draw and see"
@@ -124,53 +143,30 @@ def _add_runtime(site: Path) -> None:
 
 
 def _page() -> str:
-    """The app's page, that asks the browser in the place of a server; it reads no tables."""
+    """The app's page, that asks the browser in the place of a server."""
     page = (STATIC / "index.html").read_text("utf-8")
     server = '<script src="server.js" defer></script>'
-    table = '<script src="table.js" defer></script>\n'
     assert server in page
-    assert table in page
-    return page.replace(server, HEAD).replace(table, "")
+    return page.replace(server, HEAD)
 
 
 def _constants(read: Reader, site: Path) -> str:
     """What decides in Python decides in the browser, too: a module."""
     constants = {
-        "LEVEL": detection.LEVEL,
-        "READ": detection.READ,
-        "POSSIBLE": detection.POSSIBLE,
-        "SAME": detection.SAME,
-        "MOVED": detection.MOVED,
-        "BATCH": detection.BATCH,
-        "NOTHING": reader.NOTHING,
-        "FEW": reader.FEW,
-        "BESIDE": reading_order.BESIDE,
-        "AGREE": reading_order.AGREE,
-        "CLOSE": reading_order.CLOSE,
-        "WIDE": reading_order.WIDE,
-        "NARROW": reading_order.NARROW,
-        "SIGNS": detection.SIGNS,
-        "MAX_APART": separators.MAX_APART,
-        "MAX_BEFORE": separators.MAX_BEFORE,
-        "MIN_SIZE": separators.MIN_SIZE,
-        "MAX_SIZE": separators.MAX_SIZE,
-        "SURE": separators.SURE,
-        "MAY_BE": separators.MAY_BE,
-        "GROUND": mnist_frame.GROUND,
-        "BOX": mnist_frame.BOX,
-        "WORKING_SIZE": picture.WORKING_SIZE,
-        "CONTRAST": picture.CONTRAST,
+        **{name: getattr(module, name) for module, names in SAME_AS for name in names.split()},
         "SHOWN": SHOWN,
         "ANSWER": read.detector.answer,
         "PRESENCE": read.detector.presence,
         "SURE_ABOVE": read.detector.sure_above,
         "FRAME_SURE_ABOVE": read.sure_above,
         # Of each patch the numbers of its pixels.
-        "PATCHES": [np.flatnonzero(patch).tolist() for patch in explanation.patches()],
+        "PATCHES": [np.flatnonzero(patch) for patch in explanation.patches()],
         "BYTES": {name: (site / name).stat().st_size for name in LARGE},
     }
-    lines = [f"export const {name} = {json.dumps(value)};" for name, value in constants.items()]
-    return "\n".join(lines) + "\n"
+    values = {
+        name: json.dumps(value, default=np.ndarray.tolist) for name, value in constants.items()
+    }
+    return "".join(f"export const {name} = {value};\n" for name, value in values.items())
 
 
 def _manifest() -> dict[str, Any]:

@@ -6,7 +6,7 @@
 
 import { by, highest, mean, median, softmax, sum } from "./arithmetic.js";
 import {
-  ANSWER, BATCH, BOX, FEW, FRAME_SURE_ABOVE, GROUND, LEVEL, MOVED, NOTHING, POSSIBLE, PRESENCE, READ, SAME,
+  ANSWER, BATCH, BOX, FEW_DIGITS, FRAME_SURE_ABOVE, GROUND, LEVEL, MOVED, NOTHING, POSSIBLE, PRESENCE, READ, SAME,
   SURE_ABOVE, WORKING_SIZE,
 } from "./constants.js";
 import { Tensor } from "./ort.wasm.bundle.min.mjs";
@@ -36,7 +36,7 @@ async function readAnyWayUp(picture) {
   const sure = digits.filter((digit) => digit.sure).length;
   const signs = ways[0].rows.flat().every(({ signsSure }) => signsSure);
   const certain = digits.length && sure === digits.length && signs && !ways[0].missing;
-  if (certain || !ways[0].seen.length || 2 * sure >= Math.max(digits.length, FEW)) return ways[0];
+  if (certain || !ways[0].seen.length || 2 * sure >= Math.max(digits.length, FEW_DIGITS)) return ways[0];
   for (let turns = 1; turns < 4; turns++) {
     picture = turned(picture);
     ways.push({ ...(await search(picture)), turns });
@@ -49,7 +49,7 @@ async function readAnyWayUp(picture) {
 export const digitsOf = (rows) => rows.flat().flatMap(({ digits }) => digits);
 
 // In a single digit's picture the surest place, otherwise all that are likely; and what is beside them.
-async function search(picture, single) {
+export async function search(picture, single) {
   const { detections, crowded } = await find(picture);
   const seen = single ? detections.filter(({ score, frame }) => score > NOTHING && frame.some(Boolean)) : detections;
   if (crowded && !(single && seen.length)) return { rows: [], missing: CROWDED, seen };
@@ -63,7 +63,7 @@ async function search(picture, single) {
   const numbers = inNumbers(boxes, rows, signs.written);
   return {
     rows: numbers.map((row) => row.map((which) => number(digits, signs, which))),
-    missing: missing(chosen, others),
+    missing: others.some(likely(chosen)) ? "there may be another digit" : "",
     seen: [...rows.flat().map((n) => chosen[n]), ...others],
   };
 }
@@ -77,12 +77,11 @@ function number(digits, { written, doubtful }, [first, ...others]) {
   };
 }
 
-// What is said if one of both networks takes others for digits, too.
-function missing(digits, others) {
+// Whether one of both networks takes a place beside these digits for one, too.
+export function likely(digits) {
   const smallest = median(digits.map(({ size }) => size)) / 2;
   const beside = (other) => other.proposed > READ && isNew(other, digits);
-  const likely = others.some((other) => other.size > smallest && (other.score > POSSIBLE || beside(other)));
-  return likely ? "there may be another digit" : "";
+  return (other) => other.size > smallest && (other.score > POSSIBLE || beside(other));
 }
 
 // Which digits these places are, by both networks that name digits.
@@ -137,7 +136,7 @@ async function find(picture) {
     const small = fresh.filter(({ size }) => size < SIDE);
     await add(fresh.filter(({ size }) => size >= SIDE));
     const most = small.length ? Math.max(longest, Math.min(2 * longest, WORKING_SIZE)) : longest;
-    if (side >= most || (!small.length && detections.some(({ score }) => score > READ))) {
+    if (side >= most || (!small.length && detections.some(({ score }) => score > 1 - POSSIBLE))) {
       await add(fresh.length || detections.length ? small : proposals.slice(0, 1));
       return { detections: distinct(detections), crowded: false };
     }

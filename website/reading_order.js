@@ -1,7 +1,7 @@
 // Boxes in rows, and these in numbers, as `reading/reading_order.py` has them.
 
 import { by, highest, mean, median } from "./arithmetic.js";
-import { AGREE, BESIDE, CLOSE, NARROW, WIDE } from "./constants.js";
+import { MAX_SPREAD, MIN_OVERLAP, MIN_NUMBER_GAP, MIN_WIDTH, NUMBER_GAP } from "./constants.js";
 
 // The numbers of boxes in reading order: rows from the top, each from the left; rows may slope.
 export function readingOrder(boxes) {
@@ -16,14 +16,14 @@ export function readingOrder(boxes) {
   for (const n of [...boxes.keys()].sort(by((n) => across(boxes[n])))) {
     const shares = rows.map((row) => share(level[n], level[row.at(-1)]));
     const best = highest(shares);
-    if (shares[best] > BESIDE) rows[best].push(n);
+    if (shares[best] > MIN_OVERLAP) rows[best].push(n);
     else rows.push([n]);
   }
   return rows.sort(by((row) => mean(row.flatMap((n) => level[n]))));
 }
 
 // How far rows fall for each pixel to the right: the median over neighbours.
-function slopeOf(boxes) {
+export function slopeOf(boxes) {
   const middles = boxes.map(([x0, y0, x1, y1]) => [(x0 + x1) / 2, (y0 + y1) / 2]);
   const steps = middles.map(([x, y]) => middles.map(([otherX, otherY]) => [otherX - x, otherY - y]));
   const far = ([across, down]) => (Math.abs(down) < 2 * across ? Math.hypot(across, down) : Infinity);
@@ -34,7 +34,7 @@ function slopeOf(boxes) {
   const linked = [...boxes.keys()].filter((n) => left[right[n]] === n && away[n][right[n]] < Infinity);
   const falls = linked.map((n) => steps[n][right[n]][1] / steps[n][right[n]][0]);
   const slope = median(falls);
-  return falls.length > 1 && median(falls.map((fall) => Math.abs(fall - slope))) < AGREE ? slope : 0;
+  return falls.length > 1 && median(falls.map((fall) => Math.abs(fall - slope))) < MAX_SPREAD ? slope : 0;
 }
 
 // The boxes of each row in numbers: parted where a gap is wide. How wide that is, the row tells, or all.
@@ -42,7 +42,7 @@ export function inNumbers(boxes, rows, written) {
   const gaps = rows.map((row) => gapsOf(row.map((n) => boxes[n])));
   const page = cut(gaps.flat());
   return rows.map((row, k) => {
-    const least = cut(gaps[k]) || page || WIDE;
+    const least = cut(gaps[k]) || page || NUMBER_GAP;
     const numbers = [row.slice(0, 1)];
     for (const [place, n] of row.slice(1).entries()) {
       const sign = written.get(n) ?? "";
@@ -57,7 +57,7 @@ export function inNumbers(boxes, rows, written) {
 // from its neighbours as other digits.
 function gapsOf(boxes) {
   const height = median(boxes.map(([, y0, , y1]) => y1 - y0));
-  const wide = boxes.map(([x0, , x1]) => Math.max(x1 - x0, NARROW * height));
+  const wide = boxes.map(([x0, , x1]) => Math.max(x1 - x0, MIN_WIDTH * height));
   return boxes.slice(1).map(([x0, y0, x1, y1], n) => {
     const [left, top, right, bottom] = boxes[n];
     const apart = Math.hypot(x0 + x1 - left - right, y0 + y1 - top - bottom) / 2;
@@ -68,7 +68,7 @@ function gapsOf(boxes) {
 // What parts narrow gaps from wide ones; 0 if they are not of two kinds.
 function cut(gaps) {
   const ordered = gaps.map((gap) => Math.max(gap, 0)).sort(by(Number));
-  const ratios = ordered.slice(1).map((wide, n) => (wide < CLOSE ? 0 : (wide + 0.2) / (ordered[n] + 0.2)));
+  const ratios = ordered.slice(1).map((wide, n) => (wide < MIN_NUMBER_GAP ? 0 : (wide + 0.2) / (ordered[n] + 0.2)));
   const best = highest(ratios);
   return ratios[best] >= 2 ? (ordered[best] + ordered[best + 1]) / 2 : 0;
 }

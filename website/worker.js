@@ -5,6 +5,7 @@ import { BYTES } from "./constants.js";
 import { InferenceSession, env } from "./ort.wasm.bundle.min.mjs";
 import { opened } from "./picture.js";
 import { networks, read } from "./reader.js";
+import { tabled } from "./tables.js";
 
 // The runtime reserves as much memory as there could ever be, 4 GB, which phones refuse.
 const PAGES = 256 * 16; // of 64 kB: 256 MiB
@@ -30,6 +31,7 @@ const explain = async (frame) => explained(new Uint8Array(await frame.arrayBuffe
 
 async function describe(path, source) {
   const file = await opened(source);
+  if (path === "/api/table") return tabled(file);
   return described(await read(file.picture, path.includes("single=true")), file);
 }
 

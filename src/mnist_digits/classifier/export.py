@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
@@ -90,7 +91,7 @@ def export_run(
     batch = torch.export.Dim("N")
     sizes = {"frames": {0: batch}}
     graph = graph_of(network, {"frames": example}, network.outputs, sizes, optimize=False)
-    halve(graph, exactly=True)
+    halve(graph)
     write_graph(graph, CLASSIFIER, values, path)
 
 
@@ -135,27 +136,54 @@ def graph_of(
     return cast(Any, program).model_proto
 
 
-def halve(graph: Any, exactly: bool = False) -> None:
-    """Store the larger weights of a graph as float16; a Cast widens them when it is loaded.
+def halve(graph: Any) -> None:
+    """Store weights that are float16 numbers as such; a Cast widens them when it is loaded."""
+    for name, values in _weights(graph):
+        half = values.astype(np.float16)
+        if np.array_equal(half, values):
+            _replace(graph, name, {f"{name}.half": half}, [("Cast", [f"{name}.half"], name)])
 
-    Args:
-        exactly: leave those that would be rounded.
+
+def quantize(graph: Any) -> None:
+    """Store the weights of layers as int8, with a scale for each output channel.
+
+    They take a quarter of the bytes, are rounded by up to 0.4% of the channel's largest, and are
+    floats again when the graph is loaded.
     """
+    for name, values in _weights(graph):
+        if values.ndim > 1:
+            largest = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True)
+            scale = np.maximum(largest, np.finfo(np.float32).tiny) / np.float32(127)
+            whole, wide = f"{name}.int8", f"{name}.wide"
+            stored = {whole: (values / scale).round().astype(np.int8), f"{name}.scale": scale}
+            steps = [("Cast", [whole], wide), ("Mul", [wide, f"{name}.scale"], name)]
+            _replace(graph, name, stored, steps)
+
+
+def _weights(graph: Any) -> list[tuple[str, NDArray[np.float32]]]:
+    """The larger float32 tensors of a graph, by their names."""
     import onnx
 
-    kept = list(graph.graph.initializer)
-    for tensor in kept:
-        values = onnx.numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < 64:
-            continue
-        name, half = tensor.name, values.astype(np.float16)
-        if exactly and not np.array_equal(half, values):
-            continue
-        small = onnx.numpy_helper.from_array(half, f"{name}.half")
-        graph.graph.initializer.remove(tensor)
-        graph.graph.initializer.append(small)
-        cast_up = onnx.helper.make_node("Cast", [small.name], [name], to=onnx.TensorProto.FLOAT)
-        graph.graph.node.insert(0, cast_up)
+    tensors = [(t.name, onnx.numpy_helper.to_array(t)) for t in graph.graph.initializer]
+    return [(name, v) for name, v in tensors if v.dtype == np.float32 and v.size >= 64]
+
+
+def _replace(
+    graph: Any,
+    name: str,
+    stored: dict[str, NDArray[Any]],
+    steps: list[tuple[str, list[str], str]],
+) -> None:
+    """Put tensors, and the steps that make it of them, in the place of a tensor."""
+    import onnx
+
+    (old,) = (tensor for tensor in graph.graph.initializer if tensor.name == name)
+    graph.graph.initializer.remove(old)
+    graph.graph.initializer.extend(onnx.numpy_helper.from_array(v, n) for n, v in stored.items())
+    for operation, inputs, output in reversed(steps):
+        options = {"to": onnx.TensorProto.FLOAT} if operation == "Cast" else {}
+        node = onnx.helper.make_node(operation, inputs, [output], **options)
+        graph.graph.node.insert(0, node)
 
 
 def write_graph(graph: Any, description: str, values: dict[str, str], path: Path) -> None:

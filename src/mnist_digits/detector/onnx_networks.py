@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..classifier.export import graph_of, halve, write_graph
+from ..classifier.export import graph_of, quantize, write_graph
 from ..reading.detection import DETECT, DETECT_FORMAT, LOOK, LOOK_FORMAT, MODELS, NAMES
 from ..synthesis.canvas import NARROW
 from ..synthesis.size_normalization import size_normalized
@@ -116,7 +116,7 @@ class Looks(nn.Module):
 def export_networks(
     run: DetectorRun, folder: Path = MODELS, values: dict[str, Any] | None = None
 ) -> None:
-    """Write detect.onnx and look.onnx, with weights in float16, which rounds them by up to 0.05%.
+    """Write detect.onnx and look.onnx, with weights as `quantize` stores them.
 
     Args:
         values: what calibration found, for the reader: `answer` and `sure_above`.
@@ -148,7 +148,7 @@ def detect_graph(model: DetectNet) -> Any:
     }
     dynamic = {"filled": {0: MULTIPLE * size("high"), 1: MULTIPLE * size("wide")}, "within": {}}
     proposes = graph_of(Proposals(copied(model)), example, ["proposals"], dynamic)
-    halve(proposes)
+    quantize(proposes)
     return _reducing(proposes)
 
 
@@ -172,7 +172,7 @@ def look_graph(model: LookNet) -> Any:
     }
     dynamic = {"pixels": {0: size("h"), 1: size("w")}, "proposals": {0: size("P")}}
     graph = graph_of(Looks(copied(model)), example, NAMES, dynamic)
-    halve(graph)
+    quantize(graph)
     return graph
 
 

@@ -158,7 +158,9 @@ class Detector:
             small = new[:, 2] < FRAME
             detections = detections.joined(self._looked(reduced, new[~small]).moved(move))
             most = max(longest, min(2 * longest, WORKING_SIZE)) if small.any() else longest
-            if side >= most or ((detections.scores > READ).any() and not small.any()):
+            # What looks large may be made of small digits: only a sure one ends the search.
+            found = (detections.scores > 1 - POSSIBLE).any()
+            if side >= most or (found and not small.any()):
                 # If nothing was proposed or found, the best place is still looked at.
                 last = new[small] if len(new) or len(detections) else proposals[:1]
                 detections = detections.joined(self._looked(reduced, last).moved(move))

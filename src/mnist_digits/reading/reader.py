@@ -31,7 +31,7 @@ CROWDED = "more than 1,000 places look like digits"
 # In a picture of one digit, its score may be below READ, but not as low as that of blank paper.
 NOTHING = 0.01
 # Of fewer digits, half that are sure do not tell that a page stands upright.
-FEW = 6
+FEW_DIGITS = 6
 
 
 class Reader:
@@ -133,7 +133,7 @@ class Reader:
         """The digits as the picture lies if half or more are sure; or turned, if much clearer."""
         reading = self.read_as_it_lies(pixels)
         sure = sum(digit.sure for digit in reading.digits)
-        if reading.sure or not reading.seen or 2 * sure >= max(len(reading.digits), FEW):
+        if reading.sure or not reading.seen or 2 * sure >= max(len(reading.digits), FEW_DIGITS):
             return reading
         pages = (np.ascontiguousarray(np.rot90(pixels, turns)) for turns in range(1, 4))
         ways = [replace(self.read_as_it_lies(page), turns=n) for n, page in enumerate(pages, 1)]

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from .separators import Signs
 
 # Two boxes stand in one row if more than this share of the smaller height is beside the other box.
-BESIDE = 0.3
+MIN_OVERLAP = 0.3
 # No slope is taken from neighbours whose slopes differ by more than this.
-AGREE = 0.25
+MAX_SPREAD = 0.25
 # In heights of a digit: nearer ones are of one number, and ones that are farther apart are not.
-CLOSE, WIDE = 0.7, 2.0
+MIN_NUMBER_GAP, NUMBER_GAP = 0.7, 2.0
 # The width that a 1 has in a row, at least.
-NARROW = 0.4
+MIN_WIDTH = 0.4
 
 
 def reading_order(boxes: NDArray[np.floating]) -> list[list[int]]:
@@ -30,7 +30,7 @@ def reading_order(boxes: NDArray[np.floating]) -> list[list[int]]:
     for number in boxes[:, [0, 2]].mean(axis=1).argsort().tolist():
         shares = [_beside(level[number], level[row[-1]]) for row in rows]
         best = int(np.argmax(shares)) if shares else -1
-        if shares and shares[best] > BESIDE:
+        if shares and shares[best] > MIN_OVERLAP:
             rows[best].append(number)
         else:
             rows.append([number])
@@ -54,7 +54,7 @@ def slope(boxes: NDArray[np.floating]) -> float:
     if len(falls) < 2:
         return 0.0
     slope = float(np.median(falls))
-    return slope if np.median(np.abs(falls - slope)) < AGREE else 0.0
+    return slope if np.median(np.abs(falls - slope)) < MAX_SPREAD else 0.0
 
 
 def _beside(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
@@ -74,7 +74,7 @@ def in_numbers(
     page = _cut(np.concatenate([*gaps, np.empty(0)]))
     result = []
     for row, wide in zip(rows, gaps, strict=True):
-        least = _cut(wide) or page or WIDE
+        least = _cut(wide) or page or NUMBER_GAP
         numbers = [row[:1]]
         for number, gap in zip(row[1:], wide.tolist(), strict=True):
             sign = signs.written.get(number, "")
@@ -91,7 +91,7 @@ def _gaps(boxes: NDArray[np.floating]) -> NDArray[np.floating]:
     sides = boxes[:, 2:] - boxes[:, :2]
     height = np.median(sides[:, 1])
     # A 1 is narrow, but stands as far from its neighbours as other digits.
-    wide = np.maximum(sides[:, 0], NARROW * height)
+    wide = np.maximum(sides[:, 0], MIN_WIDTH * height)
     apart = np.hypot(*np.diff((boxes[:, :2] + boxes[:, 2:]) / 2, axis=0).T)
     return np.asarray((apart - (wide[:-1] + wide[1:]) / 2) / max(height, 1))
 
@@ -101,7 +101,7 @@ def _cut(gaps: NDArray[np.floating]) -> float:
     ordered = np.sort(gaps).clip(0)
     narrow, wide = ordered[:-1], ordered[1:]
     ratios = (wide + 0.2) / (narrow + 0.2)
-    ratios[wide < CLOSE] = 0
+    ratios[wide < MIN_NUMBER_GAP] = 0
     if not len(ratios) or ratios.max() < 2:
         return 0.0
     best = int(ratios.argmax())

@@ -1,4 +1,4 @@
-"""A photographed sheet made straight: which way its rows and columns run, and the lines on it.
+"""A photographed sheet made straight: which way its rows and columns run.
 
 Rows of a flat sheet meet in one point, far away or not, and so do its columns. In coordinates x and
 y around the digits, from -1 to 1, a row is y = m + (tilt + convergence * m) * x, for each m, and a
@@ -15,40 +15,40 @@ from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.floating]
 
-# The longer side at which line segments are looked for, and how long they are, as a share of it.
-LINES_AT, MIN_LENGTH = 800, 0.03
+# The longer side, at most, at which edges are looked at.
+EDGES_AT = 800
+# How much stronger than most pixels edges are.
+MIN_STRENGTH = 10
+# The least share of the edges, by their strength, that a sheet has within 1.5 degrees of its sides.
+MIN_EDGES = 0.1
 # The tilts and convergences that are tried; a sheet that is seen from farther aside is not read.
 TILTS = np.linspace(-0.3, 0.3, 61)
 CONVERGENCES = np.linspace(-0.3, 0.3, 13)
-# Up to this, tilt and convergence are taken from lines.
-MAX_OF_LINES = 0.4
-# Lines that are as good as this share of the best alignment of digits are taken: they are exact.
-AS_GOOD = 0.85
+# The corners of a box, from the left upper one, clockwise.
+CORNERS = [0, 1, 2, 1, 2, 3, 0, 3]
 
 
-def segments(pixels: NDArray[np.uint8]) -> Floats:
-    """The straight edges in pixels (H, W, 3): x0, y0, x1, y1 of each, (N, 4)."""
-    longest = max(pixels.shape[:2])
-    scale = min(1.0, LINES_AT / longest)
-    small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    lines = cv2.createLineSegmentDetector().detect(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))[0]
-    if lines is None:
-        return np.empty((0, 4))
-    found = lines.reshape(-1, 4) / scale
-    return np.asarray(found[_lengths(found) > MIN_LENGTH * longest])
+def lean(pixels: NDArray[np.uint8]) -> float:
+    """By how many degrees, -45 to 45, most edges fall to the right, or their normals; else 0.
 
-
-def direction(lines: Floats) -> float:
-    """By how many degrees, -45 to 45, most lines fall to the right, or their normals; else 0."""
-    angles = np.rad2deg(np.arctan2(*(lines[:, 2:] - lines[:, :2]).T[::-1]))
-    weights, _ = np.histogram(angles % 90, np.arange(91), weights=_lengths(lines))
-    around = np.sum([np.roll(weights, shift) for shift in (-1, 0, 1)], axis=0)
-    best = int(np.argmax(around))
-    if not len(lines) or around[best] < weights.sum() / 3:
+    Args:
+        pixels: of a picture, (H, W, 3).
+    """
+    high, wide = pixels.shape[:2]
+    by = -(-max(high, wide) // EDGES_AT)
+    grey = pixels[: high // by * by, : wide // by * by].mean(axis=2, dtype=np.float32)
+    small = grey.reshape(high // by, by, wide // by, by).mean(axis=(1, 3))
+    down, across = np.gradient(small)
+    strength = down**2 + across**2
+    strength[strength < MIN_STRENGTH * np.median(strength)] = 0  # grain
+    angles = np.rad2deg(np.arctan2(down, across)) % 90
+    weights, _ = np.histogram(angles, np.arange(91), weights=strength)
+    around = np.roll(weights, 1) + weights + np.roll(weights, -1)
+    best = int(around.argmax())
+    if around[best] < MIN_EDGES * max(weights.sum(), 1):
         return 0.0
-    off = (angles - best - 0.5 + 45) % 90 - 45
-    near = np.abs(off) < 2
-    angle = best + 0.5 + np.average(off[near], weights=_lengths(lines)[near])
+    before, at, after = weights[[best - 1, best, (best + 1) % 90]]
+    angle = best + 0.5 + (after - before) / (before + at + after)
     return float((angle + 45) % 90 - 45)
 
 
@@ -65,21 +65,21 @@ def turned(pixels: NDArray[np.uint8], degrees: float) -> tuple[NDArray[np.uint8]
     return page, np.vstack([matrix, [0, 0, 1]])
 
 
-def homography(boxes: Floats, lines: Floats) -> Floats:
-    """The matrix (3, 3) that makes rows and columns of digits run along the axes.
+def homography(boxes: Floats, columns: Floats, rows: Floats) -> Floats:
+    """The matrix (3, 3) that makes rows and columns run along the axes.
 
     Args:
-        boxes: of the digits, (N, 4).
-        lines: segments, (M, 4).
+        boxes: of the digits, (N, 4), around which that is right.
+        columns, rows: boxes or points (M, 4) of what stands in them.
     """
     low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     unit = float((high - low).max()) / 2
     centred = np.array([[1, 0, 0], [0, 1, 0], [0, 0, unit]]) / unit
     centred[:2, 2] = -(low + high) / 2 / unit
-    spots, edges = moved(boxes.reshape(-1, 2), centred), moved(lines.reshape(-1, 2), centred)
-    spots, edges = spots.reshape(-1, 4), edges.reshape(-1, 4)
-    a, b = _pencil(spots[:, [1, 0, 3, 2]], edges[:, [1, 0, 3, 2]])
-    c, d = _pencil(spots, edges)
+    bins = max(float(np.median(boxes[:, 3] - boxes[:, 1])) / unit / 8, 0.002)
+    across, down = (moved(v.reshape(-1, 2), centred).reshape(-1, 4) for v in (rows, columns))
+    a, b = _pencil(across[:, [1, 0, 3, 2]], bins)
+    c, d = _pencil(down, bins)
     straight = np.array(
         [[1, -c, 0], [-a, 1, 0], [(b - a * d) / (1 - a * c), (d - b * c) / (1 - a * c), 1]]
     )
@@ -93,31 +93,23 @@ def moved(points: Floats, matrix: Floats) -> Floats:
     return np.asarray(cv2.perspectiveTransform(points[None].astype(np.float64), matrix)[0])
 
 
-def _lengths(lines: Floats) -> Floats:
-    return np.asarray(np.hypot(*(lines[:, 2:] - lines[:, :2]).T))
+def warped_boxes(boxes: Floats, matrix: Floats) -> Floats:
+    """Boxes (N, 4) around the middles of the sides that a matrix (3, 3) moves."""
+    x, y = moved(boxes[:, CORNERS].reshape(-1, 2), matrix).reshape(-1, 4, 2).transpose(2, 0, 1)
+    sides = [x[:, [0, 3]], y[:, :2], x[:, 1:3], y[:, 2:]]
+    return np.stack([side.mean(axis=1) for side in sides], axis=1)
 
 
-def _pencil(boxes: Floats, lines: Floats) -> tuple[float, float]:
-    """Tilt and convergence of the columns: by the lines, if the digits agree, or by the digits."""
+def _pencil(boxes: Floats, bins: float) -> tuple[float, float]:
+    """Tilt and convergence of the columns in which boxes (N, 4) cover one another most."""
     x, y = boxes[:, [0, 2]].mean(axis=1), boxes[:, [1, 3]].mean(axis=1)
     half = (boxes[:, 2] - boxes[:, 0]) / 4
-    bins = max(float(np.median(boxes[:, 3] - boxes[:, 1])) / 8, 0.002)
-
-    def alignment(tilts: Floats, convergences: Floats) -> Floats:
-        k = (x - tilts[:, None] * y) / (1 + convergences[:, None] * y)
-        score = _crowding(k - half, k + half, bins)
-        # Of several that are alike, the one that changes least.
-        return np.asarray(score * (1 - tilts**2 - convergences**2))
-
-    tilts, convergences = (v.ravel() for v in np.meshgrid(TILTS, CONVERGENCES))
-    scores = alignment(tilts, convergences)
-    best = int(scores.argmax())
-    of_lines = _fitted(lines)
-    if of_lines is not None:
-        score = alignment(*np.array(of_lines)[:, None])[0]
-        if score > AS_GOOD * scores[best]:
-            return of_lines
-    return float(tilts[best]), float(convergences[best])
+    tilts, convergences = (v.reshape(-1, 1) for v in np.meshgrid(TILTS, CONVERGENCES))
+    k = (x - tilts * y) / (1 + convergences * y)
+    # Of several that are alike, the one that changes least.
+    least = (1 - tilts**2 - convergences**2)[:, 0]
+    best = int((_crowding(k - half, k + half, bins) * least).argmax())
+    return float(tilts[best, 0]), float(convergences[best, 0])
 
 
 def _crowding(low: Floats, high: Floats, bins: float) -> Floats:
@@ -130,21 +122,3 @@ def _crowding(low: Floats, high: Floats, bins: float) -> Floats:
     changes = changes - np.bincount((rows + last + 1).astype(int).ravel(), minlength=cases * count)
     cover = changes.reshape(cases, count).cumsum(axis=1)
     return np.asarray((cover.astype(float) ** 2).sum(axis=1))
-
-
-def _fitted(lines: Floats) -> tuple[float, float] | None:
-    """Tilt and convergence of the lines that run down, if there are enough."""
-    across, down = (lines[:, 2:] - lines[:, :2]).T
-    steep = np.abs(across) < 0.4 * np.abs(down)
-    slopes, lengths = across[steep] / down[steep], np.abs(down[steep])
-    starts = lines[steep, 0] - slopes * lines[steep, 1]
-    kept = np.abs(starts) < 1.5
-    for _ in range(3):
-        if lengths[kept].sum() < 1 or np.ptp(starts[kept]) < 0.3:
-            return None
-        convergence, tilt = np.polyfit(starts[kept], slopes[kept], 1, w=lengths[kept])
-        miss = np.abs(slopes - tilt - convergence * starts)
-        kept = (np.abs(starts) < 1.5) & (miss < max(2 * np.median(miss[kept]), 0.01))
-    if max(abs(tilt), abs(convergence)) > MAX_OF_LINES:
-        return None
-    return float(tilt), float(convergence)

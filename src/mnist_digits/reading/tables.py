@@ -22,7 +22,8 @@ from .grid import Grid, find_grid
 from .reader import Pixels, Reader, likely
 from .reading_order import slope
 from .result import Digit, Number, Reading, doubt
-from .straight import direction, homography, moved, segments, turned
+from .rulings import straightened
+from .straight import CORNERS, lean, moved, turned, warped_boxes
 
 Floats: TypeAlias = NDArray[np.floating]
 
@@ -31,13 +32,11 @@ MAX_CELLS = 1000
 MAX_LEAN = 6
 # If this share of the digits is sure, and so many, the sheet lies the right way up: on its side, up
 # to half may be, and of a few digits upside down, all.
-UPRIGHT, ENOUGH = 0.65, 16
+MIN_UPRIGHT, MIN_SURE_DIGITS = 0.65, 16
 # Where a smaller share is sure, there is no table, but letters, or something else.
 MIN_SURE = 0.25
 # The mean confidence of what is read in a row or column at the rim: below, it is one of words.
 RIM_CONFIDENCE = 0.8
-# The corners of a box, from the left upper one, clockwise.
-CORNERS = [0, 1, 2, 1, 2, 3, 0, 3]
 
 
 @dataclass(frozen=True)
@@ -176,7 +175,7 @@ def read_table(reader: Reader, source: Source) -> Table:
 
 @dataclass(frozen=True)
 class _Page:
-    """A picture turned against the clock; reading and lines (N, 4) are in pixels of the page.
+    """A picture turned against the clock, and its reading, in pixels of the page.
 
     Attributes:
         matrix: of the picture to the page.
@@ -184,7 +183,7 @@ class _Page:
 
     degrees: float
     matrix: Floats
-    lines: Floats
+    pixels: Pixels
     reading: Reading
 
     @property
@@ -199,23 +198,18 @@ class _Page:
 
 def _page(reader: Reader, pixels: Pixels) -> _Page:
     """The picture turned so that its rows run to the right, the way up in which most is sure."""
-    lines = segments(pixels)
-
-    def read(degrees: float) -> _Page:
-        page, matrix = turned(pixels, degrees)
-        edges = moved(lines.reshape(-1, 2), matrix).reshape(-1, 4)
-        return _Page(degrees, matrix, edges, reader.read_as_it_lies(page))
 
     def upright(lean: float) -> _Page:
-        ways = []
+        ways: list[_Page] = []
         for degrees in range(0, 360, 90):
-            ways.append(read(lean + degrees))
-            if ways[-1].sure >= max(UPRIGHT * len(ways[-1].reading.digits), ENOUGH):
+            page, matrix = turned(pixels, lean + degrees)
+            ways.append(_Page(lean + degrees, matrix, page, reader.read_as_it_lies(page)))
+            if ways[-1].sure >= max(MIN_UPRIGHT * len(ways[-1].reading.digits), MIN_SURE_DIGITS):
                 break
         return max(ways, key=lambda way: way.sure)
 
-    lean = direction(lines)
-    page = upright(lean if abs(lean) > MAX_LEAN else 0.0)
+    degrees = lean(pixels)
+    page = upright(degrees if abs(degrees) > MAX_LEAN else 0.0)
     fall = float(np.rad2deg(np.arctan(slope(page.boxes[: len(page.reading.digits)]))))
     if abs(fall) > MAX_LEAN:
         page = max(page, upright(page.degrees + fall), key=lambda way: way.sure)
@@ -274,10 +268,10 @@ def _laid_out(page: _Page) -> tuple[Floats, Floats, Grid, NDArray[np.bool_]]:
     confidence = np.array([digit.confidence for digit in digits])
     kept = np.ones(len(digits), bool)
     while True:
-        matrix = homography(page.boxes[: len(digits)][kept], page.lines)
-        boxes = _straight(page.boxes, matrix)
-        lines = moved(page.lines.reshape(-1, 2), matrix).reshape(-1, 4)
-        grid = find_grid(boxes[: len(digits)][kept], number_of[kept], sure[kept], lines)
+        matrix, rulings = straightened(page.pixels, page.boxes[: len(digits)][kept])
+        boxes = warped_boxes(page.boxes, matrix)
+        mine = boxes[: len(digits)][kept]
+        grid = find_grid(mine, number_of[kept], sure[kept], rulings)
         rims = [
             kept & (places == end)
             for places in grid.places(boxes[: len(digits)])
@@ -288,13 +282,6 @@ def _laid_out(page: _Page) -> tuple[Floats, Floats, Grid, NDArray[np.bool_]]:
         if confidence[worst].mean() >= RIM_CONFIDENCE or not (sure & kept & ~worst).any():
             return matrix, boxes, grid, kept
         kept = kept & ~worst
-
-
-def _straight(boxes: Floats, matrix: Floats) -> Floats:
-    """Boxes (N, 4) around the middles of the sides that `matrix` moves."""
-    x, y = moved(boxes[:, CORNERS].reshape(-1, 2), matrix).reshape(-1, 4, 2).transpose(2, 0, 1)
-    sides = [x[:, [0, 3]], y[:, :2], x[:, 1:3], y[:, 2:]]
-    return np.stack([side.mean(axis=1) for side in sides], axis=1)
 
 
 def _number_of_each(reading: Reading) -> NDArray[np.int64]:

@@ -1,5 +1,5 @@
-// The table beside the photo: its cells are marked there, corrected here, and taken as CSV. Only a server
-// reads tables. What else is read, and shown, is in draw.js.
+// The table beside the photo: its cells are marked there, corrected here, and taken as CSV. What else is
+// read, and shown, is in draw.js.
 "use strict";
 
 let tabled; // the picture whose table is shown or asked for; null if there is none

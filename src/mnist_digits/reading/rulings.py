@@ -1,0 +1,130 @@
+"""The ruled lines of a sheet, where they are seen once it lies straight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .straight import homography, warped_boxes
+
+Floats: TypeAlias = NDArray[np.floating]
+
+# Pixels of a digit's height, where lines are looked for; of a band, in which one is seen; and how
+# far one runs through all bands, at least, so that it is no stroke of a digit.
+HEIGHT, BAND, MIN_LENGTH = 24, 6, 42
+# How far to both sides of a line the paper is, in pixels, and by how much it is lighter or darker.
+REACH, MIN_CONTRAST = 3, 6
+# How far a line may be from where it was a band before, or is expected; in pixels.
+DRIFT, NEAR = 2, 5
+# How far around the digits lines are looked for, in heights of a digit and in widths of them all.
+AROUND_HEIGHTS, AROUND_WIDTHS = 6, 0.3
+MAX_SIDE = 2500
+# How many lines, as long as the digits reach, tell more of a sheet than the digits.
+MIN_LINES = 3
+
+
+@dataclass(frozen=True)
+class Rulings:
+    """Lines that run down, seen in bands from the top.
+
+    Attributes:
+        seen: bool (bands, places): where a line is.
+        start: x of the first place, and y of the first band.
+        step: from one place to the next.
+    """
+
+    seen: NDArray[np.bool_]
+    start: tuple[float, float]
+    step: float
+
+    def shares(self, low: float, high: float) -> Floats:
+        """For each place, the share of the way from y = low to high along which a line is near."""
+        first, last = ((y - self.start[1]) / self.step / BAND for y in (low, high))
+        bands = widened(self.seen[max(int(first + 0.5), 0) : max(int(last + 0.5), 1)], NEAR)
+        return np.asarray(bands.mean(axis=0) if len(bands) else np.zeros(self.seen.shape[1]))
+
+    @property
+    def points(self) -> Floats:
+        """Where lines are: x and y twice, as of boxes, (N, 4)."""
+        band, place = np.nonzero(self.seen)
+        y = self.start[1] + self.step * BAND * (band + 0.5)
+        return np.stack([self.start[0] + self.step * place, y] * 2, axis=1)
+
+    def share_at(self, x: float, low: float, high: float) -> float:
+        """That at x."""
+        place = round((x - self.start[0]) / self.step)
+        return float(self.shares(low, high)[place]) if 0 <= place < self.seen.shape[1] else 0.0
+
+
+NO_RULINGS = Rulings(np.zeros((0, 0), bool), (0.0, 0.0), 1.0)
+
+
+def straightened(
+    pixels: NDArray[np.uint8], boxes: Floats
+) -> tuple[Floats, tuple[Rulings, Rulings]]:
+    """The matrix (3, 3) that makes a page straight: by its digits, then by its lines, if it has.
+
+    Args:
+        pixels: of the page, (H, W, 3).
+        boxes: of its digits, (N, 4).
+
+    Returns:
+        It, and the lines that run down and across where all is straight.
+    """
+    matrix = homography(boxes, boxes, boxes)
+    straight = warped_boxes(boxes, matrix)
+    rulings = find_rulings(pixels, matrix, straight)
+    extent = (straight[:, 2:].max(axis=0) - straight[:, :2].min(axis=0))[::-1]
+    needed = MIN_LINES * extent / rulings[0].step / BAND
+    if all(len(r.points) > n for r, n in zip(rulings, needed, strict=True)):
+        down, across = rulings[0].points, rulings[1].points[:, [1, 0, 3, 2]]
+        matrix = homography(straight, down, across) @ matrix
+        rulings = find_rulings(pixels, matrix, warped_boxes(boxes, matrix))
+    return matrix, rulings
+
+
+def find_rulings(
+    pixels: NDArray[np.uint8], matrix: Floats, boxes: Floats
+) -> tuple[Rulings, Rulings]:
+    """Lines that run down, and with x and y exchanged those that run across.
+
+    Args:
+        pixels: of a page, (H, W, 3).
+        matrix: (3, 3), that makes it straight.
+        boxes: of its digits where it is straight, (N, 4).
+    """
+    step = float(np.median(boxes[:, 3] - boxes[:, 1])) / HEIGHT
+    low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    around = AROUND_HEIGHTS * HEIGHT * step + AROUND_WIDTHS * (high - low)
+    low, high = low - around, high + around
+    step = max(step, float((high - low).max()) / MAX_SIDE)
+    to_places = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, step]]) / step
+    size = tuple(np.ceil((high - low) / step).astype(int).tolist())
+    straight = cv2.warpPerspective(pixels, to_places @ matrix, size)
+    grey = straight.mean(axis=2, dtype=np.float32)
+    x, y = low.tolist()
+    return Rulings(_seen(grey), (x, y), step), Rulings(_seen(grey.T), (y, x), step)
+
+
+def _seen(grey: Floats) -> NDArray[np.bool_]:
+    """Whether a thin line runs down near each place of each band, (bands, W), of pixels (H, W)."""
+    bands = len(grey) // BAND
+    profile = grey[: bands * BAND].reshape(bands, BAND, -1).mean(axis=1)
+    middle = profile[:, REACH:-REACH]
+    left, right = middle - profile[:, : -2 * REACH], middle - profile[:, 2 * REACH :]
+    contrast = np.maximum(np.minimum(left, right), np.minimum(-left, -right))
+    line = np.pad(contrast > MIN_CONTRAST, ((0, 0), (REACH, REACH)))
+    near, long = widened(line, DRIFT), np.ones((MIN_LENGTH // BAND, 1), np.uint8)
+    runs = cv2.erode(near.astype(np.uint8), long, borderValue=0)
+    return line & (cv2.dilate(runs, long) > 0)
+
+
+def widened(seen: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    """What is seen, to both sides by so many places, too."""
+    if not seen.size:
+        return seen
+    return cv2.dilate(seen.astype(np.uint8), np.ones((1, 2 * by + 1), np.uint8)) > 0

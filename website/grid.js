@@ -1,0 +1,102 @@
+// Where the rows and columns of a table that lies straight begin and end (`reading/grid.py`).
+
+import { by, mean, median, range, sum } from "./arithmetic.js";
+import { MAX_CUT, MAX_CUTTING, MIN_GAP, MIN_SEEN, MIN_SURE_GAP } from "./constants.js";
+import { readingOrder } from "./reading_order.js";
+import { shareAt, shares } from "./rulings.js";
+import { extent, swapped } from "./straight.js";
+
+const across = ([x0, , x1]) => (x0 + x1) / 2;
+const along = ([, y0, , y1]) => (y0 + y1) / 2;
+const below = (edges, value) => edges.filter((edge) => edge < value).length; // how many edges
+const unique = (values) => [...new Set(values)];
+
+// The edges of {columns, rows}, and whether the columns are sure. Digits are {box, number, sure}, in
+// reading order; the boxes lie straight.
+export function findGrid(digits, [down, sideways]) {
+  const boxes = digits.map(({ box }) => box);
+  const [turned, height] = [boxes.map(swapped), median(boxes.map(([, y0, , y1]) => y1 - y0))];
+  const [lines, crossing] = [linesOf(boxes, down), linesOf(turned, sideways)];
+  const levels = readingOrder(boxes).map((row) => mean(row.map((n) => along(boxes[n])))).sort(by(Number));
+  const { gaps, certain } = corridors(digits, height);
+  // Letters may stand alone in a column.
+  const told = unique(digits.filter(({ sure }) => sure).map(({ box }) => below(gaps, across(box))));
+  const columns = edgesOf(boxes, gaps, enclosing(boxes, lines, sideways, crossing, height));
+  const middles = levels.slice(1).map((level, n) => (levels[n] + level) / 2);
+  const rows = edgesOf(turned, middles, enclosing(turned, crossing, down, lines, height));
+  const ruled = columns.length > 2 && columns.slice(1, -1).every((edge) => lines.includes(edge));
+  return { columns, rows, sure: ruled || (certain && told.length === gaps.length + 1) };
+}
+
+// Lines that part digits, and cuts where a line is missing.
+function edgesOf(boxes, cuts, lines) {
+  const middles = boxes.map(across).sort(by(Number));
+  const strip = middles.map((middle) => below(lines, middle));
+  const { low, high } = extent(boxes);
+  if (unique(strip).length < 2) return [low[0], ...cuts, high[0]];
+  const missing = cuts.filter((cut) => strip.at(below(middles, cut) - 1) === strip[below(middles, cut)]);
+  return [...lines, ...missing].sort(by(Number));
+}
+
+// The middles of the gaps that run down between all boxes, and whether they are certainly all. A narrow
+// gap needs several rows that tell of it.
+function corridors(digits, height) {
+  const ordered = digits.map(({ box }) => box).sort(by(([x0]) => x0));
+  let reach = -Infinity;
+  const open = ordered.slice(0, -1).map(([, , x1], n) => [(reach = Math.max(reach, x1)), ordered[n + 1][0]]);
+  const wide = open.filter(([left, right]) => right - left > MIN_GAP * height);
+  const gaps = wide.map(mean);
+  const strip = digits.map(({ box }) => below(gaps, across(box)));
+  const kinds = gaps.map(() => ({ apart: 0, together: 0 }));
+  for (const [n, next] of digits.slice(1).entries()) {
+    // Neighbours in a row, to both sides of a gap.
+    if (strip[n + 1] - strip[n] !== 1 || Math.abs(along(next.box) - along(digits[n].box)) >= height) continue;
+    kinds[strip[n]][digits[n].number === next.number ? "together" : "apart"]++;
+  }
+  const broad = wide.map(([left, right]) => right - left > MIN_SURE_GAP * height);
+  const kept = kinds.map(({ apart, together }, n) => broad[n] || 2 * apart + together > 3);
+  const certain = kinds.every(({ together }, n) => broad[n] || (kept[n] && !together));
+  return { gaps: gaps.filter((_, n) => kept[n]), certain };
+}
+
+// Where lines run down between digits, from the left; none if they run through digits, as those of squared
+// paper do.
+function linesOf(boxes, rulings) {
+  const { low, high } = extent(boxes);
+  const seen = shares(rulings, low[1], high[1]).map((share) => share > MIN_SEEN);
+  const starts = range(seen.length).filter((x) => seen[x] && !seen[x - 1]);
+  const ends = range(seen.length).filter((x) => seen[x] && !seen[x + 1]);
+  const lines = starts.map((first, n) => rulings.start[0] + (rulings.step * (first + ends[n])) / 2);
+  if (lines.length < 2) return [];
+  const cut = lines.map((line) => {
+    const through = boxes.filter(([x0, , x1]) => line > x0 + 0.2 * (x1 - x0) && line < x1 - 0.2 * (x1 - x0));
+    return through.length / boxes.length > MAX_CUT;
+  });
+  const inside = boxes.filter((box) => across(box) > lines[0] && across(box) < lines.at(-1));
+  if (sum(cut.map(Number)) / cut.length > MAX_CUTTING || 2 * inside.length < boxes.length) return [];
+  return lines.filter((_, n) => !cut[n]);
+}
+
+// The lines that are edges of columns: the outermost enclose digits, or lines across. So the edges of the
+// paper are left out.
+function enclosing(boxes, lines, sideways, crossing, height) {
+  if (!lines.length) return [];
+  const middles = boxes.map(across);
+  const between = (left, right) => middles.some((middle) => middle > left && middle < right);
+  const aColumn = (left, right) => {
+    const seen = crossing.map((y) => shareAt(sideways, y, left, right));
+    return between(left, right) || mean([...seen, 0]) > MIN_SEEN;
+  };
+  let kept = lines;
+  while (kept.length > 1 && !aColumn(kept[0], kept[1])) kept = kept.slice(1);
+  while (kept.length > 1 && !aColumn(kept.at(-2), kept.at(-1))) kept = kept.slice(0, -1);
+  const { low, high } = extent(boxes);
+  const first = Math.min(...middles) < kept[0] ? low[0] : kept[0];
+  const last = Math.max(...middles) > kept.at(-1) ? high[0] : kept.at(-1);
+  const edges = unique([first, ...kept, last]).sort(by(Number));
+  // Between two lines where no digit would have room there is no column.
+  const empty = (n) => !middles.some((middle) => middle > edges[n] && middle <= edges[n + 1]);
+  const thin = range(edges.length - 1).filter((n) => empty(n) && edges[n + 1] - edges[n] < height);
+  const gone = new Set(thin.map((n) => n || 1));
+  return edges.filter((_, n) => !gone.has(n));
+}

@@ -1,0 +1,88 @@
+// The ruled lines of a sheet, where they are seen once it lies straight (`reading/rulings.py`).
+
+import { median, range } from "./arithmetic.js";
+import {
+  AROUND_HEIGHTS, AROUND_WIDTHS, BAND, DRIFT, HEIGHT, MAX_SIDE, MIN_CONTRAST, MIN_LENGTH, MIN_LINES, NEAR, REACH,
+} from "./constants.js";
+import { extent, homography, product, swapped, warped, warpedBox } from "./straight.js";
+
+// The matrix that makes a page straight, by its digits, then by its lines, if it has: {matrix, rulings}.
+export function straightened(picture, boxes) {
+  const first = homography(boxes, boxes, boxes);
+  const straight = boxes.map((box) => warpedBox(box, first));
+  const rulings = findRulings(picture, first, straight);
+  const { low, high } = extent(straight);
+  const points = rulings.map(pointsOf);
+  const needed = [1, 0].map((n) => (MIN_LINES * (high[n] - low[n])) / rulings[0].step / BAND);
+  if (!points.every(({ length }, n) => length > needed[n])) return { matrix: first, rulings };
+  const matrix = product(homography(straight, points[0], points[1].map(swapped)), first);
+  return { matrix, rulings: findRulings(picture, matrix, boxes.map((box) => warpedBox(box, matrix))) };
+}
+
+// Lines that run down, and with x and y exchanged those that run across: of each {seen, start, step}.
+export function findRulings(picture, matrix, boxes) {
+  const digits = extent(boxes);
+  const height = median(boxes.map(([, y0, , y1]) => y1 - y0));
+  const around = [0, 1].map((n) => AROUND_HEIGHTS * height + AROUND_WIDTHS * (digits.high[n] - digits.low[n]));
+  const [x, y] = digits.low.map((side, n) => side - around[n]);
+  const sides = [0, 1].map((n) => digits.high[n] - digits.low[n] + 2 * around[n]);
+  const step = Math.max(height / HEIGHT, Math.max(...sides) / MAX_SIDE);
+  const toPlaces = [[1 / step, 0, -x / step], [0, 1 / step, -y / step], [0, 0, 1]];
+  const [wide, high] = sides.map((side) => Math.ceil(side / step));
+  const { data } = warped(picture, product(toPlaces, matrix), wide, high);
+  const grey = (column, row) => {
+    const n = 3 * (row * wide + column);
+    return (data[n] + data[n + 1] + data[n + 2]) / 3;
+  };
+  const down = { seen: seenIn(grey, wide, high), start: [x, y], step };
+  return [down, { seen: seenIn((row, column) => grey(column, row), high, wide), start: [y, x], step }];
+}
+
+// Whether a thin line runs down near each place, in each band of a picture.
+function seenIn(grey, wide, high) {
+  const lines = range(Math.floor(high / BAND)).map((band) => {
+    const profile = new Float32Array(wide);
+    for (let x = 0; x < wide; x++) {
+      for (let row = 0; row < BAND; row++) profile[x] += grey(x, band * BAND + row) / BAND;
+    }
+    return Uint8Array.from(profile, (middle, x) => {
+      if (x < REACH || x >= wide - REACH) return 0;
+      const [left, right] = [middle - profile[x - REACH], middle - profile[x + REACH]];
+      return Math.max(Math.min(left, right), Math.min(-left, -right)) > MIN_CONTRAST;
+    });
+  });
+  const near = lines.map((line) => widened(line, DRIFT));
+  for (let x = 0; x < wide; x++) {
+    for (let band = 0, end; band < near.length; band = end + 1) {
+      for (end = band; near[end]?.[x]; ) end++;
+      if (end - band < MIN_LENGTH / BAND) for (let n = band; n < end; n++) lines[n][x] = 0;
+    }
+  }
+  return lines;
+}
+
+// For each place, the share of the way from y = low to high along which a line is near.
+export function shares({ seen, start, step }, low, high) {
+  const [first, last] = [low, high].map((y) => Math.trunc((y - start[1]) / step / BAND + 0.5));
+  const bands = seen.slice(Math.max(first, 0), Math.max(last, 1)).map((line) => widened(line, NEAR));
+  return range(seen[0].length).map((x) => bands.filter((band) => band[x]).length / Math.max(bands.length, 1));
+}
+
+export function shareAt(rulings, x, low, high) {
+  return shares(rulings, low, high)[Math.round((x - rulings.start[0]) / rulings.step)] ?? 0;
+}
+
+// Where lines are: x and y twice, as of boxes.
+function pointsOf({ seen, start, step }) {
+  return seen.flatMap((line, band) => {
+    const y = start[1] + step * BAND * (band + 0.5);
+    const places = range(line.length).filter((x) => line[x]);
+    return places.map((x) => [start[0] + step * x, y, start[0] + step * x, y]);
+  });
+}
+
+function widened(line, by) {
+  const result = new Uint8Array(line.length);
+  line.forEach((one, x) => { if (one) result.fill(1, Math.max(x - by, 0), x + by + 1); });
+  return result;
+}
