@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import gzip
 import importlib
 import io
@@ -20,6 +18,8 @@ import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,8 +53,15 @@ set_environment(here=True)  # before Ray is imported: nodes listen to this machi
 # Ray opens files that it leaves to the garbage collector, and forks.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-TINY = dataclasses.replace(FAST, name="tiny", widths=(2, 4), hidden=8, batch_size=1000)
-WILD = dataclasses.replace(TINY, name="wild", learning_rate=1000.0, weight_decay=10.0)
+TINY = replace(FAST, name="tiny", widths=(2, 4), hidden=8, batch_size=1000)
+WILD = replace(TINY, name="wild", learning_rate=1000.0, weight_decay=10.0)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, in which the test runs."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def quiet(_: str) -> None:
@@ -98,7 +105,7 @@ def test_the_interval_is_that_of_student(count: int, quantile: float) -> None:
 
 
 def study_of(name: str, accuracies: list[float]) -> Study:
-    recipe = dataclasses.replace(FAST, name=name)
+    recipe = replace(FAST, name=name)
     return Study(recipe, dict(enumerate(accuracies)), [1.0] * len(accuracies), {})
 
 
@@ -127,7 +134,7 @@ def test_a_study_goes_on_with_the_missing_runs_and_sums_up(tmp_path: Path) -> No
     said: list[str] = []
     # No name of a recipe meets a file of the study.
     names = ["result.json", "_job.json", "distribution.png"]
-    recipes = [dataclasses.replace(FAST, name=name) for name in names]
+    recipes = [replace(FAST, name=name) for name in names]
     run_study(recipes, [0], tmp_path, report=quiet)
     studies = run_study(recipes, [0, 1, 7], tmp_path, report=said.append)
     assert said[0] == "3 of 9 runs are there already"
@@ -139,26 +146,23 @@ def test_a_study_goes_on_with_the_missing_runs_and_sums_up(tmp_path: Path) -> No
     assert written["_job.json"]["accuracies"] == {"0": 0.99, "1": 0.99}
     assert written["_job.json"]["failed"] == {"7": "the loss became inf"}
     # A GPU gives other weights than a CPU.
-    for other, settings in ((recipes[:1], {}), (recipes, {"gpus": 1}), (recipes, {"cpus": 2})):
+    for other, cpus, gpus in ((recipes[:1], 1, 0), (recipes, 1, 1), (recipes, 2, 0)):
         with pytest.raises(ClusterError, match="another job"):
-            run_study(other, [0], tmp_path, report=quiet, **settings)
+            run_study(other, [0], tmp_path, cpus=cpus, gpus=gpus, report=quiet)
 
 
 @pytest.mark.usefixtures("no_processes")
 def test_what_a_study_cannot_do_is_told_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="two recipes are called fast: change `name` in one"):
-        run_study([FAST, dataclasses.replace(FAST, epochs=2)], [0], tmp_path, report=quiet)
+        run_study([FAST, replace(FAST, epochs=2)], [0], tmp_path, report=quiet)
     with pytest.raises(ClusterError, match="no run of fast came to its end: the loss became inf"):
         run_study([FAST], [7], tmp_path, report=quiet)
     with pytest.raises(ClusterError, match=r"cannot write .*result\.json: Is a directory"):
         run_study([FAST], [0], tmp_path, report=lambda _: (tmp_path / "result.json").mkdir())
 
 
-@pytest.mark.usefixtures("no_processes")
-def test_the_command_compares_two_recipes(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("no_processes", "here")
+def test_the_command_compares_two_recipes(command: Command) -> None:
     words = "study fast --against balanced --seeds 0,3-5 --validation --gpus-per-run 0.25"
     printed = command(*words.split())
     assert "no difference is shown" in printed.out
@@ -193,6 +197,7 @@ def test_only_the_cores_that_may_be_used_are_shared_out(
 
 def test_a_folder_belongs_to_one_job(tmp_path: Path) -> None:
     begin(tmp_path / "a", {"read": "none"}, resume=False)  # of which nothing is done
+    (tmp_path / "a" / f"._job.json.{'0' * 32}").touch()  # which another process is just writing
     begin(tmp_path / "a", {"read": "x"}, resume=False)
     (tmp_path / "a" / "part").touch()
     begin(tmp_path / "a", {"read": "x"}, resume=True)
@@ -213,30 +218,25 @@ def test_a_folder_belongs_to_one_job(tmp_path: Path) -> None:
     [
         ("study fast", "127.0.0.1:9"),
         ("sweep fast", "nowhere.invalid:6379"),
-        ("read pictures --out out", "127.0.0.1:many"),
-        ("read pictures --out out", "6379"),
+        ("read 1.png --out out", "127.0.0.1:many"),
+        ("read 1.png --out out", "6379"),
     ],
 )
 def test_an_address_that_does_not_answer(
-    words: str, address: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: str, address: str, command: Command, here: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "1.png").touch()
+    (here / "1.png").touch()
     error = command.refused(*words.split(), "--address", address)
     assert f"nothing answers at '{address}'" in error
 
 
 @pytest.mark.parametrize("devices", ["0", "-1"])
-def test_the_device_is_that_which_was_asked_for(
-    devices: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_device_is_that_which_was_asked_for(devices: str, monkeypatch: Any) -> None:
     """Not that of the environment, which Ray hands on where no GPU was asked for."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
     monkeypatch.setattr("mnist_digits.classifier.device.pick_device", torch.device)
     monkeypatch.setattr("torch.set_num_threads", lambda _: None)
-    assert prepare(1, 0).type == "cpu"
-    assert prepare(1, 0.5).type == "cuda"
+    assert (prepare(1, 0).type, prepare(1, 0.5).type) == ("cpu", "cuda")
 
 
 def test_unavailable_resources_are_refused() -> None:
@@ -309,18 +309,15 @@ def test_invalid_search_spaces_are_refused(space: Any, says: str, tmp_path: Path
         read_space(file, FAST)
 
 
-def test_the_search_space_is_that_of_the_file_or_the_default_one(tmp_path: Path) -> None:
+def test_a_space_and_a_sweep_are_there_to_go_on_with(tmp_path: Path) -> None:
     file = tmp_path / "space.json"
     file.write_text('{"widths": {"choices": [[8, 16], [16, 32]]}}')
     assert read_space(file, FAST) == {"widths": {"choices": [[8, 16], [16, 32]]}}
-    assert read_space(None, FAST) == sweep.DEFAULT_SPACE
+    space = read_space(None, FAST)
     with pytest.raises(ClusterError, match="cannot read the search space"):
         read_space(tmp_path / "none.json", FAST)
-
-
-def test_only_a_sweep_that_was_begun_is_resumed(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match=r"there is no sweep at .*mistyped: begin one, without"):
-        run_sweep(FAST, 4, tmp_path / "mistyped", sweep.DEFAULT_SPACE, resume=True, report=quiet)
+        run_sweep(FAST, 4, tmp_path / "mistyped", space, resume=True, report=quiet)
     assert not (tmp_path / "mistyped").exists()
 
 
@@ -358,7 +355,7 @@ def test_a_trial_that_was_stopped_early_is_shown_as_such() -> None:
 
 def test_the_field_that_matters_is_the_important_one() -> None:
     widths = [[4, 8], [8, 8]]
-    space = {"learning_rate": {"low": 0.001, "high": 0.1}, "widths": {"choices": widths}}
+    space: Any = {"learning_rate": {"low": 0.001, "high": 0.1}, "widths": {"choices": widths}}
     trials = [
         Trial(n, {"learning_rate": 0.004 * n + 0.001, "widths": widths[n % 2]}, n / 24, 1, 1, 1.0)
         for n in range(24)
@@ -370,9 +367,7 @@ def test_the_field_that_matters_is_the_important_one() -> None:
 
 
 @pytest.fixture
-def reports(
-    training_set: Digits, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[list[dict[str, Any]]]:
+def reports(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     """What a trial on a few digits reports in this process, with the folder that it saved."""
     reported: list[dict[str, Any]] = []
 
@@ -380,7 +375,8 @@ def reports(
         saved = checkpoint and shutil.copytree(checkpoint.path, f"{checkpoint.path}-kept")
         reported.append({**values, "saved": saved})
 
-    monkeypatch.setattr(sweep, "digits", lambda: (training_set[:1000],))
+    few = connection.digits()[0][:1000]
+    monkeypatch.setattr(sweep, "digits", lambda: (few,))
     monkeypatch.setattr("ray.tune.get_checkpoint", lambda: None)
     monkeypatch.setattr("ray.tune.report", report)
     threads = torch.get_num_threads()
@@ -394,7 +390,7 @@ def test_a_trial_goes_on_after_the_last_epoch_that_it_saved(
     from ray import tune
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    recipe = dataclasses.replace(TINY, epochs=2, batch_size=100)
+    recipe = replace(TINY, epochs=2, batch_size=100)
     sweep._run_trial(recipe, 1, 0)
     saved = tune.Checkpoint.from_directory(reports[0]["saved"])
     monkeypatch.setattr("ray.tune.get_checkpoint", lambda: saved)
@@ -406,7 +402,7 @@ def test_a_trial_goes_on_after_the_last_epoch_that_it_saved(
 def test_a_loss_that_becomes_infinite_ends_a_trial_which_is_not_tried_again(
     reports: list[dict[str, Any]],
 ) -> None:
-    sweep._run_trial(dataclasses.replace(WILD, batch_size=50), 1, 0)
+    sweep._run_trial(replace(WILD, batch_size=50), 1, 0)
     result = SimpleNamespace(metrics=reports[-1], config={"epochs": 5}, error=None)
     trial = sweep._trial(0, result, FAST)
     assert (len(reports), trial.accuracy, trial.planned) == (1, None, 5)
@@ -478,16 +474,13 @@ def test_sources_are_cut_into_parts(archive: Path, tmp_path: Path) -> None:
         find_parts(str(tmp_path / "no.parquet"))
 
 
-def test_an_output_in_the_source_is_no_source(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "out").mkdir()
+def test_an_output_in_the_source_is_no_source(here: Path) -> None:
+    (here / "out").mkdir()
     for name in ("1.png", "out/part-000000.parquet"):
-        (tmp_path / name).touch()
-    for source, out in ((".", "out"), ("**/*", f"../{tmp_path.name}/out")):
+        (here / name).touch()
+    for source, out in ((".", "out"), ("**/*", f"../{here.name}/out")):
         (part,) = find_parts(source, directory=Path(out))
-        assert part.paths == [str(tmp_path / "1.png")]
+        assert part.paths == [str(here / "1.png")]
 
 
 def packed(file: Path, members: list[tuple[bytes, str, bytes]]) -> Path:
@@ -575,13 +568,11 @@ def test_a_large_value_in_many_rows_is_in_memory_a_few_times(
 ) -> None:
     """Its file has some kilobytes."""
     monkeypatch.setattr(bulk, "BATCH", 2**20)
-    image = bytes(2**18)
-    column = [{"bytes": image, "path": ""} if struct else image] * 200
-    parquet.write_table(pyarrow.table({"image": column}), tmp_path / "images.parquet")
-    del column
+    value = {"bytes": bytes(2**18), "path": ""} if struct else bytes(2**18)
+    parquet.write_table(pyarrow.table({"image": [value] * 200}), tmp_path / "images.parquet")
     before = pyarrow.total_allocated_bytes()
     for _, content in pictures_of(*find_parts(str(tmp_path / "images.parquet"))):
-        assert content == image
+        assert content == bytes(2**18)
         assert pyarrow.total_allocated_bytes() - before < 5 * 2**20
 
 
@@ -592,7 +583,7 @@ def test_the_parts_of_a_file_are_the_whole(name: str, archive: Path, tmp_path: P
     shutil.copy(archive / name, file)
     first, *others = find_parts(str(file))
     assert [part.count for part in (first, *others)] == [40, 40, 21]
-    whole = [*pictures_of(dataclasses.replace(first, count=101))]
+    whole = [*pictures_of(replace(first, count=101))]
     assert len({name for name, _ in whole}) == 101
     assert [one for part in (first, *others) for one in pictures_of(part)] == whole
     if name.endswith(".tar"):  # a part is read from where it begins
@@ -605,7 +596,7 @@ def test_a_part_is_described_as_ever() -> None:
     """A reading that an earlier version began goes on."""
     described = {"number": 3, "kind": "tar", "paths": ["a.tar"], "count": 9, "column": ""}
     part = bulk.Part("tar", ["a.tar"], count=9, first=512, number=3)
-    assert dataclasses.asdict(part) == {**described, "first": 512}
+    assert asdict(part) == {**described, "first": 512}
 
 
 def test_undecodable_name_is_read(archive: Path, tmp_path: Path) -> None:
@@ -618,11 +609,10 @@ def test_undecodable_name_is_read(archive: Path, tmp_path: Path) -> None:
 
 
 def test_a_reading_goes_on_with_the_same_model_only(
-    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    archive: Path, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bulk, "perform", Mock(side_effect=KeyboardInterrupt))
-    read = functools.partial(read_source, str(archive / "pictures"), Path("out"), report=quiet)
+    read = partial(read_source, str(archive / "pictures"), Path("out"), report=quiet)
     with pytest.raises(CheckpointError, match=r"there is no .*nowhere\.onnx"):
         read(model=Path("nowhere.onnx"))
     assert not Path("out").exists()
@@ -632,7 +622,7 @@ def test_a_reading_goes_on_with_the_same_model_only(
             read(model=Path("mine.onnx"))
         Path("out/part-000001.parquet").touch()
     job = json.loads(Path("out/_job.json").read_text())
-    assert job["model"]["path"] == str(tmp_path / "mine.onnx")
+    assert job["model"]["path"] == str(here / "mine.onnx")
     changed = Path("mine.onnx").read_bytes().replace(b'"robust"', b'"ROBUST"')
     Path("mine.onnx").write_bytes(with_checksum(changed))
     with pytest.raises(ClusterError, match="another job"):
@@ -643,7 +633,7 @@ def test_a_reading_goes_on_with_the_same_model_only(
 def test_a_part_that_cannot_be_written_or_is_damaged_ends_the_reading_in_a_line(
     archive: Path, tmp_path: Path
 ) -> None:
-    read = functools.partial(read_source, str(archive / "pictures"), tmp_path, report=quiet)
+    read = partial(read_source, str(archive / "pictures"), tmp_path, report=quiet)
     assert read() == {"pictures": 101, "errors": 1}
     part = tmp_path / "part-000000.parquet"
     part.unlink()
@@ -666,38 +656,27 @@ def test_the_shares_are_exactly_the_whole(count: int, of: int) -> None:
 
 @pytest.mark.usefixtures("no_processes", "small_parts")
 def test_all_shards_together_read_exactly_the_whole(archive: Path, tmp_path: Path) -> None:
-    """By jobs of their own, into one folder or several."""
-    out, other = tmp_path / "out", tmp_path / "other"
-    read = functools.partial(read_source, str(archive / "pictures"))
-    counts = [read(out, shard=(number, 4), report=quiet) for number in range(1, 5)]
+    """By jobs of their own."""
+    said: list[str] = []
+    read = partial(read_source, str(archive / "pictures"), tmp_path, report=said.append)
+    counts = [read(shard=(number, 4)) for number in range(1, 5)]
     assert [count["pictures"] for count in counts] == [29, 24, 24, 24]
     assert sum(count["errors"] for count in counts) == 1
-    files = parquet.read_table(out).column("file").to_pylist()
+    files = parquet.read_table(tmp_path).column("file").to_pylist()
     assert files == sorted(set(files))
-    assert len(files) == 101
     # A job that is given again, and one that takes the whole, have nothing left to do.
-    said: list[str] = []
-    assert read(out, shard=(2, 4), report=said.append) == counts[1]
-    assert read(out, report=said.append) == {"pictures": 101, "errors": 1}
+    said.clear()
+    assert read(shard=(2, 4)) == counts[1]
+    assert read() == {"pictures": 101, "errors": 1}
     assert said == ["2 of 2 parts are there already", "9 of 9 parts are there already"]
-    # More jobs than parts.
-    assert read(out, shard=(10, 10), report=quiet) == {"pictures": 0, "errors": 0}
-    other.mkdir()
-    (other / f"._job.json.{'0' * 32}").touch()  # which another job is just writing
-    assert read(other, shard=(4, 4), report=quiet) == counts[3]
-    names = sorted(file.name for file in other.glob("part-*"))
-    assert names == ["part-000003.parquet", "part-000007.parquet"]
+    assert read(shard=(10, 10)) == {"pictures": 0, "errors": 0}  # more jobs than parts
 
 
 # In other processes, and on Ray
 
 
 # A node with a core, on 127.0.0.1 alone.
-NODE: dict[str, Any] = {
-    "num_cpus": 1,
-    "node_ip_address": "127.0.0.1",
-    "object_store_memory": 2**27,
-}
+NODE: Any = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "object_store_memory": 2**27}
 
 
 @pytest.fixture(scope="module")
@@ -714,7 +693,7 @@ def cluster() -> Iterator[Any]:
 
 @pytest.fixture(params=["processes", "ray"])
 def way(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Where work is done: None, for processes of this machine that have no Ray, or the cluster."""
+    """Where work is done: on the cluster, or None: in processes here, for which there is no Ray."""
     if request.param == "ray":
         return request.getfixturevalue("cluster")
     (tmp_path / "path").mkdir()
@@ -736,9 +715,10 @@ def trained_alone(training_set: Digits) -> dict[str, torch.Tensor]:
 
 @pytest.mark.slow
 def test_a_study_is_what_train_makes(
-    way: Any, trained_alone: dict[str, torch.Tensor], tmp_path: Path
+    way: Any, trained_alone: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the line of what fails is the run's own."""
+    monkeypatch.setattr(connection, "usable_cores", lambda: 1)  # one process trains both
     with pytest.raises(ClusterError, match=r"no run of wild came to its end: .*choose a lower"):
         run_study([TINY, WILD], [0], tmp_path / "study", address=way and way.address, report=quiet)
     weights = load(tmp_path / "study" / "runs" / "tiny" / "seed-0").model.state_dict()
@@ -756,11 +736,11 @@ def stop_at_the_first(line: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("here")
 def test_a_sweep_is_stopped_by_ctrl_c_and_goes_on_to_a_recipe_to_train_by(
-    cluster: Any, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Any, command: Command
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    space = {
+    space: Any = {
         "epochs": {"choices": [3]},
         "learning_rate": {"low": 0.001, "high": 0.1},
         "widths": {"choices": [[2, 4], [4, 4]]},
@@ -786,7 +766,7 @@ def test_a_sweep_is_stopped_by_ctrl_c_and_goes_on_to_a_recipe_to_train_by(
     assert board == sorted(board, key=lambda trial: -trial["accuracy"])
     assert {trial["planned"] for trial in board} == {3}
     best = Recipe.from_json((folder / "best.json").read_text())
-    assert best == dataclasses.replace(TINY, **board[0]["values"], name="tiny-best")
+    assert best == replace(TINY, **board[0]["values"], name="tiny-best")
     assert {file.name for file in folder.glob("*.png")} == {"fields.png", "trials.png"}
 
 
@@ -841,13 +821,8 @@ def test_a_reading_that_is_stopped_ends_its_processes_and_goes_on(
     os.mkfifo(pipe)
     words = ["read", str(tmp_path / "pictures" / "*.png"), "--out", str(tmp_path / "out")]
     # In a session of its own: Ctrl-C can be sent to it and its processes alone.
-    process = subprocess.Popen(
-        [*COMMAND, *words],
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([*COMMAND, *words], start_new_session=True, **pipes)
     assert process.stdout is not None
     assert "1 of 2 parts" in process.stdout.readline()
     end = opened(pipe)

@@ -134,7 +134,7 @@ def run_sweep(
         trainable = tune.with_resources(trial, {"cpu": cpus, "gpu": gpus})
         state = str(directory.absolute() / "trials")
         if resume and tune.Tuner.can_restore(state):
-            tuner = tune.Tuner.restore(state, trainable, resume_unfinished=True)
+            tuner: Any = tune.Tuner.restore(state, trainable, resume_unfinished=True)
         else:
             tuner = _tuner(trainable, recipe, trials, directory, space, report)
         results = tuner.fit()
