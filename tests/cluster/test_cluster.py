@@ -64,6 +64,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def read_json(file: Path) -> Any:
+    return json.loads(file.read_text())
+
+
 def quiet(_: str) -> None:
     """Who is told of the progress here."""
 
@@ -140,7 +144,7 @@ def test_a_study_goes_on_with_the_missing_runs_and_sums_up(tmp_path: Path) -> No
     assert said[0] == "3 of 9 runs are there already"
     assert len(said) == 1 + 6
     assert not (tmp_path / "distribution.png").exists()
-    written = json.loads((tmp_path / "result.json").read_text())
+    written = read_json(tmp_path / "result.json")
     assert list(written) == [study.recipe.name for study in studies] == names
     assert written["_job.json"]["mean"] == studies[0].mean == 0.99
     assert written["_job.json"]["accuracies"] == {"0": 0.99, "1": 0.99}
@@ -166,10 +170,11 @@ def test_the_command_compares_two_recipes(command: Command) -> None:
     words = "study fast --against balanced --seeds 0,3-5 --validation --gpus-per-run 0.25"
     printed = command(*words.split())
     assert "no difference is shown" in printed.out
-    assert json.loads(Path("studies/fast-balanced/result.json").read_text())["fast"]["mean"] == 0.98
-    job = json.loads(Path("studies/fast-balanced/_job.json").read_text())
+    folder = Path("studies/fast-balanced")
+    assert read_json(folder / "result.json")["fast"]["mean"] == 0.98
+    job = read_json(folder / "_job.json")
     assert (job["gpus"], job["held_out"], job["cpus"]) == (True, True, 1)
-    assert Path("studies/fast-balanced/distribution.png").exists()
+    assert (folder / "distribution.png").exists()
 
 
 # What all have in common
@@ -341,6 +346,20 @@ def test_trials_are_stopped_by_the_longest_of_them(
     scheduler = sweep._scheduler(BALANCED, space)
     assert scheduler._max_t > most
     assert sorted(epoch for epoch, _ in scheduler._brackets[0]._rungs) == compared
+    assert not hasattr(sweep._scheduler(FAST, {}), "_brackets")  # one epoch: none is stopped
+
+
+def test_the_best_trial_is_the_first(tmp_path: Path) -> None:
+    trials = [
+        Trial(number, {"hidden": number}, accuracy, 1, 1, seconds=1.0, error="it failed")
+        for number, accuracy in enumerate([None, 0.9, 0.95])
+    ]
+    assert sweep._ranked(trials, tmp_path, FAST) == trials[::-1]
+    assert [trial["number"] for trial in read_json(tmp_path / "leaderboard.json")] == [2, 1, 0]
+    best = Recipe.from_json((tmp_path / "best.json").read_text())
+    assert best == replace(FAST, hidden=2, name="fast-best")
+    with pytest.raises(ClusterError, match="no trial came to an end: it failed"):
+        sweep._ranked(trials[:1], tmp_path, FAST)
 
 
 def test_a_trial_that_was_stopped_early_is_shown_as_such() -> None:
@@ -520,7 +539,7 @@ def overwritten(content: bytes, at: int, new: bytes) -> bytes:
     ("headers", "says"),
     [
         ([(tarfile.XHDTYPE, "x", bytes(2**21))], "has a header of more than 1,048,576 bytes"),
-        ([(tarfile.GNUTYPE_LONGNAME, "x", bytes(2**21))], "a header of more than 1,048,576 bytes"),
+        ([(tarfile.GNUTYPE_LONGNAME, "x", bytes(2**19))] * 3, "a header of more than 1,048,576 b"),
         ([(tarfile.GNUTYPE_LONGNAME, "x", b"name\0")] * 2_000, "is not a tar file"),
     ],
 )
@@ -611,17 +630,17 @@ def test_undecodable_name_is_read(archive: Path, tmp_path: Path) -> None:
 def test_a_reading_goes_on_with_the_same_model_only(
     archive: Path, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "perform", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr(bulk, "perform", Mock(side_effect=RuntimeError("stopped")))
     read = partial(read_source, str(archive / "pictures"), Path("out"), report=quiet)
     with pytest.raises(CheckpointError, match=r"there is no .*nowhere\.onnx"):
         read(model=Path("nowhere.onnx"))
     assert not Path("out").exists()
     shutil.copy(SHIPPED / MODEL, "mine.onnx")
     for _ in range(2):  # it is begun, and goes on
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(RuntimeError, match="stopped"):
             read(model=Path("mine.onnx"))
         Path("out/part-000001.parquet").touch()
-    job = json.loads(Path("out/_job.json").read_text())
+    job = read_json(Path("out/_job.json"))
     assert job["model"]["path"] == str(here / "mine.onnx")
     changed = Path("mine.onnx").read_bytes().replace(b'"robust"', b'"ROBUST"')
     Path("mine.onnx").write_bytes(with_checksum(changed))
@@ -761,10 +780,9 @@ def test_a_sweep_is_stopped_by_ctrl_c_and_goes_on_to_a_recipe_to_train_by(
     assert len(SAID) - stopped == 1
     assert "2 of 2" in SAID[-1]
     assert "--recipe sweeps/x/best.json" in printed.out
-    board = json.loads((folder / "leaderboard.json").read_text())
-    assert sorted(trial["number"] for trial in board) == [0, 1]
-    assert board == sorted(board, key=lambda trial: -trial["accuracy"])
-    assert {trial["planned"] for trial in board} == {3}
+    board = read_json(folder / "leaderboard.json")
+    assert {trial["number"]: trial["planned"] for trial in board} == {0: 3, 1: 3}
+    assert board[0]["accuracy"] >= board[1]["accuracy"] > 0.2
     best = Recipe.from_json((folder / "best.json").read_text())
     assert best == replace(TINY, **board[0]["values"], name="tiny-best")
     assert {file.name for file in folder.glob("*.png")} == {"fields.png", "trials.png"}

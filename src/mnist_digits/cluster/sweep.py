@@ -140,18 +140,24 @@ def run_sweep(
         results = tuner.fit()
         # After Ctrl-C Tune returns results as usual. The state that it saved tells who has ended.
         kept = tune.ExperimentAnalysis(state).trials or []
-        if sum(trial.is_finished() for trial in kept) < trials:
+        if sum(one.is_finished() for one in kept) < trials:
             again = f"--name {directory.name} --resume"
             raise KeyboardInterrupt(f"; go on with the same command and {again}")
     found = [_trial(number, result, recipe) for number, result in enumerate(results)]
-    found.sort(key=lambda trial: -(trial.accuracy or 0.0))
-    if found[0].accuracy is None:
-        raise ClusterError(f"no trial came to an end: {found[0].error}")
+    return _ranked(found, directory, recipe)
+
+
+def _ranked(trials: list[Trial], directory: Path, recipe: Recipe) -> list[Trial]:
+    """The trials, the best first; they are written, and the best recipe."""
+    ranked = sorted(trials, key=lambda trial: -(trial.accuracy or 0.0))
+    first = ranked[0]
+    if first.accuracy is None:
+        raise ClusterError(f"no trial came to an end: {first.error}")
     # Renamed, so that a study can compare it with the recipe that the sweep began with.
-    best = replace(recipe, **(found[0].values | {"name": f"{recipe.name[:59]}-best"}))
-    write_json(directory / "leaderboard.json", [asdict(trial) for trial in found])
+    best = replace(recipe, **(first.values | {"name": f"{recipe.name[:59]}-best"}))
+    write_json(directory / "leaderboard.json", [asdict(trial) for trial in ranked])
     write_json(directory / "best.json", asdict(best))
-    return found
+    return ranked
 
 
 def _tuner(
