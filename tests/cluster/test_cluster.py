@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import functools
 import gzip
 import importlib
 import io
 import json
 import lzma
+import multiprocessing
 import os
 import pickle
 import shutil
@@ -17,112 +15,102 @@ import signal
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
-import optuna
 import psutil
 import pyarrow
 import pytest
 import torch
-from command_line import COMMAND, Command, run_process
+from command_line import COMMAND, Command
 from hypothesis import given
 from hypothesis import strategies as st
+from optuna.distributions import FloatDistribution, IntDistribution
 from PIL import Image
 from pyarrow import parquet
 
-from mnist_digits import (
-    BALANCED,
-    FAST,
-    CheckpointError,
-    ClusterError,
-    Digits,
-    Reader,
-    Run,
-    load,
-    load_mnist,
-    train,
-)
+from mnist_digits import BALANCED, FAST, CheckpointError, ClusterError, Digits, Reader, load, train
 from mnist_digits.classifier.recipe import Recipe
-from mnist_digits.cli.main import build_parser
-from mnist_digits.cluster import bulk
-from mnist_digits.cluster.bulk import (
-    Part,
-    _counts,
-    find_parts,
-    pictures_of,
-    read_part,
-    read_source,
-    share,
-)
-from mnist_digits.cluster.connection import _check_resources, begin, connected, prepare
+from mnist_digits.cluster import bulk, connection, sweep
+from mnist_digits.cluster.bulk import find_parts, pictures_of, read_part, read_source
+from mnist_digits.cluster.connection import begin, connected, prepare, set_environment
 from mnist_digits.cluster.study import Study, run_study, sign_flips, verdict
-from mnist_digits.cluster.sweep import (
-    DEFAULT_SPACE,
-    METRIC,
-    Trial,
-    _distribution,
-    _reporter,
-    _run_trial,
-    _scheduler,
-    _trial,
-    importance,
-    read_space,
-    run_sweep,
-)
+from mnist_digits.cluster.sweep import METRIC, Trial, read_space, run_sweep
 from mnist_digits.plots import study_plots
+from mnist_digits.processes import last_line
 from mnist_digits.reading.onnx_file import with_checksum
 from mnist_digits.reading.reader import MODEL, SHIPPED
 
-# Read when Ray is imported, as `cluster.connected` has it: nodes listen to this machine only.
-os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
+set_environment(here=True)  # before Ray is imported: nodes listen to this machine only
 # Ray opens files that it leaves to the garbage collector, and forks.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-TINY = dataclasses.replace(FAST, name="tiny", widths=(4, 8), hidden=16, batch_size=500)
-PIPES: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-WILD = dataclasses.replace(TINY, name="wild", learning_rate=1000.0, weight_decay=10.0)
+TINY = replace(FAST, name="tiny", widths=(2, 4), hidden=8, batch_size=1000)
+WILD = replace(TINY, name="wild", learning_rate=1000.0, weight_decay=10.0)
 
 
-def flat(run: Run) -> torch.Tensor:
-    return torch.cat([value.double().flatten() for value in run.model.state_dict().values()])
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, in which the test runs."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-@functools.cache
-def trained_alone(seed: int) -> torch.Tensor:
-    """The weights that one thread gives, without Ray."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return flat(train(dataclasses.replace(TINY, seed=seed), load_mnist()[0]))
-    finally:
-        torch.set_num_threads(threads)
+def read_json(file: Path) -> Any:
+    return json.loads(file.read_text())
 
 
 def quiet(_: str) -> None:
     """Who is told of the progress here."""
 
 
-# What needs no Ray
+def one_by_one(work: Any, items: list[Any], *_: Any) -> Iterator[tuple[Any, Any]]:
+    """What `perform` does, in this process."""
+    for item in items:
+        try:
+            yield item, work(item)
+        except Exception as error:
+            yield item, last_line(error)
 
 
-@pytest.mark.parametrize(
-    ("count", "quantile"), [(2, 12.706), (5, 2.776), (6, 2.571), (10, 2.262), (30, 2.045)]
-)
+@pytest.fixture
+def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are read in this process; runs have ended as soon as they are asked for."""
+    monkeypatch.setattr(bulk, "perform", one_by_one)
+    monkeypatch.setattr("mnist_digits.cluster.study.perform", one_by_one)
+    monkeypatch.setattr("mnist_digits.cluster.study.train_here", trained_at_once)
+
+
+def trained_at_once(run: Recipe, **_: Any) -> dict[str, bytes]:
+    if run.seed == 7:
+        raise RuntimeError("the loss became inf")
+    result = {"test_accuracy": 0.99, "validation_accuracy": 0.98, "training_seconds": 1.0}
+    return {"result.json": json.dumps(result).encode()}
+
+
+# Studies
+
+
+@pytest.mark.parametrize(("count", "quantile"), [(2, 12.706), (5, 2.776), (30, 2.045)])
 def test_the_interval_is_that_of_student(count: int, quantile: float) -> None:
     study = study_of("one", [0.98 + 0.0001 * number for number in range(count)])
     reach = quantile * study.deviation / count**0.5
     assert study.interval == pytest.approx((study.mean - reach, study.mean + reach), abs=1e-6)
-    assert study_of("same", [0.99, 0.99]).interval == (0.99, 0.99)
+    assert study_of("same", [0.99] * count).interval == (0.99, 0.99)
     assert study_of("single", [0.99]).interval == (0, 1)
+
+
+def study_of(name: str, accuracies: list[float]) -> Study:
+    recipe = replace(FAST, name=name)
+    return Study(recipe, dict(enumerate(accuracies)), [1.0] * len(accuracies), {})
 
 
 def test_sign_flips_count_what_chance_could_do() -> None:
@@ -135,21 +123,175 @@ def test_sign_flips_count_what_chance_could_do() -> None:
     assert sign_flips([1.0] * 30) == 2 / 100_001
 
 
-def study_of(name: str, accuracies: list[float]) -> Study:
-    recipe = dataclasses.replace(FAST, name=name)
-    return Study(recipe, dict(enumerate(accuracies)), [1.0] * len(accuracies), {})
-
-
 def test_the_verdict_is_in_words() -> None:
     one = study_of("one", [0.991, 0.992, 0.990, 0.993, 0.991, 0.992])
     other = study_of("other", [0.995, 0.996, 0.994, 0.996, 0.995, 0.996])
     assert verdict(one, other).startswith("other is 0.383% better than one (p = 0.0312")
     assert "no difference is shown" in verdict(one, study_of("third", [0.992, 0.991] * 3))
-    assert "so few seeds could not show one" in verdict(
-        study_of("a", [0.9, 0.9]), study_of("b", [0.99, 0.99])
-    )
-    low, high = one.interval
-    assert low < one.mean < high
+    few = study_of("a", [0.9, 0.9]), study_of("b", [0.99, 0.99])
+    assert "so few seeds could not show one" in verdict(*few)
+    assert "too few seeds to compare" in verdict(one, study_of("single", [0.9]))
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_a_study_goes_on_with_the_missing_runs_and_sums_up(tmp_path: Path) -> None:
+    said: list[str] = []
+    # No name of a recipe meets a file of the study.
+    names = ["result.json", "_job.json", "distribution.png"]
+    recipes = [replace(FAST, name=name) for name in names]
+    run_study(recipes, [0], tmp_path, report=quiet)
+    studies = run_study(recipes, [0, 1, 7], tmp_path, report=said.append)
+    assert said[0] == "3 of 9 runs are there already"
+    assert len(said) == 1 + 6
+    assert not (tmp_path / "distribution.png").exists()
+    written = read_json(tmp_path / "result.json")
+    assert list(written) == [study.recipe.name for study in studies] == names
+    assert written["_job.json"]["mean"] == studies[0].mean == 0.99
+    assert written["_job.json"]["accuracies"] == {"0": 0.99, "1": 0.99}
+    assert written["_job.json"]["failed"] == {"7": "the loss became inf"}
+    # A GPU gives other weights than a CPU.
+    for other, cpus, gpus in ((recipes[:1], 1, 0), (recipes, 1, 1), (recipes, 2, 0)):
+        with pytest.raises(ClusterError, match="another job"):
+            run_study(other, [0], tmp_path, cpus=cpus, gpus=gpus, report=quiet)
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_what_a_study_cannot_do_is_told_in_a_line(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="two recipes are called fast: change `name` in one"):
+        run_study([FAST, replace(FAST, epochs=2)], [0], tmp_path, report=quiet)
+    with pytest.raises(ClusterError, match="no run of fast came to its end: the loss became inf"):
+        run_study([FAST], [7], tmp_path, report=quiet)
+    with pytest.raises(ClusterError, match=r"cannot write .*result\.json: Is a directory"):
+        run_study([FAST], [0], tmp_path, report=lambda _: (tmp_path / "result.json").mkdir())
+
+
+@pytest.mark.usefixtures("no_processes", "here")
+def test_the_command_compares_two_recipes(command: Command) -> None:
+    words = "study fast --against balanced --seeds 0,3-5 --validation --gpus-per-run 0.25"
+    printed = command(*words.split())
+    assert "no difference is shown" in printed.out
+    folder = Path("studies/fast-balanced")
+    assert read_json(folder / "result.json")["fast"]["mean"] == 0.98
+    job = read_json(folder / "_job.json")
+    assert (job["gpus"], job["held_out"], job["cpus"]) == (True, True, 1)
+    assert (folder / "distribution.png").exists()
+
+
+# What all have in common
+
+
+def test_only_the_cores_that_may_be_used_are_shared_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under `taskset -c 0`, on a machine of many cores, and with `ulimit -u`, `-n` or `-v`."""
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)
+    with pytest.raises(ClusterError, match="a run can have 1 CPU cores here: ask for fewer"):
+        run_study([TINY], [0], tmp_path / "study", cpus=2, report=quiet)
+    errors = [RuntimeError("can't start new thread"), BlockingIOError(11, "busy"), MemoryError()]
+    monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", Mock(side_effect=errors))
+    for _ in errors:
+        with pytest.raises(ClusterError, match=r"cannot work in 1 processes here .*`ulimit -a`"):
+            run_study([TINY], [0], tmp_path / "other", report=quiet)
+    ray = Mock(side_effect=RuntimeError)
+    monkeypatch.setattr("ray.init", ray)
+    with pytest.raises(ClusterError, match="no Ray cluster at this machine"), connected():
+        pass
+    assert ray.call_args.kwargs["num_cpus"] == 1
+
+
+def test_a_folder_belongs_to_one_job(tmp_path: Path) -> None:
+    begin(tmp_path / "a", {"read": "none"}, resume=False)  # of which nothing is done
+    (tmp_path / "a" / f"._job.json.{'0' * 32}").touch()  # which another process is just writing
+    begin(tmp_path / "a", {"read": "x"}, resume=False)
+    (tmp_path / "a" / "part").touch()
+    begin(tmp_path / "a", {"read": "x"}, resume=True)
+    with pytest.raises(ClusterError, match="is the folder of another job"):
+        begin(tmp_path / "a", {"read": "y"}, resume=True)
+    with pytest.raises(ClusterError, match="is there already: go on with --resume, or choose"):
+        begin(tmp_path / "a", {"read": "x"}, resume=False)
+    with pytest.raises(ClusterError, match=r"cannot write to .*part/b: Not a directory"):
+        begin(tmp_path / "a" / "part" / "b", {}, resume=True)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "photo.png").touch()
+    with pytest.raises(ClusterError, match="has other things in it"):
+        begin(tmp_path / "b", {}, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "address"),
+    [
+        ("study fast", "127.0.0.1:9"),
+        ("sweep fast", "nowhere.invalid:6379"),
+        ("read 1.png --out out", "127.0.0.1:many"),
+        ("read 1.png --out out", "6379"),
+    ],
+)
+def test_an_address_that_does_not_answer(
+    words: str, address: str, command: Command, here: Path
+) -> None:
+    (here / "1.png").touch()
+    error = command.refused(*words.split(), "--address", address)
+    assert f"nothing answers at '{address}'" in error
+
+
+@pytest.mark.parametrize("devices", ["0", "-1"])
+def test_the_device_is_that_which_was_asked_for(devices: str, monkeypatch: Any) -> None:
+    """Not that of the environment, which Ray hands on where no GPU was asked for."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
+    monkeypatch.setattr("mnist_digits.classifier.device.pick_device", torch.device)
+    monkeypatch.setattr("torch.set_num_threads", lambda _: None)
+    assert (prepare(1, 0).type, prepare(1, 0.5).type) == ("cpu", "cuda")
+
+
+def test_unavailable_resources_are_refused() -> None:
+    """Ray would wait for it."""
+    node = {"Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0}}
+    connection._check_resources([node], 2, 1)
+    connection._check_resources([{"Alive": True, "Resources": {}}, node], 1, 0.25)
+    with pytest.raises(ClusterError, match="no machine has 16 CPU cores for a run: ask for fewer"):
+        connection._check_resources([node], 16, 0)
+    with pytest.raises(ClusterError, match="no machine has a CPU core and 2 GPUs for a run"):
+        connection._check_resources([node], 1, 2)
+    with pytest.raises(ClusterError, match=r"no machine has a CPU core and 0\.5 of a GPU"):
+        connection._check_resources([{**node, "Alive": False}], 1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("words", "flag", "values"),
+    [
+        ("study fast", "--gpus-per-run", ["-1", "nan", "inf", "1.5", "one"]),
+        ("study fast", "--seeds", ["0-4294967295", "3-1", "9-0,4", "0,0", "-1", ""]),
+        ("read scans --out out", "--shard", ["", "3", "0/4", "5/4", "-1/4", "1/4/2", "1.0/4"]),
+    ],
+)
+def test_invalid_numbers_are_refused_at_once(
+    words: str, flag: str, values: list[str], command: Command
+) -> None:
+    for value in values:
+        error = command.refused(*words.split(), f"{flag}={value}")
+        assert f"argument {flag}: must be" in error
+
+
+def test_a_package_that_is_missing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hidden(package: str) -> Any:
+        monkeypatch.setitem(sys.modules, package, None)
+        return pytest.raises(ClusterError, match=f"this needs {package}: install it, or")
+
+    with hidden("ray"):
+        run_study([TINY], [0], tmp_path / "a", address="auto", report=quiet)
+    with hidden("scipy"):
+        run_study([TINY], [0], tmp_path / "study", report=quiet)
+    with hidden("optuna"):
+        run_sweep(TINY, 1, tmp_path / "sweep", sweep.DEFAULT_SPACE, report=quiet)
+    assert [folder.name for folder in tmp_path.iterdir()] == ["a"]
+    with hidden("pyarrow"):
+        importlib.reload(bulk)
+
+
+# Sweeps
 
 
 @pytest.mark.parametrize(
@@ -172,101 +314,146 @@ def test_invalid_search_spaces_are_refused(space: Any, says: str, tmp_path: Path
         read_space(file, FAST)
 
 
-def test_a_search_space_may_vary_widths(tmp_path: Path) -> None:
+def test_a_space_and_a_sweep_are_there_to_go_on_with(tmp_path: Path) -> None:
     file = tmp_path / "space.json"
     file.write_text('{"widths": {"choices": [[8, 16], [16, 32]]}}')
-    assert read_space(file, FAST)["widths"]["choices"] == [[8, 16], [16, 32]]
+    assert read_space(file, FAST) == {"widths": {"choices": [[8, 16], [16, 32]]}}
+    space = read_space(None, FAST)
     with pytest.raises(ClusterError, match="cannot read the search space"):
         read_space(tmp_path / "none.json", FAST)
+    with pytest.raises(ClusterError, match=r"there is no sweep at .*mistyped: begin one, without"):
+        run_sweep(FAST, 4, tmp_path / "mistyped", space, resume=True, report=quiet)
+    assert not (tmp_path / "mistyped").exists()
 
 
-def test_only_the_cores_that_may_be_used_are_shared_out(
-    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As under `taskset -c 0`, on a machine of many cores."""
-    monkeypatch.setattr("os.cpu_count", lambda: 64)
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)
-    processes = Mock(side_effect=RuntimeError)
-    monkeypatch.setattr("mnist_digits.cluster.connection.in_processes", processes)
-    with pytest.raises(ClusterError, match="a run can have 1 CPU cores here: ask for fewer"):
-        run_study([TINY], [0], tmp_path / "study", cpus=2, report=quiet)
-    with pytest.raises(ClusterError, match="cannot work in 1 processes here"):
-        read_source(str(archive / "pictures"), tmp_path / "out", report=quiet)
-    assert processes.call_args.args[-1] == 1
-    ray = Mock(side_effect=RuntimeError)
-    monkeypatch.setattr("ray.init", ray)
-    with pytest.raises(ClusterError, match="no Ray cluster at this machine"), connected():
-        pass
-    assert ray.call_args.kwargs["num_cpus"] == 1
+def test_a_field_is_searched_in_the_numbers_that_it_may_be() -> None:
+    space = {"shift": {"low": 0, "high": 2}, "hidden": {"low": 8, "high": 64, "log": True}}
+    found = sweep._distributions(space)
+    assert found == {"shift": FloatDistribution(0, 2), "hidden": IntDistribution(8, 64, log=True)}
 
 
 @pytest.mark.parametrize(
-    "error",
-    [RuntimeError("can't start new thread"), BlockingIOError(11, "Resource busy"), MemoryError()],
+    ("space", "most", "compared"),
+    [
+        ({}, 7, [2, 4, 8]),
+        ({"epochs": {"low": 5, "high": 20}}, 20, [6, 12]),
+        ({"epochs": {"choices": [9, 3]}}, 9, [3, 6]),
+    ],
 )
-def test_a_machine_that_refuses_processes_is_told_of_in_a_line(
-    error: Exception, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_trials_are_stopped_by_the_longest_of_them(
+    space: Any, most: int, compared: list[int]
 ) -> None:
-    """As with `ulimit -u`, `-n` or `-v`."""
-    monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", Mock(side_effect=error))
-    with pytest.raises(ClusterError, match=r"cannot work in \d+ processes here .*`ulimit -a`"):
-        read_source(str(archive / "pictures"), tmp_path / "out", report=quiet)
+    scheduler = sweep._scheduler(BALANCED, space)
+    assert scheduler._max_t > most
+    assert sorted(epoch for epoch, _ in scheduler._brackets[0]._rungs) == compared
+    assert not hasattr(sweep._scheduler(FAST, {}), "_brackets")  # one epoch: none is stopped
 
 
-def test_two_recipes_of_a_study_have_two_names(tmp_path: Path) -> None:
-    other = dataclasses.replace(FAST, epochs=2)
-    with pytest.raises(ClusterError, match="two recipes are called fast: change `name` in one"):
-        run_study([FAST, other], [0], tmp_path / "study", report=quiet)
+def test_the_best_trial_is_the_first(tmp_path: Path) -> None:
+    trials = [
+        Trial(number, {"hidden": number}, accuracy, 1, 1, seconds=1.0, error="it failed")
+        for number, accuracy in enumerate([None, 0.9, 0.95])
+    ]
+    assert sweep._ranked(trials, tmp_path, FAST) == trials[::-1]
+    assert [trial["number"] for trial in read_json(tmp_path / "leaderboard.json")] == [2, 1, 0]
+    best = Recipe.from_json((tmp_path / "best.json").read_text())
+    assert best == replace(FAST, hidden=2, name="fast-best")
+    with pytest.raises(ClusterError, match="no trial came to an end: it failed"):
+        sweep._ranked(trials[:1], tmp_path, FAST)
+
+
+def test_a_trial_that_was_stopped_early_is_shown_as_such() -> None:
+    trials = [
+        Trial(number, {}, 0.9, epochs, planned, seconds=1.0)
+        for number, (epochs, planned) in enumerate([(5, 5), (20, 20), (6, 20)])
+    ]
+    (axes,) = study_plots.sweep_trials(trials).axes
+    points = {str(line.get_label()): len(np.array(line.get_xdata())) for line in axes.lines}
+    assert points == {"best so far": 3, "to the end": 2, "stopped early": 1}
+
+
+def test_the_field_that_matters_is_the_important_one() -> None:
+    widths = [[4, 8], [8, 8]]
+    space: Any = {"learning_rate": {"low": 0.001, "high": 0.1}, "widths": {"choices": widths}}
+    trials = [
+        Trial(n, {"learning_rate": 0.004 * n + 0.001, "widths": widths[n % 2]}, n / 24, 1, 1, 1.0)
+        for n in range(24)
+    ]
+    shares = sweep.importance(trials, space)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["learning_rate"] > 0.9
+    assert sweep.importance(trials[:3], space) == {}
 
 
 @pytest.fixture
-def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A study whose runs have ended as soon as they are asked for."""
-    files = {"result.json": b'{"test_accuracy": 0.99, "training_seconds": 1.0}'}
-    study = "mnist_digits.cluster.study"
-    monkeypatch.setattr(f"{study}.perform", lambda _, runs, *__: ((run, files) for run in runs))
+def reports(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """What a trial on a few digits reports in this process, with the folder that it saved."""
+    reported: list[dict[str, Any]] = []
+
+    def report(values: dict[str, Any], checkpoint: Any = None) -> None:
+        saved = checkpoint and shutil.copytree(checkpoint.path, f"{checkpoint.path}-kept")
+        reported.append({**values, "saved": saved})
+
+    few = connection.digits()[0][:1000]
+    monkeypatch.setattr(sweep, "digits", lambda: (few,))
+    monkeypatch.setattr("ray.tune.get_checkpoint", lambda: None)
+    monkeypatch.setattr("ray.tune.report", report)
+    threads = torch.get_num_threads()
+    yield reported
+    torch.set_num_threads(threads)
 
 
-@pytest.mark.usefixtures("no_ray")
-@pytest.mark.parametrize("name", ["result.json", "_job.json", "distribution.png"])
-def test_no_name_of_a_recipe_meets_a_file_of_the_study(name: str, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(FAST, name=name)
-    (study,) = run_study([recipe], [0], tmp_path, report=quiet)
-    assert json.loads((tmp_path / "result.json").read_text())[name]["mean"] == study.mean
-    assert not (tmp_path / "distribution.png").exists()
+def test_a_trial_goes_on_after_the_last_epoch_that_it_saved(
+    reports: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray import tune
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    recipe = replace(TINY, epochs=2, batch_size=100)
+    sweep._run_trial(recipe, 1, 0)
+    saved = tune.Checkpoint.from_directory(reports[0]["saved"])
+    monkeypatch.setattr("ray.tune.get_checkpoint", lambda: saved)
+    sweep._run_trial(recipe, 1, 0)
+    assert [report["epoch"] for report in reports] == [1, 2, 2]
+    assert reports[1][METRIC] == reports[2][METRIC]
 
 
-def test_a_folder_belongs_to_one_job(tmp_path: Path) -> None:
-    begin(tmp_path / "a", {"read": "none"}, resume=False)  # of which nothing is done
-    begin(tmp_path / "a", {"read": "x"}, resume=False)
-    (tmp_path / "a" / "part").touch()
-    begin(tmp_path / "a", {"read": "x"}, resume=True)
-    with pytest.raises(ClusterError, match="is the folder of another job"):
-        begin(tmp_path / "a", {"read": "y"}, resume=True)
-    with pytest.raises(ClusterError, match="is there already: go on with --resume, or choose"):
-        begin(tmp_path / "a", {"read": "x"}, resume=False)
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "photo.png").touch()
-    with pytest.raises(ClusterError, match="has other things in it"):
-        begin(tmp_path / "b", {}, resume=True)
+def test_a_loss_that_becomes_infinite_ends_a_trial_which_is_not_tried_again(
+    reports: list[dict[str, Any]],
+) -> None:
+    sweep._run_trial(replace(WILD, batch_size=50), 1, 0)
+    result = SimpleNamespace(metrics=reports[-1], config={"epochs": 5}, error=None)
+    trial = sweep._trial(0, result, FAST)
+    assert (len(reports), trial.accuracy, trial.planned) == (1, None, 5)
+    assert "choose a lower one" in trial.error
 
 
-def test_an_address_that_does_not_answer() -> None:
-    for address in ("127.0.0.1:9", "nowhere.invalid:6379", "127.0.0.1:many", "6379"):
-        with pytest.raises(ClusterError, match="nothing answers at"), connected(address):
-            pass
+@pytest.mark.parametrize(
+    ("event", "status", "result"),
+    [("complete", "RUNNING", {"error": "the loss became inf"}), ("error", "ERROR", {})],
+)
+def test_a_trial_that_failed_is_told_of(event: str, status: str, result: dict[str, Any]) -> None:
+    trial = Mock(status=status, ERROR="ERROR", config={"shift": 0.5, "hidden": 8})
+    trial.last_result = {METRIC: 0.9, "epoch": 3, **result}
+    said: list[str] = []
+    tell = getattr(sweep._reporter(said.append, 3), f"on_trial_{event}")
+    tell(iteration=1, trials=[trial], trial=trial)
+    assert " ".join(said[0].split()) == "1 of 3 failed epoch 3 shift 0.5 hidden 8"
+
+
+# Readings
 
 
 @pytest.fixture(scope="module")
 def archive(test_set: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with pictures in a folder, a tar and Parquet; one of each is no picture."""
+    """A folder with 101 pictures in a folder, a tar and Parquet; the last of each is none."""
     folder = tmp_path_factory.mktemp("archive")
     (folder / "pictures").mkdir()
-    contents = [png(image[0].numpy()) for image in test_set.images[:500]] + [b"nonsense"]
+    contents = [png(image[0].numpy()) for image in test_set.images[:100]] + [b"nonsense"]
     for number, content in enumerate(contents):
         (folder / "pictures" / f"{number:04}.png").write_bytes(content)
-    table = pyarrow.table({"id": list(range(501)), "image": contents})
-    parquet.write_table(table, folder / "digits.parquet")
+    table = pyarrow.table({"id": list(range(101)), "image": contents})
+    parquet.write_table(table, folder / "digits.parquet", row_group_size=30)
     with tarfile.open(folder / "digits.tar", "w") as tar:
         tar.add(folder / "pictures", "pictures")
     return folder
@@ -278,13 +465,20 @@ def png(image: np.ndarray[Any, Any]) -> bytes:
     return content.getvalue()
 
 
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "FILES", 12)
+    monkeypatch.setattr(bulk, "ROWS", 40)
+
+
 def test_sources_are_cut_into_parts(archive: Path, tmp_path: Path) -> None:
-    parts = find_parts(str(archive / "pictures"))
-    assert [len(part.paths) for part in parts] == [200, 200, 101]
-    assert [part.number for part in find_parts(str(archive))] == [0, 1, 2, 3, 4]
-    (tmp_path / "link").symlink_to(archive / "pictures")
-    assert [len(part.paths) for part in find_parts(str(tmp_path))] == [200, 200, 101]
-    assert find_parts(str(archive / "pictures" / "000*.png"))[0].count == 0
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "again").symlink_to(tmp_path / "source")  # is read once
+    for number in range(401):
+        (tmp_path / "source" / f"{number}.png").touch()
+    assert [len(part.paths) for part in find_parts(str(tmp_path))] == [200, 200, 1]
+    assert [part.number for part in find_parts(str(archive))] == [0, 1, 2]
+    assert len(find_parts(str(archive / "pictures" / "000*.png"))[0].paths) == 10
     with pytest.raises(ClusterError, match=r"lies in .*, which is written to: choose another"):
         find_parts(str(archive / "pictures"), directory=archive)
     for nothing in (str(archive / "none"), str(archive / "pict*"), ""):
@@ -294,75 +488,18 @@ def test_sources_are_cut_into_parts(archive: Path, tmp_path: Path) -> None:
         find_parts(__file__)
     with pytest.raises(ClusterError, match=r"has the columns id, image: name the one"):
         find_parts(str(archive / "digits.parquet"), "id")
+    (tmp_path / "no.parquet").touch()
+    with pytest.raises(ClusterError, match=r"no\.parquet is not a Parquet file that can be read"):
+        find_parts(str(tmp_path / "no.parquet"))
 
 
-@pytest.mark.parametrize("devices", ["0", "-1"])
-def test_the_device_is_that_which_was_asked_for(
-    devices: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not that of the environment, which Ray hands on where no GPU was asked for."""
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
-    monkeypatch.setattr("mnist_digits.classifier.device.pick_device", torch.device)
-    monkeypatch.setattr("torch.set_num_threads", lambda _: None)
-    assert prepare(1, 0).type == "cpu"
-    assert prepare(1, 0.5).type == "cuda"
-
-
-@pytest.mark.usefixtures("no_ray")
-def test_runs_on_a_gpu_and_on_a_cpu_are_not_mixed(tmp_path: Path) -> None:
-    run_study([FAST], [0], tmp_path, report=quiet)
-    with pytest.raises(ClusterError, match="another job"):
-        run_study([FAST], [0], tmp_path, gpus=1, report=quiet)
-
-
-def test_unavailable_resources_are_refused() -> None:
-    """Ray would wait for it."""
-    node = {"Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0}}
-    _check_resources([node], 2, 1)
-    _check_resources([{"Alive": True, "Resources": {}}, node], 1, 0.25)
-    with pytest.raises(ClusterError, match="no machine has 16 CPU cores for a run: ask for fewer"):
-        _check_resources([node], 16, 0)
-    with pytest.raises(ClusterError, match="no machine has a CPU core and 2 GPUs for a run"):
-        _check_resources([node], 1, 2)
-    with pytest.raises(ClusterError, match=r"no machine has a CPU core and 0\.5 of a GPU"):
-        _check_resources([{**node, "Alive": False}], 1, 0.5)
-
-
-@pytest.mark.parametrize(
-    ("words", "flag", "values"),
-    [
-        ("study fast", "--gpus-per-run", ["-1", "nan", "inf", "1.5", "one"]),
-        ("study fast", "--seeds", ["0-4294967295", "3-1", "9-0,4", "0,0", "-1", ""]),
-        (
-            "read scans --out out",
-            "--shard",
-            ["", "3", "0/4", "5/4", "1/0", "-1/4", "1/4/2", "a/b", "1.0/4"],
-        ),
-    ],
-)
-def test_invalid_numbers_are_refused_at_once(
-    words: str, flag: str, values: list[str], command: Command
-) -> None:
-    for value in values:
-        error = command.refused(*words.split(), f"{flag}={value}")
-        assert f"argument {flag}: must be" in error
-
-
-def test_gpus_are_parts_of_one_or_several() -> None:
-    for text, number in (("0", 0), ("0.25", 0.25), ("1", 1), ("4", 4)):
-        options = build_parser().parse_args(["study", "fast", "--gpus-per-run", text])
-        assert options.gpus_per_run == number
-
-
-def test_an_output_in_the_source_is_no_source(archive: Path, monkeypatch: Any) -> None:
-    monkeypatch.chdir(archive / "pictures")
-    (archive / "pictures" / "out").mkdir()
-    (archive / "pictures" / "out" / "part-000000.parquet").write_bytes(b"an answer")
-    try:
-        assert sum(len(part.paths) for part in find_parts(".", directory=Path("out"))) == 501
-        assert find_parts("**/*", directory=Path("../pictures/out"))[-1].kind == "files"
-    finally:
-        shutil.rmtree(archive / "pictures" / "out")
+def test_an_output_in_the_source_is_no_source(here: Path) -> None:
+    (here / "out").mkdir()
+    for name in ("1.png", "out/part-000000.parquet"):
+        (here / name).touch()
+    for source, out in ((".", "out"), ("**/*", f"../{here.name}/out")):
+        (part,) = find_parts(source, directory=Path(out))
+        assert part.paths == [str(here / "1.png")]
 
 
 def packed(file: Path, members: list[tuple[bytes, str, bytes]]) -> Path:
@@ -375,30 +512,54 @@ def packed(file: Path, members: list[tuple[bytes, str, bytes]]) -> Path:
     return file
 
 
-@pytest.mark.parametrize("suffix", ["", ".gz", ".xz"])
-@pytest.mark.parametrize("damage", ["header", "zeros", "content"])
-def test_a_damaged_archive_is_not_taken_for_a_shorter_one(
-    suffix: str, damage: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress])
+def test_a_damaged_archive_is_not_taken_for_a_shorter_one(pack: Any, tmp_path: Path) -> None:
     noise = [np.random.default_rng(number).bytes(512) for number in range(40)]
     members = [(tarfile.REGTYPE, f"{n}.png", content) for n, content in enumerate(noise)]
     content = packed(tmp_path / "whole", members).read_bytes()
-    values = bytearray(content)
-    if damage == "header":
-        values[20 * 1024 : 20 * 1024 + 8] = b"\xff" * 8
-    elif damage == "zeros":
-        values[20 * 1024 : 21 * 1024] = bytes(1024)
-    pack: Any = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}[suffix]
-    damaged = bytearray(pack(bytes(values)))
-    if damage == "content":
-        middle = len(damaged) // 2 if suffix else 20 * 1024
-        damaged[middle : middle + 64] = b"\xff" * 64
-    file = tmp_path / f"damaged.tar{suffix}"
-    file.write_bytes(damaged)
-    with pytest.raises(ClusterError, match="is not a tar file that can be read"):
-        find_parts(str(file))
-    file.write_bytes(pack(content))
+    whole, file = pack(content), tmp_path / "pictures.tar"
+    middle = len(whole) // 2 // 1024 * 1024
+    for damaged in (
+        pack(overwritten(content, 20 * 1024, b"\xff" * 8)),  # a header
+        pack(overwritten(content, 20 * 1024, bytes(1024))),
+        overwritten(whole, middle, b"\xff" * 64),
+    ):
+        file.write_bytes(damaged)
+        with pytest.raises(ClusterError, match="is not a tar file that can be read"):
+            find_parts(str(file))
+    file.write_bytes(whole)
     assert sum(part.count for part in find_parts(str(file))) == 40
+
+
+def overwritten(content: bytes, at: int, new: bytes) -> bytes:
+    return content[:at] + new + content[at + len(new) :]
+
+
+@pytest.mark.parametrize(
+    ("headers", "says"),
+    [
+        ([(tarfile.XHDTYPE, "x", bytes(2**21))], "has a header of more than 1,048,576 bytes"),
+        ([(tarfile.GNUTYPE_LONGNAME, "x", bytes(2**19))] * 3, "a header of more than 1,048,576 b"),
+        ([(tarfile.GNUTYPE_LONGNAME, "x", b"name\0")] * 2_000, "is not a tar file"),
+    ],
+)
+def test_the_headers_of_an_archive_do_not_take_all_memory(
+    headers: list[tuple[bytes, str, bytes]], says: str, tmp_path: Path
+) -> None:
+    before, after = ((tarfile.REGTYPE, name, b"x") for name in ("a.png", "b.png"))
+    file = packed(tmp_path / "headers.tar.gz", [before, *headers, after])
+    with pytest.raises(ClusterError, match=says):
+        find_parts(str(file))
+
+
+def test_a_compressed_archive_is_one_whatever_its_name(tmp_path: Path) -> None:
+    """It is read from its start."""
+    folder, picture = (tarfile.DIRTYPE, "folder", b""), (tarfile.REGTYPE, "folder/1.png", b"one")
+    file = packed(tmp_path / "pictures.tar.gz", [folder, picture]).rename(tmp_path / "pictures.tar")
+    assert [content for _, content in pictures_of(*find_parts(str(file)))] == [b"one"]
+    file.write_bytes(b"no archive")
+    with pytest.raises(ClusterError, match=r"can be read: file could not be opened successfully$"):
+        find_parts(str(file))
 
 
 @pytest.mark.parametrize("name", ["pictures.tar", "pictures.tar.gz", "pictures.parquet"])
@@ -421,79 +582,40 @@ def test_a_picture_that_is_too_large_is_an_error_and_the_others_are_read(
 
 
 @pytest.mark.parametrize("struct", [False, True])
-def test_a_large_value_in_many_rows_is_in_memory_a_few_times(struct: bool, tmp_path: Path) -> None:
+def test_a_large_value_in_many_rows_is_in_memory_a_few_times(
+    struct: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its file has some kilobytes."""
-    image = bytes(2**20)
-    column = [{"bytes": image, "path": ""} if struct else image] * 300
-    parquet.write_table(pyarrow.table({"image": column}), tmp_path / "images.parquet")
-    del column
+    monkeypatch.setattr(bulk, "BATCH", 2**20)
+    value = {"bytes": bytes(2**18), "path": ""} if struct else bytes(2**18)
+    parquet.write_table(pyarrow.table({"image": [value] * 200}), tmp_path / "images.parquet")
     before = pyarrow.total_allocated_bytes()
     for _, content in pictures_of(*find_parts(str(tmp_path / "images.parquet"))):
-        assert content == image
-        assert pyarrow.total_allocated_bytes() - before < 150 * 2**20
+        assert content == bytes(2**18)
+        assert pyarrow.total_allocated_bytes() - before < 5 * 2**20
 
 
-@pytest.mark.parametrize(
-    ("headers", "says"),
-    [
-        ([(tarfile.XHDTYPE, "x", bytes(2**21))], "has a header of more than 1,048,576 bytes"),
-        ([(tarfile.GNUTYPE_LONGNAME, "x", bytes(2**21))], "a header of more than 1,048,576 bytes"),
-        ([(tarfile.GNUTYPE_LONGNAME, "x", b"name\0")] * 2_000, "is not a tar file"),
-    ],
-)
-def test_the_headers_of_an_archive_do_not_take_all_memory(
-    headers: list[tuple[bytes, str, bytes]], says: str, tmp_path: Path
-) -> None:
-    before, after = ((tarfile.REGTYPE, name, b"x") for name in ("a.png", "b.png"))
-    file = packed(tmp_path / "headers.tar.gz", [before, *headers, after])
-    with pytest.raises(ClusterError, match=says):
-        find_parts(str(file))
-
-
-def test_a_compressed_archive_is_one_whatever_its_name(tmp_path: Path) -> None:
-    """It is read from its start."""
-    folder, picture = (tarfile.DIRTYPE, "folder", b""), (tarfile.REGTYPE, "folder/1.png", b"one")
-    file = packed(tmp_path / "pictures.tar.gz", [folder, picture]).rename(tmp_path / "pictures.tar")
-    assert [content for _, content in pictures_of(*find_parts(str(file)))] == [b"one"]
-
-
-def test_invalid_archives_are_refused_in_a_few_words(tmp_path: Path) -> None:
-    (tmp_path / "a.tar").write_bytes(b"no archive")
-    with pytest.raises(ClusterError) as refused:
-        find_parts(str(tmp_path / "a.tar"))
-    assert str(refused.value).endswith("that can be read: file could not be opened successfully")
-
-
+@pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("name", ["digits.tar", "digits.parquet"])
-def test_the_parts_of_a_file_are_the_whole(
-    name: str, archive: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (whole,) = find_parts(str(archive / name))
-    monkeypatch.setattr("mnist_digits.cluster.bulk.ROWS", 70)
-    parts = find_parts(str(archive / name))
-    assert [part.count for part in parts] == [70] * 7 + [11]
-    assert [one for part in parts for one in pictures_of(part)] == [*pictures_of(whole)]
-
-
-def test_a_part_of_a_tar_file_is_read_from_where_it_begins(
-    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mnist_digits.cluster.bulk.ROWS", 70)
-    file = tmp_path / "digits.tar"
-    shutil.copy(archive / "digits.tar", file)
-    *_, last = find_parts(str(file))
-    expected = [*pictures_of(last)]
-    content = bytearray(file.read_bytes())
-    content[: last.first] = b"\xff" * last.first  # what would be an error to read
-    file.write_bytes(content)
-    assert [*pictures_of(last)] == expected
+def test_the_parts_of_a_file_are_the_whole(name: str, archive: Path, tmp_path: Path) -> None:
+    file = tmp_path / name
+    shutil.copy(archive / name, file)
+    first, *others = find_parts(str(file))
+    assert [part.count for part in (first, *others)] == [40, 40, 21]
+    whole = [*pictures_of(replace(first, count=101))]
+    assert len({name for name, _ in whole}) == 101
+    assert [one for part in (first, *others) for one in pictures_of(part)] == whole
+    if name.endswith(".tar"):  # a part is read from where it begins
+        begins = others[0].first
+        file.write_bytes(overwritten(file.read_bytes(), 0, b"\xff" * begins))
+        assert [one for part in others for one in pictures_of(part)] == whole[40:]
 
 
 def test_a_part_is_described_as_ever() -> None:
     """A reading that an earlier version began goes on."""
     described = {"number": 3, "kind": "tar", "paths": ["a.tar"], "count": 9, "column": ""}
-    part = Part("tar", ["a.tar"], count=9, first=512, number=3)
-    assert dataclasses.asdict(part) == {**described, "first": 512}
+    part = bulk.Part("tar", ["a.tar"], count=9, first=512, number=3)
+    assert asdict(part) == {**described, "first": 512}
 
 
 def test_undecodable_name_is_read(archive: Path, tmp_path: Path) -> None:
@@ -505,157 +627,94 @@ def test_undecodable_name_is_read(archive: Path, tmp_path: Path) -> None:
     assert (row["file"], row["error"]) == (f"{tmp_path}/\\xff.png", None)
 
 
-def test_invalid_model_is_refused_before_the_reading(archive: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"there is no .*nowhere\.onnx"):
-        read_source(str(archive / "pictures"), tmp_path / "out", model=tmp_path / "nowhere.onnx")
-    assert not (tmp_path / "out").exists()
-
-
-def begin_reading(archive: Path, out: Path, model: Path | None = None) -> None:
-    """Stopped before the first part."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mnist_digits.cluster.bulk.perform", Mock(side_effect=KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            read_source(str(archive / "pictures"), out, model=model, report=quiet)
-
-
 def test_a_reading_goes_on_with_the_same_model_only(
-    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    archive: Path, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bulk, "perform", Mock(side_effect=RuntimeError("stopped")))
+    read = partial(read_source, str(archive / "pictures"), Path("out"), report=quiet)
+    with pytest.raises(CheckpointError, match=r"there is no .*nowhere\.onnx"):
+        read(model=Path("nowhere.onnx"))
+    assert not Path("out").exists()
     shutil.copy(SHIPPED / MODEL, "mine.onnx")
-    begin_reading(archive, tmp_path / "out", Path("mine.onnx"))
-    (tmp_path / "out" / "part-000000.parquet").touch()
-    job = json.loads((tmp_path / "out" / "_job.json").read_text())
-    assert job["model"]["path"] == str(tmp_path / "mine.onnx")
-    begin_reading(archive, tmp_path / "out", Path("mine.onnx"))
+    for _ in range(2):  # it is begun, and goes on
+        with pytest.raises(RuntimeError, match="stopped"):
+            read(model=Path("mine.onnx"))
+        Path("out/part-000001.parquet").touch()
+    job = read_json(Path("out/_job.json"))
+    assert job["model"]["path"] == str(here / "mine.onnx")
     changed = Path("mine.onnx").read_bytes().replace(b'"robust"', b'"ROBUST"')
     Path("mine.onnx").write_bytes(with_checksum(changed))
     with pytest.raises(ClusterError, match="another job"):
-        read_source(str(archive / "pictures"), tmp_path / "out", model=Path("mine.onnx"))
+        read(model=Path("mine.onnx"))
 
 
-def test_a_part_that_is_damaged_is_named(tmp_path: Path) -> None:
-    (tmp_path / "part-000000.parquet").write_bytes(b"no Parquet")
-    with pytest.raises(ClusterError, match=r"cannot read .*part-000000\.parquet .*: remove it"):
-        _counts(tmp_path, [Part("files", [])])
-
-
-@pytest.mark.usefixtures("no_ray")
-def test_a_result_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ClusterError, match=r"cannot write .*result\.json: Is a directory"):
-        run_study([FAST], [0], tmp_path, report=lambda _: (tmp_path / "result.json").mkdir())
-
-
-def test_only_a_sweep_that_was_begun_is_resumed(tmp_path: Path) -> None:
-    with pytest.raises(ClusterError, match=r"there is no sweep at .*mistyped: begin one, without"):
-        run_sweep(FAST, 4, tmp_path / "mistyped", DEFAULT_SPACE, resume=True, report=quiet)
-    assert not (tmp_path / "mistyped").exists()
-
-
-def test_a_field_is_searched_in_the_numbers_that_it_may_be() -> None:
-    shift = _distribution("shift", {"low": 0, "high": 2})
-    assert isinstance(shift, optuna.distributions.FloatDistribution)
-    hidden = _distribution("hidden", {"low": 8, "high": 64, "log": True})
-    assert isinstance(hidden, optuna.distributions.IntDistribution)
-
-
-@pytest.mark.parametrize(
-    ("space", "most", "compared"),
-    [
-        ({}, 7, [2, 4, 8]),
-        ({"epochs": {"low": 5, "high": 20}}, 20, [6, 12]),
-        ({"epochs": {"choices": [9, 3]}}, 9, [3, 6]),
-    ],
-)
-def test_trials_are_stopped_by_the_longest_of_them(
-    space: Any, most: int, compared: list[int]
+@pytest.mark.usefixtures("no_processes")
+def test_a_part_that_cannot_be_written_or_is_damaged_ends_the_reading_in_a_line(
+    archive: Path, tmp_path: Path
 ) -> None:
-    scheduler = _scheduler(BALANCED, space)
-    assert scheduler._max_t > most
-    assert sorted(epoch for epoch, _ in scheduler._brackets[0]._rungs) == compared
+    read = partial(read_source, str(archive / "pictures"), tmp_path, report=quiet)
+    assert read() == {"pictures": 101, "errors": 1}
+    part = tmp_path / "part-000000.parquet"
+    part.unlink()
+    part.mkdir()
+    with pytest.raises(ClusterError, match=r"could not be read or written \(.*Is a directory"):
+        read()
+    part.rmdir()
+    part.write_bytes(b"no Parquet")
+    with pytest.raises(ClusterError, match=r"cannot read .*part-000000\.parquet.*: remove that"):
+        read()
 
 
-def test_a_trial_is_whole_by_its_own_recipe() -> None:
-    trials = [
-        trial_of({"config": {"epochs": epochs}, "epoch": reached, METRIC: 0.9})
-        for epochs, reached in ((5, 5), (20, 20), (20, 6))
-    ]
-    assert [trial.planned for trial in trials] == [5, 20, 20]
-    (axes,) = study_plots.sweep_trials(trials).axes
-    points = {str(line.get_label()): len(np.array(line.get_xdata())) for line in axes.lines}
-    assert points == {"best so far": 3, "to the end": 2, "stopped early": 1}
+@given(st.integers(0, 50), st.integers(1, 60))
+def test_the_shares_are_exactly_the_whole(count: int, of: int) -> None:
+    parts = list(range(count))
+    shares = [bulk.share(parts, number, of) for number in range(1, of + 1)]
+    assert sorted(part for one in shares for part in one) == parts
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def trial_of(metrics: dict[str, Any]) -> Trial:
-    return _trial(0, SimpleNamespace(metrics=metrics, config=metrics["config"], error=None), FAST)
-
-
-def test_a_loss_that_becomes_infinite_ends_a_trial_which_is_not_tried_again(
-    mnist: tuple[Digits, Digits],  # noqa: ARG001
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    reports: list[dict[str, Any]] = []
-    monkeypatch.setattr("ray.tune.get_checkpoint", lambda: None)
-    monkeypatch.setattr("ray.tune.report", lambda values, **_: reports.append(values))
-    _run_trial(WILD, 1, 0)
-    (report,) = reports
-    trial = trial_of({"config": {}, **report})
-    assert trial.accuracy is None
-    assert "choose a lower one" in trial.error
-
-
-def test_what_ended_before_a_sweep_was_resumed_is_counted() -> None:
+@pytest.mark.usefixtures("no_processes", "small_parts")
+def test_all_shards_together_read_exactly_the_whole(archive: Path, tmp_path: Path) -> None:
+    """By jobs of their own."""
     said: list[str] = []
-    ended, latest, running = (
-        SimpleNamespace(is_finished=lambda end=end: end, config={}, last_result={METRIC: 0.9})
-        for end in (True, False, False)
-    )
-    reporter = _reporter(said.append, 3)
-    reporter.on_trial_complete(iteration=1, trials=[ended, latest, running], trial=latest)
-    latest.last_result["error"] = "the loss became inf"
-    reporter.on_trial_complete(iteration=1, trials=[ended, latest, running], trial=latest)
-    assert said[0].split()[:4] == ["2", "of", "3", "90.00%"]
-    assert said[1].split()[:4] == ["2", "of", "3", "failed"]
+    read = partial(read_source, str(archive / "pictures"), tmp_path, report=said.append)
+    counts = [read(shard=(number, 4)) for number in range(1, 5)]
+    assert [count["pictures"] for count in counts] == [29, 24, 24, 24]
+    assert sum(count["errors"] for count in counts) == 1
+    files = parquet.read_table(tmp_path).column("file").to_pylist()
+    assert files == sorted(set(files))
+    # A job that is given again, and one that takes the whole, have nothing left to do.
+    said.clear()
+    assert read(shard=(2, 4)) == counts[1]
+    assert read() == {"pictures": 101, "errors": 1}
+    assert said == ["2 of 2 parts are there already", "9 of 9 parts are there already"]
+    assert read(shard=(10, 10)) == {"pictures": 0, "errors": 0}  # more jobs than parts
 
 
-# What runs on Ray
+# In other processes, and on Ray
 
 
 # A node with a core, on 127.0.0.1 alone.
-NODE: dict[str, Any] = {
-    "num_cpus": 1,
-    "node_ip_address": "127.0.0.1",
-    "object_store_memory": 2**27,
-}
+NODE: Any = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "object_store_memory": 2**27}
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A cluster on this machine, of a head and a node with a core each."""
+    """A cluster on this machine, of one node at first."""
     from ray.cluster_utils import Cluster
 
     # A node that is killed is missed after 2.5 s, not 15. One that is only slow has 10 s to answer.
     head = {"include_dashboard": False, "_system_config": {"health_check_period_ms": 500}}
     cluster = Cluster(initialize_head=True, head_node_args={**NODE, **head})
-    cluster.add_node(**NODE)
     yield cluster
     cluster.shutdown()
 
 
-@pytest.fixture(scope="module")
-def running(cluster: Any) -> str:
-    """Its address."""
-    return str(cluster.address)
-
-
 @pytest.fixture(params=["processes", "ray"])
-def way(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> str | None:
-    """Where the work is done: in processes of this machine, for which there is no Ray, or there."""
+def way(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Where work is done: on the cluster, or None: in processes here, for which there is no Ray."""
     if request.param == "ray":
-        return str(request.getfixturevalue("running"))
+        return request.getfixturevalue("cluster")
     (tmp_path / "path").mkdir()
     (tmp_path / "path" / "ray.py").write_text("raise ImportError('there is no Ray')")
     monkeypatch.syspath_prepend(tmp_path / "path")  # for the processes, too
@@ -663,285 +722,152 @@ def way(
     return None
 
 
+@pytest.fixture(scope="module")
+def trained_alone(training_set: Digits) -> dict[str, torch.Tensor]:
+    """The weights that one thread gives."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    weights = train(TINY, training_set).model.state_dict()
+    torch.set_num_threads(threads)
+    return weights
+
+
 @pytest.mark.slow
-def test_a_study_is_what_train_makes(way: str | None, tmp_path: Path) -> None:
-    folder = tmp_path / "study"
-    run_study([TINY], [0], folder, address=way, report=quiet)
-    said: list[str] = []
-    (study,) = run_study([TINY], [0, 1], folder, address=way, report=said.append)
-    assert (said[0], len(said)) == ("1 of 2 runs are there already", 2)
-    for seed in (0, 1):
-        run = load(folder / "runs" / "tiny" / f"seed-{seed}")
-        assert torch.equal(flat(run), trained_alone(seed))
-    assert sorted(study.accuracies) == [0, 1]
-    assert json.loads((folder / "result.json").read_text())["tiny"]["mean"] == study.mean
-    with pytest.raises(ClusterError, match="another job"):
-        run_study([FAST], [0], folder, address=way, report=quiet)
+def test_a_study_is_what_train_makes(
+    way: Any, trained_alone: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the line of what fails is the run's own."""
+    monkeypatch.setattr(connection, "usable_cores", lambda: 1)  # one process trains both
     with pytest.raises(ClusterError, match=r"no run of wild came to its end: .*choose a lower"):
-        run_study([WILD], [0], tmp_path / "wild", address=way, report=quiet)
+        run_study([TINY, WILD], [0], tmp_path / "study", address=way and way.address, report=quiet)
+    weights = load(tmp_path / "study" / "runs" / "tiny" / "seed-0").model.state_dict()
+    torch.testing.assert_close(weights, trained_alone, rtol=0, atol=0)
+
+
+SAID: list[str] = []
+
+
+def stop_at_the_first(line: str) -> None:
+    """Ctrl-C, when the first trial has ended. Tune keeps this function, to go on with it."""
+    SAID.append(line)
+    if len(SAID) == 1:
+        signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.slow
-def test_a_sweep_finds_a_recipe_to_train_by(running: str, tmp_path: Path) -> None:
-    space: dict[str, dict[str, Any]] = {
-        "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
-        "hidden": {"choices": [8]},
-        "widths": {"choices": [[4, 8], [8, 8]]},
+@pytest.mark.usefixtures("here")
+def test_a_sweep_is_stopped_by_ctrl_c_and_goes_on_to_a_recipe_to_train_by(
+    cluster: Any, command: Command
+) -> None:
+    space: Any = {
+        "epochs": {"choices": [3]},
+        "learning_rate": {"low": 0.001, "high": 0.1},
+        "widths": {"choices": [[2, 4], [4, 4]]},
     }
-    recipe = dataclasses.replace(TINY, epochs=3)
-    folder = tmp_path / "sweep"
-    trials = run_sweep(recipe, 4, folder, space, address=running, report=quiet)
-    assert len(trials) == 4
-    assert [t.accuracy for t in trials] == sorted((t.accuracy for t in trials), reverse=True)  # type: ignore[type-var]
+    Path("tiny.json").write_text(TINY.to_json())
+    Path("space.json").write_text(json.dumps(space))
+    folder, address = Path("sweeps/x"), cluster.address
+    with pytest.raises(KeyboardInterrupt, match="go on with the same command and --name x --resum"):
+        run_sweep(TINY, 2, folder, space, address=address, report=stop_at_the_first)
+    assert "1 of 2" in SAID[0]
+    assert not (folder / "best.json").exists()
+    stopped = len(SAID)
+    words = ["sweep", "tiny.json", "--trials", 2, "--name", "x", "--search", "space.json"]
+    words += ["--address", address]
+    assert "already: go on with --resume" in command.refused(*words)
+
+    printed = command(*words, "--resume")
+    assert len(SAID) - stopped == 1
+    assert "2 of 2" in SAID[-1]
+    assert "--recipe sweeps/x/best.json" in printed.out
+    board = read_json(folder / "leaderboard.json")
+    assert {trial["number"]: trial["planned"] for trial in board} == {0: 3, 1: 3}
+    assert board[0]["accuracy"] >= board[1]["accuracy"] > 0.2
     best = Recipe.from_json((folder / "best.json").read_text())
-    assert best.learning_rate == trials[0].values["learning_rate"]
-    assert best.hidden == 8
-    assert best.name == "tiny-best"
-    assert sum(importance(trials, space).values()) == pytest.approx(1)
-    assert len(json.loads((folder / "leaderboard.json").read_text())) == 4
-    with pytest.raises(ClusterError, match="is there already"):
-        run_sweep(recipe, 4, folder, space, address=running, report=quiet)
+    assert best == replace(TINY, **board[0]["values"], name="tiny-best")
+    assert {file.name for file in folder.glob("*.png")} == {"fields.png", "trials.png"}
 
 
 @pytest.mark.slow
-def test_a_sweep_is_stopped_by_ctrl_c_and_goes_on(running: str, tmp_path: Path) -> None:
-    """On a cluster with room for two at a time, and then on a Ray that the command starts."""
-    (tmp_path / "tiny.json").write_text(TINY.to_json())
-    (tmp_path / "space.json").write_text('{"hidden": {"low": 8, "high": 16}}')
-    words = ["sweep", "tiny.json", "--trials", "3", "--name", "x", "--search", "space.json"]
-    command = [*COMMAND, *words]
-    process = subprocess.Popen([*command, "--address", running], cwd=tmp_path, **PIPES)
-    assert process.stdout is not None
-    assert "1 of 3" in process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert "stopped; go on with the same command and --name x --resume" in said
-    assert not (tmp_path / "sweeps" / "x" / "best.json").exists()
-
-    done = run_process(*words, "--resume", cwd=tmp_path)
-    lines = [line for line in done.stdout.splitlines() if " of 3 " in line]
-    assert len(lines) < 3
-    assert "3 of 3" in lines[-1]
-    assert len(json.loads((tmp_path / "sweeps" / "x" / "leaderboard.json").read_text())) == 3
-
-
-@pytest.mark.slow
-def test_all_sources_are_read_as_the_reader_reads(
-    archive: Path, way: str | None, tmp_path: Path
+@pytest.mark.usefixtures("small_parts")
+def test_a_node_or_processes_die_and_a_reading_is_as_plain_calls_write_it(
+    archive: Path, way: Any, tmp_path: Path
 ) -> None:
-    reader, out = Reader.load(), tmp_path / "out"
-    readings = [reader.read(archive / "pictures" / f"{n:04}.png") for n in (0, 17, 499)]
-    for source in ("pictures", "digits.parquet", "digits.tar"):
-        counts = read_source(str(archive / source), out / source, address=way, report=quiet)
-        assert counts == {"pictures": 501, "errors": 1}
-        rows = sorted(parquet.read_table(out / source).to_pylist(), key=order)
-        for number, reading in zip((0, 17, 499), readings, strict=True):
-            assert rows[number]["text"] == reading.text
-            assert rows[number]["sure"] == reading.sure
-            assert rows[number]["digits"][0]["box"] == list(reading.digits[0].box)
-        assert [row["file"] for row in rows if row["error"]] == [rows[500]["file"]]
-        # Both ways write what a plain call writes, byte for byte.
-        written = {file.name: file.read_bytes() for file in (out / source).glob("*.parquet")}
-        assert written == read_plainly(archive / source)
-
-
-@functools.cache
-def read_plainly(source: Path) -> dict[str, bytes]:
-    """The files of all parts, as plain calls write them."""
-    with tempfile.TemporaryDirectory() as folder:
-        for part in find_parts(str(source)):
-            read_part(part, Path(folder))
-        return {file.name: file.read_bytes() for file in Path(folder).iterdir()}
-
-
-@pytest.mark.slow
-def test_a_part_that_cannot_be_written_ends_the_reading_in_a_line(
-    archive: Path, way: str | None, tmp_path: Path
-) -> None:
-    begin_reading(archive, tmp_path / "out")
-    (tmp_path / "out" / "part-000001.parquet").mkdir()
-    with pytest.raises(ClusterError, match=r"could not be read or written \(.*Is a directory"):
-        read_source(str(archive / "pictures"), tmp_path / "out", address=way, report=quiet)
-    (tmp_path / "out" / "part-000001.parquet").rmdir()
-    counts = read_source(str(archive / "pictures"), tmp_path / "out", address=way, report=quiet)
-    assert counts == {"pictures": 501, "errors": 1}
-
-
-def order(row: dict[str, Any]) -> tuple[int, str]:
-    """By number, whether it is that of a file or of a row."""
-    return len(row["file"]), row["file"]
-
-
-@pytest.mark.slow
-def test_a_node_dies_and_nothing_is_lost_or_counted_twice(
-    archive: Path, cluster: Any, running: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mnist_digits.cluster.bulk.FILES", 60)
+    """Folder, Parquet and tar, byte for byte; nothing is lost or counted twice."""
+    out, plain = tmp_path / "out", tmp_path / "plain"
     said: list[str] = []
 
     def after_the_first(line: str) -> None:
         said.append(line)
-        if len(said) == 1:
-            # At once, with all that runs on it.
-            cluster.remove_node(node, allow_graceful=False)
+        if len(said) > 1:
+            return
+        if way:  # at once, with all that runs on it
+            way.remove_node(node, allow_graceful=False)
+        for process in multiprocessing.active_children():
+            process.kill()
 
-    node, out = cluster.add_node(**NODE), tmp_path / "out"
-    source = str(archive / "pictures")
-    assert read_source(source, out, address=running, report=after_the_first)["errors"] == 1
-    all_are_read(out)
-
-
-def all_are_read(out: Path) -> None:
-    files = parquet.read_table(out).column("file").to_pylist()
-    assert len(set(files)) == len(files) == 501
-
-
-class Begun:
-    """The command that reads 501 pictures, when it has told of a part and is amid the last one.
-
-    It waits for its last picture, which is a pipe at first, and then what is none.
-    """
-
-    def __init__(self, archive: Path, folder: Path, way: str | None = None) -> None:
-        self.out = folder / "out"
-        (folder / "pictures").mkdir()
-        for file in sorted((archive / "pictures").iterdir()):
-            os.link(file, folder / "pictures" / file.name)
-        last = folder / "pictures" / "0500.png"
-        last.unlink()
-        os.mkfifo(last)
-        self.command = [*COMMAND, "read", str(folder / "pictures" / "*.png")]
-        self.command += ["--out", str(self.out), *(["--address", way] if way else [])]
-        # In a session of its own: Ctrl-C can be sent to it and its processes alone.
-        self.process = subprocess.Popen(self.command, start_new_session=True, **PIPES)
-        assert self.process.stdout is not None
-        assert "of 3 parts" in self.process.stdout.readline()
-        self.pipe = self._opened(last)
-        (folder / "none").write_bytes(b"nonsense")
-        (folder / "none").replace(last)
-        self.workers = psutil.Process(self.process.pid).children(recursive=True)
-
-    def _opened(self, pipe: Path) -> int:
-        """The pipe to write to, when the command has opened it to read."""
-        end = time.monotonic() + 120
-        while True:
-            try:
-                return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-            except OSError:  # nobody reads
-                assert time.monotonic() < end
-                time.sleep(0.01)
-
-    def ended(self) -> tuple[str, str]:
-        output = self.process.communicate(timeout=120)
-        os.close(self.pipe)
-        return output
-
-    def went_on(self) -> None:
-        """The same command reads what is missing, and nothing twice."""
-        done = subprocess.run(self.command, capture_output=True, text=True, check=True)
-        assert "of 3 parts are there already" in done.stdout
-        self.all_are_read(done.stdout)
-
-    def all_are_read(self, said: str) -> None:
-        assert "501 pictures, 1 of them not readable" in said
-        all_are_read(self.out)
+    node = way and way.add_node(**NODE)
+    counts = read_source(str(archive), out, address=way and way.address, report=after_the_first)
+    assert counts == {"pictures": 303, "errors": 3}
+    plain.mkdir()
+    for part in find_parts(str(archive)):
+        read_part(part, plain)
+    files = sorted(plain.iterdir())
+    assert len(files) == 9 + 3 + 3
+    for file in files:
+        assert (out / file.name).read_bytes() == file.read_bytes()
+    rows = parquet.read_table(plain).to_pylist()
+    assert len({row["file"] for row in rows}) == 303
+    for row, number in ((rows[17], 17), (rows[101 + 99], 99), (rows[202 + 0], 0)):
+        reading = Reader.load().read(archive / "pictures" / f"{number:04}.png")
+        assert (row["text"], row["sure"]) == (reading.text, reading.sure)
+        assert row["digits"][0]["box"] == list(reading.digits[0].box)
+    assert [bool(row["error"]) for row in rows] == [*[False] * 100, True] * 3
 
 
 @pytest.mark.slow
-def test_the_driver_is_killed_and_the_reading_goes_on(
-    archive: Path, way: str | None, tmp_path: Path
+@pytest.mark.usefixtures("no_processes")  # those of the second command
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_reading_that_is_stopped_ends_its_processes_and_goes_on(
+    killed: bool, archive: Path, command: Command, tmp_path: Path
 ) -> None:
-    begun = Begun(archive, tmp_path, way)
-    begun.process.kill()
-    begun.ended()
-    if not way:
-        assert not psutil.wait_procs(begun.workers, timeout=60)[1]
-    begun.went_on()
-
-
-@pytest.mark.slow
-def test_processes_are_killed_and_nothing_is_lost_or_counted_twice(
-    archive: Path, tmp_path: Path
-) -> None:
-    begun = Begun(archive, tmp_path)
-    # The one that is amid the last part, and any other that has not ended.
-    for worker in begun.workers:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if "spawn_main" in " ".join(worker.cmdline()):
-                worker.kill()
-    said, errors = begun.ended()
-    assert begun.process.returncode == 0, errors
-    begun.all_are_read(said)
-
-
-@pytest.mark.slow
-def test_ctrl_c_ends_a_reading_and_its_processes_at_once(archive: Path, tmp_path: Path) -> None:
-    begun = Begun(archive, tmp_path)
-    os.killpg(begun.process.pid, signal.SIGINT)  # as a terminal sends it
-    _, said = begun.ended()
-    assert begun.process.returncode == 130
+    """By Ctrl-C, or killed, when one part is there and the other waits for its last picture."""
+    (tmp_path / "pictures").mkdir()
+    for number in range(200):
+        os.link(archive / "pictures" / "0000.png", tmp_path / "pictures" / f"{number:04}.png")
+    pipe = tmp_path / "pictures" / "0200.png"
+    os.mkfifo(pipe)
+    words = ["read", str(tmp_path / "pictures" / "*.png"), "--out", str(tmp_path / "out")]
+    # In a session of its own: Ctrl-C can be sent to it and its processes alone.
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([*COMMAND, *words], start_new_session=True, **pipes)
+    assert process.stdout is not None
+    assert "1 of 2 parts" in process.stdout.readline()
+    end = opened(pipe)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    if killed:
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == (-signal.SIGKILL if killed else 130)
     assert "Traceback" not in said
-    assert begun.workers
-    assert not psutil.wait_procs(begun.workers, timeout=60)[1]
-    assert len(list(begun.out.glob("part-*"))) < 3
-    begun.went_on()
+    assert workers
+    assert not psutil.wait_procs(workers, timeout=60)[1]
+    os.close(end)
+    assert [file.name for file in (tmp_path / "out").glob("part-*")] == ["part-000000.parquet"]
+    pipe.unlink()
+    pipe.write_bytes(b"nonsense")
+    printed = command(*words)
+    assert "1 of 2 parts are there already" in printed.out
+    assert "201 pictures, 1 of them not readable" in printed.out
 
 
-def test_a_package_that_is_missing_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ClusterError, match="this needs ray: install it, or"):
-        run_study([TINY], [0], tmp_path / "a", address="auto", report=quiet)
-    monkeypatch.setitem(sys.modules, "scipy", None)
-    with pytest.raises(ClusterError, match="this needs scipy: install it, or"):
-        run_study([TINY], [0], tmp_path / "study", report=quiet)
-    assert not (tmp_path / "study").exists()
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ClusterError, match="this needs pyarrow: install it, or"):
-        importlib.reload(bulk)
-
-
-@given(st.integers(0, 50), st.integers(1, 60))
-def test_the_shares_are_exactly_the_whole(count: int, of: int) -> None:
-    parts = list(range(count))
-    shares = [share(parts, number, of) for number in range(1, of + 1)]
-    assert sorted(part for one in shares for part in one) == parts
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
-def test_all_shards_together_read_exactly_the_whole(
-    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By jobs of their own, into one folder or several."""
-    monkeypatch.setattr("mnist_digits.cluster.bulk.FILES", 60)
-    monkeypatch.setattr("mnist_digits.cluster.bulk.perform", one_by_one)
-    source = str(archive / "pictures")
-    counts = [
-        read_source(source, tmp_path / "out", shard=(number, 4), report=quiet)
-        for number in range(1, 5)
-    ]
-    assert [count["pictures"] for count in counts] == [141, 120, 120, 120]
-    assert sum(count["errors"] for count in counts) == 1
-    files = parquet.read_table(tmp_path / "out").column("file").to_pylist()
-    assert files == sorted(files)
-    all_are_read(tmp_path / "out")
-    # A job that is given again, and one that takes the whole, have nothing left to do.
-    said: list[str] = []
-    assert read_source(source, tmp_path / "out", shard=(2, 4), report=said.append) == counts[1]
-    assert read_source(source, tmp_path / "out", report=said.append)["pictures"] == 501
-    assert said == ["2 of 2 parts are there already", "9 of 9 parts are there already"]
-    # More jobs than parts.
-    empty = read_source(source, tmp_path / "out", shard=(10, 10), report=quiet)
-    assert empty == {"pictures": 0, "errors": 0}
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / f"._job.json.{'0' * 32}").touch()  # which another job is just writing
-    assert read_source(source, tmp_path / "other", shard=(4, 4), report=quiet) == counts[3]
-    names = sorted(file.name for file in (tmp_path / "other").glob("part-*"))
-    assert names == ["part-000003.parquet", "part-000007.parquet"]
-
-
-def one_by_one(work: Any, items: list[Any], *_: Any) -> Iterator[tuple[Any, Any]]:
-    """What `perform` does, in this process."""
-    return ((item, work(item)) for item in items)
+def opened(pipe: Path) -> int:
+    """The pipe to write to, when somebody has opened it to read."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        with suppress(OSError):
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.01)
+    raise TimeoutError(f"nobody reads {pipe}")

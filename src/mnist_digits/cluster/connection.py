@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..classifier.recipe import Recipe
 from ..errors import ClusterError
 from ..files import write_whole
 from ..processes import RETRIES, in_processes, last_line, usable_cores
@@ -120,14 +119,12 @@ def _on_ray(
 
     remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
     task: Any = remote(lambda item: work(item))  # it takes no partial
-    waiting = deque(items)
-    running: dict[Any, T] = {}
-    while waiting or running:
-        while waiting and len(running) < AHEAD:
-            item = waiting.popleft()
-            running[task.remote(item)] = item
+    waiting = iter(items)
+    running = {task.remote(item): item for item in islice(waiting, AHEAD)}
+    while running:
         (ready,), _ = ray.wait(list(running))
         item = running.pop(ready)
+        running |= {task.remote(item): item for item in islice(waiting, 1)}
         try:
             answer = ray.get(ready)
         except ray.exceptions.RayError as error:
@@ -236,8 +233,3 @@ def write_json(file: Path, value: object) -> None:
         write_whole(file, (json.dumps(value, indent=2) + "\n").encode())
     except OSError as error:
         raise ClusterError(f"cannot write {file}: {error.strerror}") from error
-
-
-def as_dict(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as JSON values, for a job's description."""
-    return dict(json.loads(recipe.to_json()))

@@ -18,7 +18,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ import numpy as np
 from ..classifier.recipe import Recipe
 from ..errors import ClusterError
 from ..files import write_whole
-from .connection import as_dict, begin, check_installed, digits, perform, prepare, write_json
+from .connection import begin, check_installed, digits, perform, prepare, write_json
 
 RESULT = "result.json"
 
@@ -72,13 +72,13 @@ class Study:
     def to_dict(self) -> dict[str, Any]:
         """The study as it stands in `result.json`."""
         return {
-            "recipe": as_dict(self.recipe),
-            "accuracies": {str(seed): value for seed, value in self.accuracies.items()},
+            "recipe": asdict(self.recipe),
+            "accuracies": self.accuracies,
             "mean": self.mean,
             "deviation": self.deviation,
             "interval": self.interval,
             "median_seconds": statistics.median(self.seconds),
-            "failed": {str(seed): text for seed, text in self.failed.items()},
+            "failed": self.failed,
         }
 
 
@@ -147,9 +147,9 @@ def run_study(
         raise ClusterError(
             f"two recipes are called {recipes[0].name}: change `name` in one of their files"
         )
-    job = {"study": [as_dict(recipe) for recipe in recipes], "held_out": held_out, "cpus": cpus}
-    job["gpus"] = gpus > 0  # a GPU gives other weights than a CPU: they are not mixed
-    begin(directory, job, resume=True)
+    job = {"study": [asdict(recipe) for recipe in recipes], "held_out": held_out, "cpus": cpus}
+    # A GPU gives other weights than a CPU: they are not mixed.
+    begin(directory, {**job, "gpus": gpus > 0}, resume=True)
     runs = [replace(recipe, seed=seed) for recipe in recipes for seed in seeds]
     # Below runs/, so that no recipe's name can be that of one of the study's files.
     folders = {run: directory / "runs" / run.name / f"seed-{run.seed}" for run in runs}
@@ -211,11 +211,11 @@ def _result(folder: Path, held_out: bool) -> tuple[float, float]:
 def _sum_up(
     recipe: Recipe, folders: dict[Recipe, Path], failed: dict[Recipe, str], held_out: bool
 ) -> Study:
-    runs = [run for run in folders if run.name == recipe.name]
-    errors = {run.seed: failed[run] for run in runs if run in failed}
-    results = {r.seed: _result(folders[r], held_out) for r in runs if r not in failed}
-    if not results:
+    errors = {run.seed: said for run, said in failed.items() if run.name == recipe.name}
+    ended = [run for run in folders if run.name == recipe.name and run not in failed]
+    if not ended:
         first = next(iter(errors.values()))
         raise ClusterError(f"no run of {recipe.name} came to its end: {first}")
-    accuracies = {seed: accuracy for seed, (accuracy, _) in results.items()}
-    return Study(recipe, accuracies, [seconds for _, seconds in results.values()], errors)
+    accuracies, seconds = zip(*(_result(folders[run], held_out) for run in ended), strict=True)
+    seeds = [run.seed for run in ended]
+    return Study(recipe, dict(zip(seeds, accuracies, strict=True)), list(seconds), errors)

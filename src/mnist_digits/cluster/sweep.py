@@ -13,18 +13,18 @@ Massively Parallel Hyperparameter Tuning", 2020). The test set is not used.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import tempfile
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from ..classifier.recipe import FAST, Recipe
 from ..errors import ClusterError, RecipeError, TrainingError
 from ..processes import RETRIES, last_line
-from .connection import JOB, as_dict, begin, connected, digits, prepare, write_json
+from .connection import JOB, begin, check_installed, connected, digits, prepare, write_json
 
 # field: {low, high, log} or {choices}. These matter in nearly every recipe.
 DEFAULT_SPACE: dict[str, dict[str, Any]] = {
@@ -70,14 +70,11 @@ def read_space(path: Path | None, recipe: Recipe) -> dict[str, dict[str, Any]]:
     if not isinstance(space, dict):
         raise ClusterError('a search space is like {"learning_rate": {"low": 0.01, "high": 0.1}}')
     values = {name: _ends(name, part) for name, part in space.items()}
-    for name, value in ((name, value) for name, ends in values.items() for value in ends):
-        try:
-            replace(recipe, **_values({name: value}))
-        except TypeError as error:
-            fields = sorted(field.name for field in dataclasses.fields(Recipe))
-            raise ClusterError(f"a recipe has no field {name!r}: it has {fields}") from error
-        except RecipeError as error:
-            raise ClusterError(f"the search space does not fit: {error}") from error
+    try:
+        for name, value in ((name, value) for name, ends in values.items() for value in ends):
+            Recipe.from_dict({**asdict(recipe), name: value})
+    except RecipeError as error:
+        raise ClusterError(f"the search space does not fit: {error}") from error
     if all(len(set(map(str, ends))) == 1 for ends in values.values()):
         raise ClusterError("the search space has nothing to vary: give a field two values at least")
     return space
@@ -88,8 +85,8 @@ def _ends(name: str, part: object) -> list[Any]:
     match part:
         case {"choices": [_, *_] as choices}:
             return choices
-        case {"low": int() | float() as low, "high": int() | float() as high} if low <= high:
-            if low > 0 or not cast(dict[str, Any], part).get("log"):
+        case {"low": int() | float() as low, "high": int() | float() as high, **rest}:
+            if low <= high and (low > 0 or not rest.get("log")):
                 return [low, high]
     raise ClusterError(
         f'{name} must have {{"low": ..., "high": ..., "log": true}}, numbers in this order, above '
@@ -124,49 +121,57 @@ def run_sweep(
     """
     if resume and not (directory / JOB).is_file():
         raise ClusterError(f"there is no sweep at {directory}: begin one, without --resume")
-    job = {"sweep": as_dict(recipe), "space": space, "trials": trials, "gpus": gpus > 0}
+    check_installed("optuna")
+    job = {"sweep": asdict(recipe), "space": space, "trials": trials, "gpus": gpus > 0}
     begin(directory, job, resume)
+
+    def trial(values: dict[str, Any]) -> None:
+        _run_trial(replace(recipe, **values), cpus, gpus)
+
     with connected(address, cpus, gpus):
-        results = _tuner(recipe, trials, directory, space, resume, cpus, gpus, report).fit()
-        if _ended(directory) < trials:
+        from ray import tune
+
+        trainable = tune.with_resources(trial, {"cpu": cpus, "gpu": gpus})
+        state = str(directory.absolute() / "trials")
+        if resume and tune.Tuner.can_restore(state):
+            tuner: Any = tune.Tuner.restore(state, trainable, resume_unfinished=True)
+        else:
+            tuner = _tuner(trainable, recipe, trials, directory, space, report)
+        results = tuner.fit()
+        # After Ctrl-C Tune returns results as usual. The state that it saved tells who has ended.
+        kept = tune.ExperimentAnalysis(state).trials or []
+        if sum(one.is_finished() for one in kept) < trials:
             again = f"--name {directory.name} --resume"
             raise KeyboardInterrupt(f"; go on with the same command and {again}")
-        found = [_trial(number, result, recipe) for number, result in enumerate(results)]
-    return _write_ranking(directory, recipe, found)
+    found = [_trial(number, result, recipe) for number, result in enumerate(results)]
+    return _ranked(found, directory, recipe)
 
 
-def _write_ranking(directory: Path, recipe: Recipe, trials: list[Trial]) -> list[Trial]:
-    """Write `leaderboard.json` and `best.json`; returns the trials, the best first."""
-    order = sorted(trials, key=lambda trial: -(trial.accuracy or 0.0))
-    if not order or order[0].accuracy is None:
-        raise ClusterError(f"no trial came to an end: {order[0].error if order else 'none began'}")
+def _ranked(trials: list[Trial], directory: Path, recipe: Recipe) -> list[Trial]:
+    """The trials, the best first; they are written, and the best recipe."""
+    ranked = sorted(trials, key=lambda trial: -(trial.accuracy or 0.0))
+    first = ranked[0]
+    if first.accuracy is None:
+        raise ClusterError(f"no trial came to an end: {first.error}")
     # Renamed, so that a study can compare it with the recipe that the sweep began with.
-    best = replace(recipe, **(_values(order[0].values) | {"name": f"{recipe.name[:59]}-best"}))
-    write_json(directory / "leaderboard.json", [dataclasses.asdict(trial) for trial in order])
-    write_json(directory / "best.json", as_dict(best))
-    return order
+    best = replace(recipe, **(first.values | {"name": f"{recipe.name[:59]}-best"}))
+    write_json(directory / "leaderboard.json", [asdict(trial) for trial in ranked])
+    write_json(directory / "best.json", asdict(best))
+    return ranked
 
 
 def _tuner(
+    trainable: Callable[[dict[str, Any]], None],
     recipe: Recipe,
     trials: int,
     directory: Path,
     space: dict[str, dict[str, Any]],
-    resume: bool,
-    cpus: int,
-    gpus: float,
     report: Callable[[str], None],
 ) -> Any:
+    """A sweep from its beginning."""
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch
 
-    def trial(values: dict[str, Any]) -> None:
-        _run_trial(replace(recipe, **_values(values)), cpus, gpus)
-
-    trainable = tune.with_resources(trial, {"cpu": cpus, "gpu": gpus})
-    state = directory.absolute() / "trials"
-    if resume and tune.Tuner.can_restore(str(state)):
-        return tune.Tuner.restore(str(state), trainable, resume_unfinished=True)
     return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
@@ -192,22 +197,23 @@ def _tuner(
 def _distributions(space: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The space as Optuna has it."""
     import optuna
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return {name: _distribution(name, part) for name, part in space.items()}
+    found: dict[str, Any] = {}
+    for name, part in space.items():
+        if "choices" in part:
+            found[name] = CategoricalDistribution([_hashable(value) for value in part["choices"]])
+            continue
+        # The field's type decides, not that of the ends: a shift from 0 to 2 may be 0.7.
+        kind = IntDistribution if isinstance(getattr(FAST, name), int) else FloatDistribution
+        found[name] = kind(part["low"], part["high"], log=bool(part.get("log")))
+    return found
 
 
-def _distribution(name: str, part: dict[str, Any]) -> Any:
-    from optuna import distributions
-
-    if "choices" in part:
-        # Tuples, because Optuna compares choices by their hash.
-        choices: Any = [tuple(v) if isinstance(v, list) else v for v in part["choices"]]
-        return distributions.CategoricalDistribution(choices)
-    # The field's type decides, not that of the ends: a shift from 0 to 2 may be 0.7.
-    whole = isinstance(getattr(FAST, name), int)
-    kind = distributions.IntDistribution if whole else distributions.FloatDistribution
-    return kind(part["low"], part["high"], log=bool(part.get("log", False)))
+def _hashable(value: Any) -> Any:
+    """Optuna compares choices by their hash, which a list has not."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _scheduler(recipe: Recipe, space: dict[str, dict[str, Any]]) -> Any:
@@ -232,9 +238,9 @@ def _reporter(report: Callable[[str], None], count: int) -> Any:
     class Reporter(cast(Any, tune.Callback)):  # type: ignore[misc]
         """Prints a line when a trial is over."""
 
-        def on_trial_complete(self, trials: list[Any], trial: Any, **event: Any) -> None:
+        def on_trial_complete(self, trials: list[Any], trial: Any, **_: Any) -> None:
             last = trial.last_result
-            failed = event.get("failed") or "error" in last
+            failed = trial.status == trial.ERROR or "error" in last
             outcome = "failed" if failed else f"{last.get(METRIC, 0):.2%}"
             # All trials, including those that ended before the sweep was resumed.
             done = 1 + sum(other.is_finished() for other in trials if other is not trial)
@@ -244,14 +250,9 @@ def _reporter(report: Callable[[str], None], count: int) -> Any:
             )
             report(f"{done:4} of {count}  {outcome:>7}  epoch {last.get('epoch', 0):<3}  {values}")
 
-        def on_trial_error(self, **event: Any) -> None:
-            self.on_trial_complete(**event, failed=True)
+        on_trial_error = on_trial_complete
 
     return Reporter()
-
-
-def _values(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
 
 
 def _run_trial(recipe: Recipe, threads: int, gpus: float) -> None:
@@ -285,24 +286,18 @@ def _run_trial(recipe: Recipe, threads: int, gpus: float) -> None:
         tune.report({**reached, METRIC: 0.0, "error": str(error)})
 
 
-def _ended(directory: Path) -> int:
-    """How many trials have ended, by the state that Tune saved.
-
-    After Ctrl-C Tune returns results as usual, which do not show which trials it cut off.
-    """
-    from ray import tune
-
-    kept = tune.ExperimentAnalysis(str(directory.absolute() / "trials")).trials or []
-    return sum(trial.is_finished() for trial in kept)
-
-
 def _trial(number: int, result: Any, recipe: Recipe) -> Trial:
     metrics, values = result.metrics or {}, dict(result.config or {})
     error = last_line(result.error) if result.error else str(metrics.get("error", ""))
-    accuracy = None if error else metrics.get(METRIC)
-    epochs, planned = int(metrics.get("epoch", 0)), replace(recipe, **_values(values)).epochs
-    seconds = float(metrics.get("spent", 0.0))
-    return Trial(number, values, accuracy, epochs, planned, seconds, error)
+    return Trial(
+        number,
+        values,
+        accuracy=None if error else metrics.get(METRIC),
+        epochs=int(metrics.get("epoch", 0)),
+        planned=replace(recipe, **values).epochs,
+        seconds=float(metrics.get("spent", 0.0)),
+        error=error,
+    )
 
 
 def importance(trials: list[Trial], space: dict[str, dict[str, Any]]) -> dict[str, float]:
@@ -311,8 +306,6 @@ def importance(trials: list[Trial], space: dict[str, dict[str, Any]]) -> dict[st
     By Optuna's PED-ANOVA (Watanabe, Bansal and Hutter, "PED-ANOVA: Efficiently Quantifying
     Hyperparameter Importance in Arbitrary Subspaces", 2023); empty with fewer than four trials.
     """
-    import warnings
-
     import optuna
 
     done = [trial for trial in trials if trial.accuracy is not None]
@@ -320,8 +313,10 @@ def importance(trials: list[Trial], space: dict[str, dict[str, Any]]) -> dict[st
         return {}
     kinds, study = _distributions(space), optuna.create_study(direction="maximize")
     for trial in done:
-        values, accuracy = _values(trial.values), trial.accuracy
-        study.add_trial(optuna.create_trial(params=values, distributions=kinds, value=accuracy))
+        values = {name: _hashable(value) for name, value in trial.values.items()}
+        study.add_trial(
+            optuna.create_trial(params=values, distributions=kinds, value=trial.accuracy)
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna warns that it is experimental
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
