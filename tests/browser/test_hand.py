@@ -248,9 +248,9 @@ def test_taught_and_back(
     page.locator("#network").select_option(index=1)
     expect(facts).to_contain_text("recipe fast,")
     # A failure is told, and the network stays.
-    program.write_text("#!/bin/sh\necho 'error: there is no room'\nexit 1\n")
+    program.write_text(f"#!/bin/sh\necho 'error: there is no {tmp_path}/a.png'\nexit 1\n")
     teach.click()
     expect(page.locator("#lesson")).to_have_text(
-        "Teaching has failed: there is no room; the network is the same as before."
+        "Teaching has failed: there is no a.png; the network is the same as before."
     )
     expect(facts).to_contain_text("recipe fast,")

@@ -544,6 +544,8 @@ def test_a_pen_writes_over_the_edge_and_bolder_where_it_is_pressed(page: Page) -
     for stroke in HANDS["school"][4]:
         hand.write(line(stroke, left=-0.05, top=0.45, height=0.58))
     assert answer(page) == "4"
+    # The pen is followed there.
+    assert page.evaluate("strokes[0].points.some(({ x }) => x < 0)")
     # Beside it, but higher: a row of its own.
     for stroke in HANDS["school"][7]:
         hand.write(line(stroke, left=1.2, top=-0.01, height=0.45))

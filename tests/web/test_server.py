@@ -65,9 +65,13 @@ def port() -> Iterator[int]:
         yield port
 
 
+def client_of(port: int) -> httpx.Client:
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
+
+
 @pytest.fixture(scope="module")
 def client(port: int) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+    with client_of(port) as client:
         yield client
 
 
@@ -353,8 +357,8 @@ def test_a_burst_beyond_the_backlog_is_told_to_come_back(
     # What was refused is not counted any more.
     assert client.post("/api/read", content=SEVEN).status_code == 200
     monkeypatch.setattr(limits, "MAXIMUM_CONNECTIONS", 1)
-    with serving() as port:
-        assert httpx.get(f"http://127.0.0.1:{port}/", timeout=60).status_code == 503
+    with serving() as port, client_of(port) as other:
+        assert other.get("/").status_code == 503
 
 
 def test_how_many_pictures_are_decoded_at_once_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,18 +409,17 @@ def test_the_address_that_is_told_can_be_opened(
 
 
 def test_which_names_are_the_servers() -> None:
-    def status(port: int, host: str) -> int:
-        url = f"http://127.0.0.1:{port}/healthz"
-        return httpx.get(url, headers={"host": host}, timeout=60).status_code
+    def statuses(client: httpx.Client, *hosts: str) -> set[int]:
+        return {client.get("/healthz", headers={"host": host}).status_code for host in hosts}
 
     own = ["localhost", "LOCALHOST.:99", "127.0.0.1:99", "[::1]:99", "10.0.0.7"]
     own += [socket.gethostname(), "digits.example:99"]
     others = ["rebound.example", "127.0.0.1.rebound.example", "digits.example.org", "7.", ""]
-    with serving(allowed=("Digits.example:443",)) as port:
-        assert {status(port, host) for host in own} == {200}
-        assert {status(port, host) for host in others} == {421}
-    with serving(host="0.0.0.0") as port:
-        assert status(port, "any.example") == 200
+    with serving(allowed=("Digits.example:443",)) as port, client_of(port) as client:
+        assert statuses(client, *own) == {200}
+        assert statuses(client, *others) == {421}
+    with serving(host="0.0.0.0") as port, client_of(port) as client:
+        assert statuses(client, "any.example") == {200}
 
 
 def test_the_log_is_not_filled_with_what_is_odd_about_pictures(
@@ -468,11 +471,13 @@ def test_a_fault_is_answered_and_logged_and_the_server_goes_on(
     with serving(faulty) as port:
         # Each over a connection of its own: it is closed after a fault.
         for _ in range(2):
-            answer = httpx.post(f"http://127.0.0.1:{port}/api/read", content=SEVEN, timeout=60)
+            with client_of(port) as client:
+                answer = client.post("/api/read", content=SEVEN)
             assert answer.status_code == 500
             assert answer.json() == {"error": "the server has failed: its log says how"}
             assert answer.headers["x-content-type-options"] == "nosniff"
-        assert httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=60).status_code == 200
+        with client_of(port) as client:
+            assert client.get("/healthz").status_code == 200
     assert capsys.readouterr().err.count("RuntimeError: a fault of the reader") == 2
 
 
@@ -483,7 +488,6 @@ def test_a_model_that_does_not_show_its_inside() -> None:
     model = onnx.load(SHIPPED / "model.onnx")
     del model.graph.output[1:]
     reader = Reader(with_checksum(model.SerializeToString()), threads=1)
-    with serving(reader) as port:
-        url = f"http://127.0.0.1:{port}/api/explain"
-        answer = httpx.post(url, content=frame(7).tobytes(), timeout=60).json()
+    with serving(reader) as port, client_of(port) as client:
+        answer = client.post("/api/explain", content=frame(7).tobytes()).json()
     assert (answer["digit"], answer["stages"]) == (7, [])
