@@ -121,7 +121,7 @@ def pictures_of(templates: Templates, scenes: range, digits: int) -> list[bytes]
 
 
 def test_scenes_and_digits_are_read_as_python_reads_them(page: Page, templates: Templates) -> None:
-    for content in pictures_of(templates, range(10), 3):
+    for content in pictures_of(templates, range(16), 3):
         assert_equal(read_in(page.evaluate, content), content)
 
 
@@ -215,7 +215,7 @@ def test_it_works_without_a_network_and_a_new_version_is_used_once_it_is_there(
 
 
 @pytest.mark.parametrize(
-    ("name", "scenes"), [("firefox", range(10, 13)), ("webkit", range(13, 16))]
+    ("name", "scenes"), [("firefox", range(16, 19)), ("webkit", range(19, 22))]
 )
 def test_other_browsers_read_as_python_reads(
     name: str, scenes: range, host: Host, templates: Templates
