@@ -35,7 +35,7 @@ def installed() -> list[str]:
 
 
 @contextmanager
-def opened(browser: str, address: str) -> Iterator[Run]:
+def driven(browser: str, address: str) -> Iterator[Run]:
     """A page of this browser at this address."""
     start = {"firefox": _firefox, "webkit": _webkit}[browser]
     with tempfile.TemporaryDirectory() as folder, start(folder) as ask:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,12 @@ import pytest
 from command_line import COMMAND, Command
 from full_disk import files_of_at_most
 from PIL import Image
-from real_server import serving, shipped
-from test_server import SEVEN, drawn, png
+from real_server import serving, shipped, stand_in
+from test_server import SEVEN, client_of, drawn, png
 
 from mnist_digits import PictureError, Reader
 from mnist_digits.classifier.examples import load_examples
 from mnist_digits.classifier.teaching import workers
-from mnist_digits.cli.main import main
 from mnist_digits.reading.labelled import find_labelled
 from mnist_digits.reading.reader import SHIPPED
 from mnist_digits.web import page_examples
@@ -36,38 +35,54 @@ from mnist_digits.web.page_teaching import Teaching
 
 # As little as can be taught.
 QUICKLY = ("--steps", "2", "--folds", "2", "--threads", "1")
+EXAMPLES = "/api/teach/examples"
 ONE, TWO = drawn(1), drawn(2)
 
 
 @contextmanager
 def taught(
-    folder: Path, model: Path | None = None, flags: tuple[str, ...] = QUICKLY
+    folder: Path, model: Path | None = None, host: str = "127.0.0.1"
 ) -> Iterator[httpx.Client]:
     """A client of a server that keeps its examples in this folder."""
     reader = Reader.load(model, threads=1) if model else shipped()
-    teaching = Teaching(folder, reader, model, flags)
+    teaching = Teaching(folder, reader, model, QUICKLY)
     try:
-        with (
-            serving(teaching=teaching) as port,
-            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
-        ):
+        with serving(teaching=teaching, host=host) as port, client_of(port) as client:
             yield client
     finally:
         teaching.close()
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[httpx.Client]:
-    with taught(tmp_path / "hand") as client:
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "hand"
+
+
+@pytest.fixture
+def client(folder: Path) -> Iterator[httpx.Client]:
+    with taught(folder) as client:
         yield client
 
 
 def keep(client: httpx.Client, picture: bytes, label: str, **more: Any) -> httpx.Response:
-    return client.post("/api/teach/examples", params={"label": label}, content=picture, **more)
+    return client.post(EXAMPLES, params={"label": label}, content=picture, **more)
+
+
+def keep_digits(client: httpx.Client, count: int = 2) -> None:
+    for place in range(count):
+        keep(client, drawn(place), str(place))
 
 
 def state_of(client: httpx.Client) -> dict[str, Any]:
     return dict(client.get("/api/teach").json())
+
+
+def recipe_of(client: httpx.Client) -> str:
+    return str(client.get("/api/model").json()["recipe"]["name"])
+
+
+def reads(client: httpx.Client) -> bool:
+    return bool(client.post("/api/read", content=SEVEN).json()["text"] == "7")
 
 
 def rows(folder: Path) -> list[tuple[str, str]]:
@@ -80,96 +95,79 @@ def left(folder: Path) -> list[str]:
 
 
 def test_without_a_folder_nothing_is_kept() -> None:
-    with serving() as port, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+    with serving() as port, client_of(port) as client:
         for answer in (
             client.get("/api/teach"),
             client.post("/api/teach"),
             keep(client, SEVEN, "7"),
             client.put("/api/teach/network"),
-            client.delete("/api/teach/examples/drawn-0.png"),
+            client.delete(f"{EXAMPLES}/drawn-0.png"),
         ):
-            assert answer.status_code == 404
-            assert list(answer.json()) == ["error"]
+            assert (answer.status_code, list(answer.json())) == (404, ["error"])
         assert client.get("/api/model").json()["teach"] is False
 
 
-def test_examples_are_ordinary_labelled_pictures(client: httpx.Client, tmp_path: Path) -> None:
-    folder = tmp_path / "hand"
+def test_examples_are_ordinary_labelled_pictures(client: httpx.Client, folder: Path) -> None:
     state = state_of(client)
     assert (state["folder"], state["examples"], state["last"]) == ("hand", 0, None)
     assert (state["progress"], state["network"], state["networks"]) == (None, "", [])
     assert client.get("/api/model").json()["teach"] is True
-    photo = io.BytesIO()
-    Image.open(io.BytesIO(SEVEN)).convert("RGB").save(photo, "JPEG", quality=95)
+    with pytest.raises(PictureError, match="no labelled pictures"):
+        find_labelled(folder)
+    image, photo = Image.open(io.BytesIO(SEVEN)).convert("L"), io.BytesIO()
+    image.save(photo, "JPEG", quality=95)
+    greymap = f"P5 {image.width} {image.height} 255\n".encode() + image.tobytes()
     answers = [
         keep(client, SEVEN, "7"),
         keep(client, photo.getvalue(), "12/34"),
-        client.post("/api/teach/examples", files={"file": ("one.png", ONE)}, data={"label": "0"}),
+        client.post(EXAMPLES, files={"file": ("one.png", ONE)}, data={"label": "0"}),
+        keep(client, greymap, "7"),
     ]
-    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert [answer.status_code for answer in answers] == [200] * 4
     files = [answer.json()["file"] for answer in answers]
-    assert rows(folder) == list(zip(files, ("7", "12/34", "0"), strict=True))
-    assert [(folder / file).read_bytes() for file in files] == [SEVEN, photo.getvalue(), ONE]
-    assert [Path(file).suffix for file in files] == [".png", ".jpeg", ".png"]
+    assert rows(folder) == list(zip(files, ("7", "12/34", "0", "7"), strict=True))
+    assert [Path(file).suffix for file in files] == [".png", ".jpeg", ".png", ".png"]
+    assert [(folder / file).read_bytes() for file in files[:3]] == [SEVEN, photo.getvalue(), ONE]
+    # What the page sends is kept as PNG.
+    with Image.open(folder / files[3]) as stored:
+        assert (stored.format, stored.tobytes()) == ("PNG", image.tobytes())
+    # The same picture changes its label.
+    assert keep(client, SEVEN, "2").json() == answers[0].json()
     state = state_of(client)
-    assert (state["examples"], state["last"]) == (3, {"file": files[2], "label": "0"})
-    assert main(["evaluate", "--pictures", str(folder), "--no-figures"]) == 0
+    assert (state["examples"], state["last"]) == (4, {"file": files[0], "label": "2"})
+    found = {picture.path.name: picture.label for picture in find_labelled(folder)}
+    assert found == dict(zip(files, ("2", "12/34", "0", "7"), strict=True))
 
 
-def test_what_the_page_sends_is_kept_as_png(client: httpx.Client, tmp_path: Path) -> None:
-    pixels = np.asarray(Image.open(io.BytesIO(SEVEN)).convert("L"))
-    height, width = pixels.shape
-    greymap = f"P5 {width} {height} 255\n".encode() + pixels.tobytes()
-    name = keep(client, greymap, "7").json()["file"]
-    stored = tmp_path / "hand" / name
-    assert stored.read_bytes().startswith(b"\x89PNG")
-    assert (np.asarray(Image.open(stored)) == pixels).all()
-
-
-def test_the_same_picture_changes_its_label(client: httpx.Client, tmp_path: Path) -> None:
-    first, other = keep(client, SEVEN, "7").json(), keep(client, ONE, "1").json()
-    assert keep(client, SEVEN, "2").json() == first
-    assert state_of(client)["examples"] == 2
-    folder = tmp_path / "hand"
-    assert rows(folder) == [(other["file"], "1"), (first["file"], "2")]
-    # For the command, too.
-    assert sorted(load_examples(folder).digits.labels.tolist()) == [1, 2]
-
-
-def test_what_was_kept_is_taken_back(client: httpx.Client, tmp_path: Path) -> None:
-    folder = tmp_path / "hand"
+def test_what_was_kept_is_taken_back(client: httpx.Client, folder: Path, command: Command) -> None:
     first, second = (keep(client, picture, "7").json()["file"] for picture in (SEVEN, ONE))
-    assert client.delete(f"/api/teach/examples/{second}").status_code == 200
-    state = state_of(client)
+
+    def take_back(name: str) -> dict[str, Any]:
+        assert client.delete(f"{EXAMPLES}/{name}").status_code == 200
+        return state_of(client)
+
+    state = take_back(second)
     assert (state["examples"], state["last"]["file"]) == (1, first)
     assert rows(folder) == [(first, "7")]
     assert left(folder) == [first]
     assert load_examples(folder).left_out == [(folder / second, "it was taken back")]
-    assert main(["evaluate", "--pictures", str(folder), "--no-figures"]) == 0
+    assert take_back(first)["last"] is None
+    for words in (["teach"], ["evaluate", "--pictures"]):
+        assert "taken back" in command.refused(*words, folder)
     # What is there no more, or was not kept by the page, stays as it is.
     (folder / "photo.png").write_bytes(SEVEN)
     with (folder / "labels.csv").open("a") as table:
         table.write("photo.png,7\n")
     for name in (second, "photo.png", "labels.csv", "drawn-0.png"):
-        assert client.delete(f"/api/teach/examples/{name}").status_code == 200
-        assert state_of(client)["examples"] == 2
-    assert left(folder) == [first, "photo.png"]
-    keep(client, ONE, "1")
-    assert state_of(client)["examples"] == 3
-    client.delete(f"/api/teach/examples/{first}")
+        assert take_back(name)["examples"] == 1
+    assert left(folder) == ["photo.png"]
+    assert keep(client, ONE, "1").json()["file"] == second
     assert rows(folder) == [("photo.png", "7"), (second, "1")]
 
 
-def test_all_is_taken_back(client: httpx.Client, tmp_path: Path, command: Command) -> None:
-    client.delete(f"/api/teach/examples/{keep(client, SEVEN, '7').json()['file']}")
-    assert state_of(client)["examples"] == 0
-    for words in (["teach"], ["evaluate", "--pictures"]):
-        assert "taken back" in command.refused(*words, tmp_path / "hand")
-
-
-def test_two_tabs_lose_nothing(client: httpx.Client, tmp_path: Path) -> None:
+def test_two_tabs_lose_nothing(client: httpx.Client, folder: Path) -> None:
     """Nor do two servers."""
-    folder, pictures = tmp_path / "hand", [png(np.full((9, 9), n, np.uint8)) for n in range(40)]
+    pictures = [png(np.full((9, 9), n, np.uint8)) for n in range(40)]
     with taught(folder) as other, ThreadPoolExecutor(8) as threads:
         clients = [client, other] * 20
         statuses = threads.map(
@@ -189,87 +187,67 @@ def test_two_tabs_lose_nothing(client: httpx.Client, tmp_path: Path) -> None:
 )
 def test_a_table_of_the_users_is_kept(table: bytes, tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_bytes(table)
-    before = rows(tmp_path)
-    with taught(tmp_path) as client:
-        assert state_of(client)["examples"] == 1
-        name = keep(client, SEVEN, "7").json()["file"]
-        keep(client, SEVEN, "1")
-        assert state_of(client)["examples"] == 2
+    before, examples = rows(tmp_path), Examples(tmp_path)
+    assert len(before) == 1
+    name = examples.keep(SEVEN, "7")
+    examples.keep(SEVEN, "1")
     assert rows(tmp_path) == [*before, (name, "1")]
     assert (tmp_path / "labels.csv").read_bytes().startswith(table)
 
 
-@pytest.mark.parametrize(
-    "label", ["", "seven", "7 ", "/7", "7/", "1//2", "-1", "٣", "7\n", "1" * 2001]
-)
-def test_labels_are_digits(label: str, client: httpx.Client, tmp_path: Path) -> None:
-    answer = keep(client, SEVEN, label)
-    assert (answer.status_code, answer.json()["error"][:6]) == (422, "label:")
-    assert left(tmp_path / "hand") == []
-
-
-def test_invalid_pictures_are_not_kept(client: httpx.Client, tmp_path: Path) -> None:
-    text, examples = {"content-type": "text/plain"}, "/api/teach/examples"
+def test_what_is_not_kept(client: httpx.Client, folder: Path) -> None:
+    for label in ("", "seven", "7 ", "/7", "7/", "1//2", "-1", "٣", "7\n", "1" * 2001):
+        answer = keep(client, SEVEN, label)
+        assert (answer.status_code, answer.json()["error"][:6]) == (422, "label:")
+    text = {"content-type": "text/plain"}
     for status, answer in (
-        (422, client.post(examples, content=SEVEN)),
-        (422, client.post(f"{examples}?label=7&lable=1", content=SEVEN)),
+        (422, client.post(EXAMPLES, content=SEVEN)),
+        (422, client.post(f"{EXAMPLES}?label=7&lable=1", content=SEVEN)),
         (422, keep(client, b"seven", "7")),
         (415, keep(client, b"%PDF-1.7", "7")),
         (415, keep(client, SEVEN, "7", headers=text)),
         (413, keep(client, bytes(20_000_001), "7")),
     ):
         assert answer.status_code == status
-    assert left(tmp_path / "hand") == []
+    assert left(folder) == []
 
 
-def test_the_pages_of_others_change_nothing(client: httpx.Client, tmp_path: Path) -> None:
+def test_the_pages_of_others_change_nothing(client: httpx.Client, folder: Path) -> None:
     own = f"http://{client.base_url.netloc.decode()}"
-    for headers in (
-        {"origin": "https://elsewhere.example"},
-        {"origin": "null"},
-        {"origin": "http://127.0.0.1:1"},
-        {"origin": own.replace("http:", "ftp:")},
-    ):
+    for origin in ("https://elsewhere.example", "null", "http://127.0.0.1:1", f"ftp{own[4:]}"):
+        headers = {"origin": origin}
         for answer in (
             keep(client, SEVEN, "7", headers=headers),
             client.post("/api/teach", headers=headers),
             client.put("/api/teach/network", headers=headers),
-            client.delete("/api/teach/examples/drawn-0.png", headers=headers),
+            client.delete(f"{EXAMPLES}/drawn-0.png", headers=headers),
         ):
             assert answer.status_code == 403
-    assert left(tmp_path / "hand") == []
-    for headers in ({"origin": own}, {"origin": own.replace("http:", "https:")}, {}):
+    assert left(folder) == []
+    for headers in ({"origin": own}, {"origin": f"https{own[4:]}"}, {}):
         assert keep(client, SEVEN, "7", headers=headers).status_code == 200
 
 
-def test_others_reach_what_is_kept_only_by_the_servers_names(tmp_path: Path) -> None:
-    teaching = Teaching(tmp_path, shipped())
-    try:
-        with serving(teaching=teaching, host="0.0.0.0") as port:
-            url = f"http://127.0.0.1:{port}/api/teach/examples?label=7"
-            for host, status in (("10.0.0.7:8000", 200), ("rebound.example", 421)):
-                headers = {"host": host, "origin": f"http://{host}"}
-                answer = httpx.post(url, content=SEVEN, headers=headers, timeout=60)
-                assert answer.status_code == status
-    finally:
-        teaching.close()
+def test_others_reach_what_is_kept_only_by_the_servers_names(folder: Path) -> None:
+    with taught(folder, host="0.0.0.0") as client:
+        for host, status in (("10.0.0.7:8000", 200), ("rebound.example", 421)):
+            headers = {"host": host, "origin": f"http://{host}"}
+            assert keep(client, SEVEN, "7", headers=headers).status_code == status
 
 
-def test_so_many_are_kept_and_no_more(tmp_path: Path) -> None:
-    with taught(tmp_path) as client:
-        name = keep(client, SEVEN, "7").json()["file"]
-        many = "".join(f"{number}.png,1\n" for number in range(MAXIMUM_EXAMPLES - 1))
-        with (tmp_path / "labels.csv").open("a") as table:
-            table.write(many)
-        answer = keep(client, ONE, "1")
-        assert (answer.status_code, "10,000" in answer.json()["error"]) == (507, True)
-        assert left(tmp_path) == [name]
-        # What is kept can still be corrected.
-        assert keep(client, SEVEN, "1").status_code == 200
+def test_so_many_are_kept_and_no_more(client: httpx.Client, folder: Path) -> None:
+    name = keep(client, SEVEN, "7").json()["file"]
+    with (folder / "labels.csv").open("a") as table:
+        table.writelines(f"{number}.png,1\n" for number in range(MAXIMUM_EXAMPLES - 1))
+    answer = keep(client, ONE, "1")
+    assert (answer.status_code, "10,000" in answer.json()["error"]) == (507, True)
+    assert left(folder) == [name]
+    # What is kept can still be corrected.
+    assert keep(client, SEVEN, "1").status_code == 200
 
 
 def test_so_many_bytes_are_kept_and_no_more(
-    client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: httpx.Client, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page_examples, "MAXIMUM_BYTES", len(SEVEN) + len(ONE))
     assert [keep(client, picture, "7").status_code for picture in (SEVEN, ONE)] == [200, 200]
@@ -277,11 +255,9 @@ def test_so_many_bytes_are_kept_and_no_more(
     assert (answer.status_code, "GB are the most" in answer.json()["error"]) == (507, True)
     assert keep(client, SEVEN, "1").status_code == 200
     # What the page did not write does not count, but networks do.
-    (tmp_path / "hand" / "photo.png").write_bytes(bytes(len(TWO)))
+    (folder / "photo.png").write_bytes(bytes(len(TWO)))
     assert keep(client, ONE, "1").status_code == 200
-    run = tmp_path / "hand" / "runs" / "2026-01-02_03-04-05-taught"
-    run.mkdir(parents=True)
-    (run / "model.onnx").write_bytes(bytes(len(SEVEN) + len(ONE) + 1))
+    network_in(folder, "2026-01-02_03-04-05-taught")
     answer = client.post("/api/teach")
     assert (answer.status_code, "GB are the most" in answer.json()["error"]) == (507, True)
 
@@ -299,8 +275,8 @@ def test_a_full_disk_leaves_all_as_it_was(tmp_path: Path) -> None:
         assert keep(client, SEVEN, "7").status_code == 200
 
 
-def test_a_table_that_was_spoilt_meanwhile(client: httpx.Client, tmp_path: Path) -> None:
-    table = tmp_path / "hand" / "labels.csv"
+def test_a_table_that_was_spoilt_meanwhile(client: httpx.Client, folder: Path) -> None:
+    table = folder / "labels.csv"
     for content, reason in (
         (b"name\na\n", "columns"),
         (b"name\n", "lacks a column"),
@@ -315,55 +291,37 @@ def test_a_table_that_was_spoilt_meanwhile(client: httpx.Client, tmp_path: Path)
     table.mkdir()
     assert keep(client, SEVEN, "7").status_code == 507
     assert client.get("/api/teach").status_code == 507
-    assert left(tmp_path / "hand") == []
+    assert left(folder) == []
 
 
-@pytest.mark.parametrize(
-    ("folder", "says"),
-    [
+def test_folders_that_are_refused_at_the_start(tmp_path: Path, command: Command) -> None:
+    for name, content in (
+        ("sorted/7/a.png", SEVEN),
+        ("scans/2026 a/a.png", SEVEN),
+        ("columns/labels.csv", b"name,digit\na.png,7\n"),
+        ("latin/labels.csv", b"file,label\n\xff,7\n"),
+        ("file", b""),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    for folder, says in (
         ("sorted", "would be hidden by labels.csv"),
         ("file", "examples cannot be kept in"),
         ("file/hand", "examples cannot be kept in"),
         ("columns", "must have the columns file and label"),
         ("latin", "is not in UTF-8: save it as CSV"),
         ("/proc/self", "choose another folder with --teach"),
-    ],
-)
-def test_folders_that_are_refused_at_the_start(
-    folder: str, says: str, tmp_path: Path, command: Command
-) -> None:
-    for name, content in (
-        ("sorted/7/a.png", SEVEN),
-        ("columns/labels.csv", b"name,digit\na.png,7\n"),
-        ("latin/labels.csv", b"file,label\n\xff,7\n"),
     ):
-        (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).write_bytes(content)
-    (tmp_path / "file").touch()
-    error = command.refused("app", "--no-browser", "--port", 0, "--teach", tmp_path / folder)
-    assert error.startswith("mnist-digits app: error: ")
-    assert says in error
+        error = command.refused("app", "--no-browser", "--port", 0, "--teach", tmp_path / folder)
+        assert error.startswith("mnist-digits app: error: ")
+        assert says in error
     assert not (tmp_path / "sorted" / "labels.csv").exists()
-
-
-def test_folders_of_other_pictures_do_not_matter(tmp_path: Path) -> None:
-    (tmp_path / "scans").mkdir()
-    (tmp_path / "scans" / "a.png").write_bytes(SEVEN)
-    with taught(tmp_path) as client:
-        assert keep(client, SEVEN, "7").status_code == 200
-
-
-def test_too_few_to_learn_from_and_no_such_network(client: httpx.Client) -> None:
-    keep(client, SEVEN, "7")
-    assert client.post("/api/teach").status_code == 422
-    answer = client.put("/api/teach/network?name=../other")
-    assert (answer.status_code, answer.json()["error"]) == (422, "there is no network ../other")
-    assert client.put("/api/teach/network").status_code == 200
+    # Folders of other pictures do not matter.
+    assert Examples(tmp_path / "scans").labels() == {}
 
 
 def test_folders_are_removed_from_messages(tmp_path: Path) -> None:
     teaching = Teaching(tmp_path / "my hand", shipped(), tmp_path)
-    teaching.close()
     for message, shown in (
         (f"there is no {tmp_path}/my hand/a.png: choose", "there is no my hand/a.png: choose"),
         ("cannot use '/var/cache/digits/train.gz': 12/34", "cannot use 'train.gz': 12/34"),
@@ -373,137 +331,122 @@ def test_folders_are_removed_from_messages(tmp_path: Path) -> None:
         assert teaching.without_folders(message) == shown
 
 
-def run_of_shipped(folder: Path, name: str) -> Path:
-    """A network in the folder, as if it had been taught."""
+def network_in(folder: Path, name: str) -> Path:
+    """The shipped network in the folder, as if it had been taught."""
     run = folder / "runs" / name
     run.mkdir(parents=True)
     return Path(shutil.copy(SHIPPED / "model.onnx", run))
 
 
-def test_a_network_is_chosen_and_is_there_the_next_time(tmp_path: Path) -> None:
+def test_a_network_is_chosen_and_is_there_the_next_time(folder: Path) -> None:
     for name in ("earlier", "later"):
-        run_of_shipped(tmp_path, name)
-    (tmp_path / "runs" / "unfinished").mkdir()
-    with taught(tmp_path) as client:
+        network_in(folder, name)
+    (folder / "runs" / "unfinished").mkdir()
+    with taught(folder) as client:
         state = state_of(client)
         assert (state["network"], state["networks"]) == ("", ["earlier", "later"])
+        answer = client.put("/api/teach/network?name=../other")
+        assert (answer.status_code, answer.json()["error"]) == (422, "there is no network ../other")
         client.put("/api/teach/network?name=earlier")
         assert state_of(client)["network"] == "earlier"
-        assert client.post("/api/read", content=SEVEN).json()["text"] == "7"
-    with taught(tmp_path) as client:
+        assert reads(client)
+    with taught(folder) as client:
         assert state_of(client)["network"] == "earlier"
-        client.put("/api/teach/network")
+        assert client.put("/api/teach/network").status_code == 200
         assert state_of(client)["network"] == ""
-    with taught(tmp_path) as client:
-        state = state_of(client)
-        assert (state["network"], state["error"]) == ("", "")
+    state = Teaching(folder, shipped()).state()
+    assert (state["network"], state["error"]) == ("", "")
 
 
-def test_a_network_that_is_damaged_or_gone(tmp_path: Path) -> None:
+def test_a_network_that_is_damaged_or_gone(folder: Path) -> None:
     """The one before reads on, and nothing that is said has this machine's folders in it."""
-    model = run_of_shipped(tmp_path, "taught")
-    with taught(tmp_path) as client:
+    model = network_in(folder, "taught")
+    with taught(folder) as client:
         client.put("/api/teach/network?name=taught")
         model.write_bytes(model.read_bytes()[:-100])
         answer = client.put("/api/teach/network?name=taught")
-        assert (answer.status_code, str(tmp_path) in answer.text) == (422, False)
+        assert (answer.status_code, str(folder.parent) in answer.text) == (422, False)
         assert state_of(client)["network"] == "taught"
-        assert client.post("/api/read", content=SEVEN).json()["text"] == "7"
-    for _ in range(2):
-        with taught(tmp_path) as client:
-            state = client.get("/api/teach")
-            assert state.json()["network"] == ""
-            assert state.json()["error"].startswith("the network of last time cannot be used: ")
-            assert str(tmp_path) not in state.text
-            assert client.post("/api/read", content=SEVEN).json()["text"] == "7"
-        shutil.rmtree(tmp_path / "runs", ignore_errors=True)
-
-
-@pytest.mark.parametrize("content", [b"none", b"../x", b"\xff", bytes(1000)])
-def test_a_note_of_the_network_that_is_damaged(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "network.txt").write_bytes(content)
-    with taught(tmp_path) as client:
-        state = state_of(client)
+        assert reads(client)
+    for note in (b"taught", b"none", b"../x", b"\xff", bytes(1000)):
+        (folder / "network.txt").write_bytes(note)
+        teaching = Teaching(folder, shipped())
+        state = teaching.state()
+        assert (teaching.reader, state["network"]) == (shipped(), "")
         assert state["error"].startswith("the network of last time cannot be used: ")
-        assert (state["network"], len(state["error"]) < 200) == ("", True)
-        assert client.post("/api/read", content=SEVEN).json()["text"] == "7"
+        assert str(folder.parent) not in state["error"]
+        assert len(state["error"]) < 200
 
 
 def finished(client: httpx.Client) -> dict[str, Any]:
-    """The state once teaching has ended, seen to go forwards."""
-    seen = [0, 0]
-    while progress := (state := client.get("/api/teach").json())["progress"]:
-        assert progress >= seen
-        seen = progress
-        # Reading goes on.
-        assert client.post("/api/read", content=SEVEN).status_code == 200
+    """The state once teaching has ended."""
+    while (state := state_of(client))["progress"]:
         time.sleep(0.2)
-    return {**state, "seen": seen}
-
-
-def keep_digits(client: httpx.Client, count: int = 10) -> None:
-    for place in range(count):
-        keep(client, drawn(place), str(place))
+    return state
 
 
 @pytest.mark.slow
-def test_taught_in_full(tiny_run: Path, tmp_path: Path, command: Command) -> None:
-    """And the command takes what the page keeps, and the network that it has taught."""
-    folder = tmp_path / "hand"
-    with taught(folder, tiny_run, flags=()) as client:
-        keep_digits(client)
+def test_taught_and_back(tiny_run: Path, tmp_path: Path, folder: Path) -> None:
+    with taught(folder, tiny_run) as client:
+        keep_digits(client, 1)
+        assert client.post("/api/teach").status_code == 422
+        keep_digits(client, 10)
         assert client.post("/api/teach").status_code == 202
         assert state_of(client)["progress"] == [0, 0]
         assert client.post("/api/teach").status_code == 409
         state = finished(client)
-        assert (state["error"], state["seen"][1]) == ("", 6)
-        assert state["networks"] == [state["network"]]
+        assert (state["error"], state["networks"]) == ("", [state["network"]])
         report = state["report"]
         assert report.startswith("The taught network is in use.")
         for shown in ("To learn from: 10 digits", "before  ", "after*", "test set: "):
             assert shown in report
+        # That is its progress.
+        assert "taught network 1 of" not in report
         assert str(tmp_path) not in report
-        assert client.get("/api/model").json()["recipe"]["name"] == "fast-taught"
+        assert recipe_of(client) == "fast-taught"
+        # What it has learned from, nobody is told.
+        assert "teaching" not in client.get("/api/model").json()["result"]
         # Going back is choosing another one.
         client.put("/api/teach/network")
         assert state_of(client)["report"] == ""
-        assert client.get("/api/model").json()["recipe"]["name"] == "fast"
-        client.put("/api/teach/network", params={"name": state["network"]})
-    with taught(folder, tiny_run) as client:
-        assert client.get("/api/model").json()["recipe"]["name"] == "fast-taught"
-    taught_run = folder / "runs" / state["network"]
-    flags = ["--output", tmp_path / "again", "--no-figures", *QUICKLY, "--base", taught_run]
-    command("teach", folder, *flags)
-    assert (tmp_path / "again" / "model.onnx").is_file()
+        assert recipe_of(client) == "fast"
 
 
-@pytest.mark.slow
-def test_a_failure_is_told_and_the_network_stays(tiny_run: Path, tmp_path: Path) -> None:
-    broken = tmp_path / "base"
-    shutil.copytree(tiny_run, broken)
-    weights = broken / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
-    with taught(tmp_path / "hand", broken) as client:
-        keep_digits(client, 2)
-        assert client.post("/api/teach").status_code == 202
-        state = finished(client)
-        assert state["error"].startswith("teaching has failed: ")
-        assert "base/model.safetensors does not hold" in state["error"]
-        assert str(tmp_path) not in state["error"]
-        assert (state["network"], state["networks"], state["report"]) == ("", [], "")
-        assert client.post("/api/read", content=SEVEN).status_code == 200
-        # It can be tried again.
-        (broken / "model.safetensors").write_bytes((tiny_run / "model.safetensors").read_bytes())
-        assert client.post("/api/teach").status_code == 202
-        assert state_of(client)["error"] == ""
-        assert finished(client)["report"].startswith("The taught network is ")
+@pytest.mark.parametrize(("verdict", "used"), [("worse", False), ("unclear", True)])
+def test_it_reads_while_it_teaches_and_not_with_what_reads_worse(
+    verdict: str,
+    used: bool,
+    client: httpx.Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go = tmp_path / "go"
+    program = stand_in(tmp_path / "python", SHIPPED, go, verdict)
+    monkeypatch.setattr(sys, "executable", str(program))
+    keep_digits(client)
+    client.post("/api/teach")
+    while (progress := state_of(client)["progress"]) != [1, 3]:
+        assert progress == [0, 0]
+    assert reads(client)
+    go.touch()
+    state = finished(client)
+    assert state["error"] == ""
+    assert state["report"] == f"The taught network is {'in use' if used else 'not used'}.\nharm"
+    assert state["network"] == (state["networks"][0] if used else "")
 
 
-def children(process: psutil.Process) -> list[psutil.Process]:
-    """All that a process has started, once it teaches: side by side, where there are cores."""
-    while 0 < len(found := process.children(recursive=True)) < min(2, workers()):
-        time.sleep(0.1)
-    return found
+def test_the_process_that_teaches_is_killed(client: httpx.Client) -> None:
+    keep_digits(client)
+    client.post("/api/teach")
+    for process in psutil.Process().children():
+        if "teach" in process.cmdline():
+            process.kill()
+    error = finished(client)["error"]
+    assert error == "teaching has failed: status -9; the network is the same as before"
+    assert reads(client)
+    # It can be tried again.
+    assert client.post("/api/teach").status_code == 202
+    assert state_of(client)["error"] == ""
 
 
 @contextmanager
@@ -520,88 +463,41 @@ def app(folder: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], http
         server.communicate()
 
 
+def children(process: psutil.Process) -> list[psutil.Process]:
+    """All that a process has started, once it teaches: side by side, where there are cores."""
+    while 0 < len(found := process.children(recursive=True)) < min(2, workers()):
+        time.sleep(0.1)
+    return found
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
-def test_teaching_ends_with_the_server(
-    ending: signal.Signals, tiny_run: Path, tmp_path: Path
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_the_server_ends_while_it_teaches(
+    ending: signal.Signals, tiny_run: Path, folder: Path
 ) -> None:
-    folder = tmp_path / "hand"
+    """Teaching ends with it, unless it is killed; what was kept is there, and can be taught."""
     with app(folder, "--model", str(tiny_run)) as (server, client):
-        keep_digits(client)
+        keep_digits(client, 10)
         assert client.post("/api/teach").status_code == 202
         started = children(psutil.Process(server.pid))
         assert started
         server.send_signal(ending)
         server.wait(60)
-    assert psutil.wait_procs(started, timeout=60)[1] == []
-    with taught(folder) as client:
-        state = state_of(client)
-        assert (state["progress"], state["networks"], state["examples"]) == (None, [], 10)
-
-
-@pytest.mark.slow
-def test_the_server_is_killed_while_it_teaches(tiny_run: Path, tmp_path: Path) -> None:
-    """What was kept is there, and the next one reads and teaches, whether the process goes on."""
-    folder = tmp_path / "hand"
-    with app(folder, "--model", str(tiny_run)) as (server, client):
-        keep_digits(client, 2)
-        assert client.post("/api/teach").status_code == 202
-        (process,) = psutil.Process(server.pid).children()
-        server.kill()
-        server.wait(60)
+    if ending != signal.SIGKILL:
+        assert psutil.wait_procs(started, timeout=60)[1] == []
     with taught(folder, tiny_run) as client:
         state = state_of(client)
-        assert (state["network"], state["examples"]) == ("", 2)
+        assert (state["progress"], state["network"], state["examples"]) == (None, "", 10)
         assert client.post("/api/teach").status_code == 202
-        assert finished(client)["report"].startswith("The taught network is ")
-    psutil.wait_procs([process], timeout=600)
-    assert not process.is_running()
-
-
-def test_the_process_that_teaches_is_killed(client: httpx.Client) -> None:
-    keep_digits(client, 2)
-    client.post("/api/teach")
-    for process in psutil.Process().children():
-        if "teach" in process.cmdline():
+    for process in started:
+        with suppress(psutil.NoSuchProcess):
             process.kill()
-    error = finished(client)["error"]
-    assert error == "teaching has failed: status -9; the network is the same as before"
-    assert client.post("/api/read", content=SEVEN).json()["text"] == "7"
-
-
-WRITES = """
-import json, pathlib, shutil, sys
-run = pathlib.Path(sys.argv[sys.argv.index("--output") + 1])
-run.mkdir(parents=True)
-shutil.copy({model!r}, run)
-(run / "result.json").write_text(json.dumps({{"teaching": {{"verdict": {verdict!r}}}}}))
-print("taught network 1 of 1", "harm", "", "Written to somewhere", sep=chr(10))
-"""
-
-
-@pytest.mark.parametrize(("verdict", "used"), [("worse", False), ("unclear", True)])
-def test_what_reads_worse_is_not_used(
-    verdict: str, used: bool, client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of a program that only says so."""
-    program = tmp_path / "python"
-    text = WRITES.format(model=str(SHIPPED / "model.onnx"), verdict=verdict)
-    program.write_text(f"#!{sys.executable}{text}")
-    program.chmod(0o700)
-    keep_digits(client, 2)
-    monkeypatch.setattr(sys, "executable", str(program))
-    client.post("/api/teach")
-    state = finished(client)
-    assert state["error"] == ""
-    assert state["report"] == f"The taught network is {'in use' if used else 'not used'}.\nharm"
-    assert state["network"] == (state["networks"][0] if used else "")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("writing", [".drawn-*", "drawn-*"])
-def test_the_server_is_killed_while_it_keeps(writing: str, tmp_path: Path) -> None:
+def test_the_server_is_killed_while_it_keeps(writing: str, folder: Path) -> None:
     """While it writes the picture, or before its row: each row has its whole picture."""
-    folder = tmp_path / "hand"
     with app(folder) as (server, client), ThreadPoolExecutor(1) as thread:
         keep(client, ONE, "1")
         number = 0
@@ -620,8 +516,3 @@ def test_the_server_is_killed_while_it_keeps(writing: str, tmp_path: Path) -> No
     with taught(folder) as client:
         assert keep(client, SEVEN, "7").status_code == 200
     assert rows(folder)[-1][1] == "7"
-
-
-def test_a_folder_without_examples_has_none(tmp_path: Path) -> None:
-    with taught(tmp_path), pytest.raises(PictureError, match="no labelled pictures"):
-        find_labelled(tmp_path)
