@@ -115,31 +115,30 @@ def test_a_damaged_file_is_refused(damage: str, file: Path) -> None:
         load(file)
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        *(("loss", value) for value in ("small", [1.0], 10**400)),
-        ("validation_accuracy", "high"),
-        *(("loss_curve", value) for value in (0.5, [[0.5]])),
-        ("epochs", 2),
-    ],
-)
-def test_invalid_history_is_refused(file: Path, field: str, value: object) -> None:
+# Of an epoch in the header, and of the header itself.
+WRONG_VALUES = [
+    *(("loss", value) for value in ("small", [1.0], 10**400)),
+    ("validation_accuracy", "high"),
+    *(("loss_curve", value) for value in (0.5, [[0.5]])),
+    ("epochs", 2),
+]
+WRONG_RESULTS = ([1], {"versions": [1]}, {"threads": "2"}, {"threads": 10**6}, {"threads": 0})
+
+
+def test_invalid_history_and_result_are_refused(file: Path) -> None:
     epoch = asdict(load(file).history[0])
-    forged(file, history=json.dumps([epoch]))
-    load(file)
-    forged(file, history=json.dumps([epoch | {field: value}]))
-    with pytest.raises(CheckpointError, match="header is damaged"):
-        load(file)
-
-
-@pytest.mark.parametrize(
-    "result", [[1], {"versions": [1]}, {"threads": "2"}, {"threads": 10**6}, {"threads": 0}]
-)
-def test_invalid_result_is_refused(file: Path, result: object) -> None:
-    forged(file, result=json.dumps(result))
-    with pytest.raises(CheckpointError, match="header is damaged"):
-        load(file)
+    whole = {"history": [epoch], "result": {}}
+    wrong: list[dict[str, object]] = [
+        *({"history": [epoch | {name: value}]} for name, value in WRONG_VALUES),
+        *({"result": result} for result in WRONG_RESULTS),
+    ]
+    for part in ({}, *wrong):
+        forged(file, **{name: json.dumps(value) for name, value in (whole | part).items()})
+        if not part:
+            load(file)
+            continue
+        with pytest.raises(CheckpointError, match="header is damaged"):
+            load(file)
 
 
 class Trap:
@@ -154,22 +153,18 @@ class Trap:
 
 @pytest.mark.parametrize("writer", ["pickle", "torch"])
 def test_a_pickle_is_never_loaded(tmp_path: Path, writer: str) -> None:
-    trap = Trap(tmp_path / "sprung")
-    file = tmp_path / "model.safetensors"
-    if writer == "pickle":
-        file.write_bytes(pickle.dumps(trap))
-    else:
-        torch.save(trap, file)
+    trap, file = Trap(tmp_path / "sprung"), tmp_path / "model.safetensors"
+    with file.open("wb") as opened:
+        {"pickle": pickle.dump, "torch": torch.save}[writer](trap, opened)
     with pytest.raises(CheckpointError, match="does not hold a run"):
         load(file)
     assert not trap.path.exists()
 
 
 def test_where_there_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="there is no run at"):
-        load(tmp_path)
-    with pytest.raises(CheckpointError, match="there is no run at"):
-        load(tmp_path / "nowhere")
+    for place in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(CheckpointError, match="there is no run at"):
+            load(place)
 
 
 def test_new_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

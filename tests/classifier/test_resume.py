@@ -18,7 +18,6 @@ from mnist_digits.cli import main
 
 SHORT = dataclasses.replace(FAST, widths=(8, 16), hidden=16, batch_size=100, epochs=3)
 RECIPES = {
-    "plain": SHORT,
     "augmented": dataclasses.replace(
         SHORT, rotation=10, shift=2, appearance=0.5, synthetic_fraction=0.2
     ),
@@ -41,8 +40,8 @@ def weights(run: Run) -> torch.Tensor:
 
 def train_until(
     recipe: Recipe, digits: Digits, epoch: int, folder: Path, begun: Run | None = None
-) -> None:
-    """Train, saving every epoch, and stop in the middle of the one after `epoch`."""
+) -> Run:
+    """Train, saving every epoch, stop in the middle of the one after `epoch`; what was saved."""
 
     def on_epoch(run: Run) -> None:
         save(run, folder)
@@ -51,6 +50,7 @@ def train_until(
 
     with pytest.raises(StoppedError):
         train(recipe, digits, resume=begun, on_epoch=on_epoch)
+    return load_unfinished(folder)
 
 
 @pytest.mark.slow
@@ -62,8 +62,7 @@ def test_a_resumed_run_ends_with_the_very_weights(name: str, few: Digits, tmp_pa
     begun = None
     for epoch in range(1, recipe.epochs + 1):
         # Each time from where it was stopped before.
-        train_until(recipe, few, epoch, tmp_path, begun)
-        begun = load_unfinished(tmp_path)
+        begun = train_until(recipe, few, epoch, tmp_path, begun)
         resumed = train(recipe, few, resume=load_unfinished(tmp_path))
         assert torch.equal(weights(resumed), weights(whole)), epoch
         assert [e.loss for e in resumed.history] == [e.loss for e in whole.history]
@@ -72,17 +71,16 @@ def test_a_resumed_run_ends_with_the_very_weights(name: str, few: Digits, tmp_pa
 
 
 def test_a_run_goes_on_only_as_it_was_begun(few: Digits, tmp_path: Path) -> None:
-    train_until(SHORT, few, 1, tmp_path)
-    begun = load_unfinished(tmp_path)
-    with pytest.raises(TrainingError, match="by the recipe that it was begun with"):
-        train(dataclasses.replace(SHORT, epochs=4), few, resume=begun)
-    with pytest.raises(TrainingError, match="begun on 600 images, not on 500"):
-        train(SHORT, few[:500], resume=begun)
-    begun.history.append(begun.history[0])
-    with pytest.raises(TrainingError, match="does not fit its history"):
-        train(SHORT, few, resume=begun)
-    with pytest.raises(TrainingError, match="no state to go on from"):
-        train(SHORT, few, resume=Run(SHORT, begun.model))
+    begun = train_until(SHORT, few, 1, tmp_path)
+    twice = dataclasses.replace(begun, history=begun.history * 2)
+    for says, recipe, digits, run in (
+        ("by the recipe that it", dataclasses.replace(SHORT, epochs=4), few, begun),
+        ("begun on 600 images, not on 500", SHORT, few[:500], begun),
+        ("does not fit its history", SHORT, few, twice),
+        ("no state to go on from", SHORT, few, Run(SHORT, begun.model)),
+    ):
+        with pytest.raises(TrainingError, match=says):
+            train(recipe, digits, resume=run)
 
 
 def test_there_must_be_something_to_resume(
@@ -110,14 +108,12 @@ def test_the_command_goes_on_with_what_the_bits_depend_on(
     few: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_deterministic_operations()
-    try:
-        train_until(SHORT, few, 1, tmp_path)
-    finally:
-        torch.use_deterministic_algorithms(False)
+    train_until(SHORT, few, 1, tmp_path)
+    torch.use_deterministic_algorithms(False)
+    chosen: dict[str, object] = {}
     monkeypatch.setattr(
         "mnist_digits.cli.train_command.prepare", lambda options: chosen.update(vars(options))
     )
-    chosen: dict[str, object] = {}
     with suppress(AttributeError):  # there is no device then
         main.main(["train", "--resume", str(tmp_path)])
     assert chosen["deterministic"]

@@ -74,14 +74,22 @@ def picture(high: int, wide: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.GaussianBlur(noise, (0, 0), 2) * 2, np.uint8)
 
 
+@pytest.fixture(scope="module")
+def detect(folder: Path) -> Any:
+    return open_model((folder / DETECT).read_bytes(), DETECT_FORMAT, 1)[0]
+
+
+@pytest.fixture(scope="module")
+def look(folder: Path) -> Any:
+    return open_model((folder / LOOK).read_bytes(), LOOK_FORMAT, 1)[0]
+
+
 @pytest.mark.parametrize(("shape", "size"), SIZES)
 def test_the_detector_proposes_what_it_does_in_torch(
-    shape: tuple[int, int], size: tuple[int, int], networks: Any, folder: Path
+    shape: tuple[int, int], size: tuple[int, int], networks: Any, detect: Any
 ) -> None:
-    session, _ = open_model((folder / DETECT).read_bytes(), DETECT_FORMAT, 1)
     pixels = picture(*shape)
-    feeds = {"pixels": pixels, "size": np.array(size)}
-    reduced, proposals = session.run(None, feeds)
+    reduced, proposals = detect.run(None, {"pixels": pixels, "size": np.array(size)})
     assert reduced.shape == (*size, 3)
     assert reduced.dtype == np.uint8
 
@@ -102,16 +110,16 @@ def test_the_detector_proposes_what_it_does_in_torch(
     assert not answer[~peaks, 3].any()
 
 
-@pytest.mark.parametrize("count", [0, 1, 3, 40])
-@pytest.mark.parametrize("shape", [(256, 192), (700, 900)])
+@pytest.mark.parametrize(
+    ("shape", "count"), [((256, 192), 0), ((700, 900), 1), ((256, 192), 3), ((700, 900), 40)]
+)
 def test_a_look_sees_what_it_does_in_torch(
-    shape: tuple[int, int], count: int, networks: Any, folder: Path
+    shape: tuple[int, int], count: int, networks: Any, look: Any
 ) -> None:
-    session, _ = open_model((folder / LOOK).read_bytes(), LOOK_FORMAT, 1)
     pixels, random = picture(*shape), np.random.default_rng(1)
     # Some of them reach beyond the picture.
     places = random.uniform((0, 0, 8), (shape[1], shape[0], 150), (count, 3)).astype(np.float32)
-    answers = session.run([*NAMES], {"pixels": pixels, "proposals": places})
+    answers = look.run([*NAMES], {"pixels": pixels, "proposals": places})
     with torch.inference_mode():
         expected = Looks(networks[1])(torch.from_numpy(pixels), torch.from_numpy(places))
     for answer, other in zip(answers, expected, strict=True):
