@@ -96,9 +96,9 @@ def raising(error: int) -> Callable[[], None]:
 
 
 def few() -> tuple[Digits, Digits]:
-    """600 digits to train on, and all to test with: a run of a second."""
+    """600 digits to train on, and as many to test with: a run of a moment."""
     digits, test = load_mnist()
-    return digits[:600], test
+    return digits[:600], test[:600]
 
 
 def command(data: tuple[Digits, Digits], *arguments: object) -> tuple[int, str]:
