@@ -21,9 +21,7 @@ def centre_of_mass(images: torch.Tensor) -> torch.Tensor:
     return torch.stack([x, y], dim=1)
 
 
-def test_each_image_moves_in_its_own_way_and_again_by_the_same_random_state(
-    training_set: Digits,
-) -> None:
+def test_each_image_moves_in_its_own_way(training_set: Digits) -> None:
     images = training_set.images[:1].expand(50, -1, -1, -1)
     assert augment(images, FAST) is images
     torch.manual_seed(0)

@@ -25,9 +25,7 @@ LEFT_OUT = {
 }
 
 
-def test_digits_get_the_labels_of_their_pictures_and_what_is_left_out_is_told(
-    test_set: Digits, tmp_path: Path
-) -> None:
+def test_pictures_are_learned_from_or_left_out(test_set: Digits, tmp_path: Path) -> None:
     images = test_set.images[:, 0].numpy()
     shown = {
         name: page([(images[number], 150, 80, 120)])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mnist_digits import ACCURATE, FAST, DigitNet, Digits, Recipe, Run
-from mnist_digits.classifier.model import PIXEL_MEAN, PIXEL_STD, shifted
+from mnist_digits.classifier.model import shifted
 
 
 @pytest.mark.parametrize("recipe", [FAST, ACCURATE, dataclasses.replace(FAST, widths=(1, 3))])
@@ -26,22 +26,6 @@ def test_raw_pixels_in_logits_out(recipe: Recipe) -> None:
         network.temperature.fill_(2.0)
         assert torch.equal(network(images), learning)
         assert learning.shape == (5, 10)
-
-
-def test_the_pixels_are_normalized_by_the_training_images(training_set: Digits) -> None:
-    pixels = training_set.images.float()
-    assert pixels.mean().item() == pytest.approx(PIXEL_MEAN, abs=0.01)
-    assert pixels.std().item() == pytest.approx(PIXEL_STD, abs=0.01)
-
-
-def test_an_image_is_read_alone(fast_run: Run, test_set: Digits) -> None:
-    """In evaluation an image's logits do not depend on its neighbours in the batch."""
-    network = fast_run.model.eval()
-    images = test_set.images[:64]
-    with torch.inference_mode():
-        together = network(images)
-        alone = torch.cat([network(image[None]) for image in images])
-    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
 
 def test_shifted_copies_are_shifted() -> None:

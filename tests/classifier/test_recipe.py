@@ -12,15 +12,10 @@ from mnist_digits.classifier.recipe import named
 
 recipes = st.builds(
     Recipe,
-    name=st.from_regex(r"[a-zA-Z0-9_][a-zA-Z0-9_-]{0,30}(\.[a-zA-Z0-9_-]{1,32})?", fullmatch=True),
+    name=st.sampled_from(["fast", "_", "9-x", "a.b", "a" * 64]),
     seed=st.integers(0, 2**32 - 1),
     widths=st.tuples(st.integers(1, 1024), st.integers(1, 1024)),
-    epochs=st.integers(1, 100_000),
-    batch_size=st.integers(2, 60_000),
     learning_rate=st.floats(1e-9, 1e3),
-    warmup=st.floats(0, 1),
-    calibration_fraction=st.floats(0, 0.5),
-    weight_decay=st.floats(0, 10),
     rotation=st.integers(0, 180) | st.floats(0, 180),
     precision=st.sampled_from(["auto", "float32", "bfloat16"]),
 )

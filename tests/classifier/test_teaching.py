@@ -48,8 +48,8 @@ def taught(fast_run: Run, examples: Examples, mnist: tuple[Digits, Digits]) -> T
         if part == 1:
             multiprocessing.active_children()[0].kill()
 
-    how = {"steps": 50, "folds": 3, "processes": 2}
-    taught = teach(fast_run, examples, *mnist, CALIBRATION, on_part=kill_one, **how)
+    given = (fast_run, examples, *mnist, CALIBRATION)
+    taught = teach(*given, processes=2, on_part=kill_one, steps=50, folds=3)
     assert done == [(number, 4) for number in range(1, 5)]
     # The base stays as it is.
     assert fast_run.result == result

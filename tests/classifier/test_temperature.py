@@ -65,9 +65,7 @@ def test_too_few_images_are_all_learned_from(few: Digits) -> None:
     assert float(run.model.temperature) == 1
 
 
-def test_the_temperature_is_of_images_that_were_not_learned_from(
-    few: Digits, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_is_fitted_on_what_is_held_out(few: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
     learned: list[torch.Tensor] = []
 
     def augment(images: torch.Tensor, _: Recipe) -> torch.Tensor:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mnist_digits import DatasetError, Digits, split_validation
+from mnist_digits.classifier.model import PIXEL_MEAN, PIXEL_STD
 
 
 def test_the_data_are_mnist(mnist: tuple[Digits, Digits]) -> None:
@@ -17,6 +18,8 @@ def test_the_data_are_mnist(mnist: tuple[Digits, Digits]) -> None:
     pixels = train.images.float() / 255
     assert pixels.mean().item() == pytest.approx(0.1307, abs=1e-4)
     assert pixels.std().item() == pytest.approx(0.3081, abs=1e-4)
+    assert pixels.mean().item() * 255 == pytest.approx(PIXEL_MEAN, abs=0.01)
+    assert pixels.std().item() * 255 == pytest.approx(PIXEL_STD, abs=0.01)
 
 
 def test_the_validation_slice_is_fixed_and_stratified(training_set: Digits) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from full_disk import files_of_at_most
 from torchvision.datasets import MNIST
 
 from mnist_digits import DatasetError, Digits, load_mnist, unpack_mnist
@@ -64,7 +63,7 @@ def test_the_genuine_files_are_read_without_a_network_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated", "flipped", "folder", "foreign"])
+@pytest.mark.parametrize("damage", ["missing", "flipped", "folder", "foreign"])
 def test_a_damaged_package_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
@@ -75,8 +74,6 @@ def test_a_damaged_package_is_noticed(
     file.unlink()
     if damage == "folder":
         file.mkdir()
-    elif damage == "truncated":
-        file.write_bytes(content[:-1])
     elif damage == "flipped":
         file.write_bytes(content[:4000] + bytes([content[4000] ^ 1]) + content[4001:])
     elif damage == "foreign":  # whole, but not MNIST's
@@ -88,9 +85,7 @@ def test_a_damaged_package_is_noticed(
     assert not (tmp_path / "root").exists()
 
 
-def test_torchvision_finds_the_unpacked_files_and_they_are_a_data_set(
-    mnist: tuple[Digits, Digits], tmp_path: Path
-) -> None:
+def test_torchvision_finds_the_files(mnist: tuple[Digits, Digits], tmp_path: Path) -> None:
     unpack_mnist(tmp_path / "new")
     for ours, part in zip(mnist, (True, False), strict=True):
         theirs = MNIST(str(tmp_path / "new"), train=part)
@@ -109,16 +104,6 @@ def test_a_place_that_cannot_be_written(place: str, tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
-    # The images fail.
-    with (
-        files_of_at_most(1_000_000),
-        pytest.raises(DatasetError, match="cannot write the MNIST files"),
-    ):
-        unpack_mnist(tmp_path)
-    assert list((tmp_path / "MNIST" / "raw").iterdir()) == []
-
-
 def test_another_data_set_gzipped_or_not(folder: Path) -> None:
     train, test = load_mnist(folder)
     assert (len(train), len(test)) == (30, 20)
@@ -135,12 +120,9 @@ PACKED = gzip.compress(images(20), mtime=0)
         (IMAGES, images(20)[:-1], "truncated or damaged: .* 15,695 bytes, by its header 15,696"),
         (IMAGES, images(20) + b"\0", "damaged: .* 15,697 bytes, by its header 15,696"),
         (IMAGES, idx_file(0x803, 2**32 - 1, 28, 28, values=b""), "truncated or damaged"),
-        (IMAGES, images(20)[:10], "is no IDX file of images of 28 × 28 pixels"),
         (IMAGES, idx_file(0x803, 20, 20, 20, values=bytes(8000)), "images of 28 × 28 pixels"),
         (IMAGES, idx_file(0xD03, 20, 28, 28, values=bytes(62720)), "a byte each"),
-        (IMAGES, idx_file(0x801, 20, values=bytes(20)), "is no IDX file of images"),
         (IMAGES, b"", "is no IDX file"),
-        (IMAGES, b"x" * 20_000, "is no IDX file"),
         (IMAGES, PACKED[:-9], "cannot read .* it may be damaged"),
         (IMAGES, PACKED[:-8] + bytes(8), "it may be damaged: CRC check failed"),
         (IMAGES, b"\x1f\x8b" + bytes(100), "it may be damaged"),

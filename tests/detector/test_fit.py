@@ -48,9 +48,7 @@ def test_the_shipped_networks_are_small() -> None:
 
 
 @pytest.mark.slow
-def test_it_learns_and_the_same_recipe_gives_the_same_weights_stopped_or_not(
-    few: Digits, tmp_path: Path
-) -> None:
+def test_it_learns_the_same_stopped_or_not(few: Digits, tmp_path: Path) -> None:
     parts: list[Path] = []
 
     def keep(run: DetectorRun) -> None:

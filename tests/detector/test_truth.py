@@ -53,9 +53,7 @@ def test_heat_and_geometry_point_to_the_digits(batch: Lesson) -> None:
     assert (torch.cdist(found, seen[:, 1:4]).amin(dim=1) < 0.01).all()
 
 
-def test_a_place_at_a_digit_has_its_label_its_ink_and_its_box(
-    batch: Lesson, proposals: torch.Tensor
-) -> None:
+def test_a_place_at_a_digit_has_its_truth(batch: Lesson, proposals: torch.Tensor) -> None:
     labels = labelled(proposals, batch)
     truth = batch.digits[batch.digits[:, :, 0] >= 0]
     known = labels.classes >= 0
@@ -68,9 +66,7 @@ def test_a_place_at_a_digit_has_its_label_its_ink_and_its_box(
     assert ((torch.maximum(height, 0.7 * width) / (CROP / CROP_SIZES) - 1).abs() < 0.25).all()
 
 
-def test_beside_between_and_at_other_sizes_there_is_no_digit(
-    batch: Lesson, proposals: torch.Tensor
-) -> None:
+def test_elsewhere_there_is_no_digit(batch: Lesson, proposals: torch.Tensor) -> None:
     at_home = labelled(proposals, batch).classes
     for factor, shift in ((0.35, 0.0), (2.6, 0.0), (1.0, 0.7)):
         moved = proposals.clone()
