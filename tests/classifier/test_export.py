@@ -170,10 +170,14 @@ def test_the_command_exports(tiny_run: Path, tmp_path: Path, command: Command) -
     save(run, tmp_path)
     error = command("export", tmp_path).err
     assert "too sure of itself: train with --validation" in error
-    # One that is not finished it refuses.
-    (tmp_path / "model.onnx").unlink()
-    run.result = {}
-    save(run, tmp_path)
+
+
+def test_an_unfinished_run_is_not_exported(
+    tiny_run: Path, tmp_path: Path, command: Command
+) -> None:
+    begun = load(tiny_run)
+    begun.result = {}
+    save(begun, tmp_path)
     assert "is not finished: go on with it first" in command.refused("export", tmp_path)
     assert not (tmp_path / "model.onnx").exists()
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -127,9 +128,9 @@ def test_one_hand_writes_images_that_stand_together() -> None:
 def test_drawn_digits_stand_in_the_order_of_their_hands(training_set: Digits) -> None:
     """A hand writes each digit in one form."""
     templates = load_templates(training_set[:10], 500)
-    drawn, labels = templates.images[10:].astype(np.float32), templates.labels[10:]
+    drawn, labels = torch.from_numpy(templates.images[10:]).flatten(1), templates.labels[10:]
     hands = np.arange(500) // 100
-    apart = np.abs(drawn[:, None] - drawn).mean(axis=(2, 3))
+    apart = torch.cdist(drawn.float(), drawn.float(), p=1).numpy()
     alike = (labels[:, None] == labels) & ~np.eye(500, dtype=bool)
     one_hand = hands[:, None] == hands
     assert apart[alike & one_hand].mean() < 0.9 * apart[alike & ~one_hand].mean()
