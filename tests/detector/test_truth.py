@@ -79,7 +79,7 @@ def test_elsewhere_there_is_no_digit(batch: Lesson, proposals: torch.Tensor) -> 
 
 
 def test_marks_have_their_kinds(templates: Templates) -> None:
-    made, batch = scenes(templates, 24, "numbers")
+    made, batch = scenes(templates, 40, "numbers")
     wanted, proposals = [], []
     for number, one in enumerate(made):
         for mark in one.marks:
