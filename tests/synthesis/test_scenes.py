@@ -179,7 +179,7 @@ def test_scans_are_in_black_and_white(templates: Templates) -> None:
 
 
 def test_digits_that_a_table_cuts_off_do_not_count(templates: Templates) -> None:
-    tables = pages(templates, 10, "cells", "plain", "cut")
+    tables = pages(templates, 10, "cells", "plain", "cut", "close")
     for page in tables:
         for number, digit in enumerate(page.digits):
             assert min(digit.box[2:]) > 0 or not (page.owner == number).any()
