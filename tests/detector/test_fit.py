@@ -109,12 +109,12 @@ def infinite_gradient(output: Tensor, *_: object) -> Tensor:
 def test_nan_loss_stops_the_training(
     few: Digits, loss: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before anything of it is saved."""
+    """Before anything of it is saved, and before the next step shows it."""
     kept: list[int] = []
     monkeypatch.setattr(loss_functions, "detect_loss", loss)
     recipe = dataclasses.replace(SMALL, batch_size=2)
-    with pytest.raises(TrainingError, match="became infinite in the 2 steps up to step 2: choose"):
-        fit(recipe, few, workers=0, on_part=lambda run: kept.append(run.steps), steps_per_part=2)
+    with pytest.raises(TrainingError, match="became infinite in the 1 steps up to step 1: choose"):
+        fit(recipe, few, workers=0, on_part=lambda run: kept.append(run.steps), steps_per_part=1)
     assert not kept
 
 
