@@ -43,8 +43,10 @@ def test_the_very_same_or_other_weights_and_why(tmp_path: Path, command: Command
     assert told == {"identical": False, "differing": 1, "reasons": []}
 
 
-def test_there_must_be_a_finished_run(tiny_run: Path, tmp_path: Path, command: Command) -> None:
-    unfinished = load(tiny_run)
+def test_there_must_be_a_finished_run(
+    run_directory: Path, tmp_path: Path, command: Command
+) -> None:
+    unfinished = load(run_directory)
     unfinished.result = {}
     save(unfinished, tmp_path)
     assert "is not finished" in command.refused("reproduce", tmp_path)
