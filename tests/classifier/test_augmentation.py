@@ -9,14 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_digits import ACCURATE, FAST, Digits, Recipe, augment
-from mnist_digits.classifier.augmentation import (
-    CHANGES,
-    dimmed,
-    neighboured,
-    ruled,
-    thicker,
-    thinner,
-)
+from mnist_digits.classifier.augmentation import CHANGES, dimmed
 
 
 def centre_of_mass(images: torch.Tensor) -> torch.Tensor:
@@ -28,17 +21,17 @@ def centre_of_mass(images: torch.Tensor) -> torch.Tensor:
     return torch.stack([x, y], dim=1)
 
 
-def test_without_movement_nothing_changes(training_set: Digits) -> None:
-    images = training_set.images[:10]
-    assert augment(images, FAST) is images
-
-
 def test_each_image_moves_in_its_own_way(training_set: Digits) -> None:
-    torch.manual_seed(0)
     images = training_set.images[:1].expand(50, -1, -1, -1)
+    assert augment(images, FAST) is images
+    torch.manual_seed(0)
     moved = augment(images, ACCURATE)
     assert moved.shape == images.shape
     assert len(torch.unique(moved, dim=0)) == 50
+    assert moved.min() >= 0
+    assert moved.max() <= 255.001
+    torch.manual_seed(0)
+    assert torch.equal(moved, augment(images, ACCURATE))
 
 
 @given(seed=st.integers(0, 2**32 - 1), shift=st.floats(0.5, 4))
@@ -55,10 +48,14 @@ def test_a_shift_moves_the_ink_as_far_as_it_says(seed: int, shift: float) -> Non
 
 
 @pytest.mark.parametrize(
-    "recipe", [replace(FAST, rotation=20), replace(FAST, shear=20), replace(FAST, scale=0.5)]
+    "recipe",
+    [
+        *(replace(FAST, rotation=20), replace(FAST, shear=20), replace(FAST, scale=0.5)),
+        replace(FAST, elastic=1),
+    ],
 )
 def test_about_the_middle(recipe: Recipe, training_set: Digits) -> None:
-    """Rotation, shear and scale leave the middle of the image where it is."""
+    """All but a shift leaves the middle of the image where it is."""
     torch.manual_seed(0)
     images = training_set.images[:200]
     moved = augment(images, recipe)
@@ -74,23 +71,8 @@ def test_a_quarter_turn_is_a_quarter_turn(monkeypatch: pytest.MonkeyPatch) -> No
     torch.testing.assert_close(turned, image.rot90(1, (2, 3)), atol=1e-2, rtol=0)
 
 
-def test_pixels_stay_pixels(training_set: Digits) -> None:
-    torch.manual_seed(0)
-    moved = augment(training_set.images[:500], ACCURATE)
-    assert moved.min() >= 0
-    assert moved.max() <= 255.001
-
-
-def test_the_same_random_state_moves_the_same(training_set: Digits) -> None:
-    images = training_set.images[:20]
-    torch.manual_seed(3)
-    first = augment(images, ACCURATE)
-    torch.manual_seed(3)
-    assert torch.equal(first, augment(images, ACCURATE))
-
-
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_every_change_of_looks_changes_most_digits(
+def test_every_change_of_looks_changes_most_digits_and_as_its_name_says(
     change: Callable[[torch.Tensor], torch.Tensor], training_set: Digits
 ) -> None:
     torch.manual_seed(0)
@@ -100,18 +82,12 @@ def test_every_change_of_looks_changes_most_digits(
     assert changed.isfinite().all()
     # A patch may lie where there is nothing to cover, a part of a line outside.
     assert ((changed - ink).abs().amax(dim=(1, 2, 3)) > 0.01).float().mean() > 0.6
-
-
-def test_pens_and_light_change_as_their_names_say(training_set: Digits) -> None:
-    torch.manual_seed(0)
-    ink = training_set.images[:200].float() / 255
-    assert (thicker(ink) >= ink).all()
-    assert (thinner(ink) <= ink).all()
-    assert (neighboured(ink) >= ink).all()
-    assert (ruled(ink) >= ink).all()
-    contrast = dimmed(ink).amax(dim=(1, 2, 3)) - dimmed(ink).amin(dim=(1, 2, 3))
-    assert contrast.max() <= 1
-    assert contrast.mean() < 0.8
+    only = {"thicker": 1, "neighboured": 1, "ruled": 1, "thinner": -1}.get(change.__name__, 0)
+    assert (only * (changed - ink) >= 0).all()
+    if change is dimmed:
+        contrast = changed.amax(dim=(1, 2, 3)) - changed.amin(dim=(1, 2, 3))
+        assert contrast.max() <= 1
+        assert contrast.mean() < 0.8
 
 
 def test_appearance_falls_on_its_share_of_the_images(training_set: Digits) -> None:
@@ -123,13 +99,3 @@ def test_appearance_falls_on_its_share_of_the_images(training_set: Digits) -> No
     assert 0.2 < share <= 0.3
     assert changed.min() >= 0
     assert changed.max() <= 255
-
-
-@given(seed=st.integers(0, 2**32 - 1), pixels=st.floats(0.5, 5))
-def test_bending_keeps_the_ink_near_its_place(seed: int, pixels: float) -> None:
-    torch.manual_seed(seed)
-    images = torch.zeros(20, 1, 28, 28, dtype=torch.uint8)
-    images[:, :, 10:18, 10:18] = 200
-    bent = augment(images, replace(FAST, elastic=pixels))
-    assert (centre_of_mass(bent) - 13.5).abs().max() < 3 * pixels + 1
-    assert not torch.equal(bent, images.float())

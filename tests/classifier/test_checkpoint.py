@@ -25,8 +25,6 @@ from mnist_digits import (
 )
 from mnist_digits.classifier.checkpoint import CHECKSUM, content_checksum
 
-FINISHED = {"model.safetensors", "result.json"}
-
 
 def header(file: Path) -> dict[str, str]:
     with safetensors.safe_open(file, framework="pt") as tensors:
@@ -66,7 +64,7 @@ def test_a_run_is_one_file_until_it_is_finished_and_comes_back_as_it_was(
     assert load(tmp_path).result == {}
     assert load(tmp_path).state.keys() == begun.state.keys()
     save(fast_run, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == FINISHED
+    assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "result.json"}
     again = load(tmp_path / "model.safetensors")
     assert again.state == {}
     assert again.recipe == fast_run.recipe == FAST
@@ -81,19 +79,13 @@ def test_a_run_is_one_file_until_it_is_finished_and_comes_back_as_it_was(
     assert not stored.keys() & fast_run.facts().keys()
 
 
-def flipped_weight(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[-1000] ^= 4
-    file.write_bytes(content)
-
-
 def other_type(file: Path) -> None:
     halves = {name: value.half() for name, value in safetensors.torch.load_file(file).items()}
     safetensors.torch.save_file(halves, file, header(file))
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
-    "garbage": lambda file: file.write_bytes(b"\x00\xff" * 5000),
+    # Any bytes are damaged in tests/faults.
     "empty": lambda file: file.write_bytes(b""),
     "truncated": lambda file: file.write_bytes(file.read_bytes()[:-1000]),
     "foreign": lambda file: safetensors.torch.save_file({"weight": torch.zeros(3)}, file),
@@ -101,7 +93,6 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "huge network": lambda file: forged(file, recipe=json.dumps({"widths": [10**12, 10**12]})),
     "broken recipe": lambda file: forged(file, recipe="{"),
     "not JSON": lambda file: forged(file, result="[" * 100_000),
-    "flipped weight": flipped_weight,
     "changed result": lambda file: tampered(file, result='{"test_accuracy": 1.0}'),
     "changed seed": lambda file: tampered(file, recipe=replace(FAST, seed=1).to_json()),
     "other type": other_type,
@@ -116,21 +107,22 @@ def test_a_damaged_file_is_refused(damage: str, file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("name", "values"),
     [
-        *(("loss", value) for value in ("small", [1.0], 10**400)),
-        ("validation_accuracy", "high"),
-        *(("loss_curve", value) for value in (0.5, [[0.5]])),
-        ("epochs", 2),
+        ("loss", ("small", [1.0], 10**400)),
+        ("validation_accuracy", ("high",)),
+        ("loss_curve", (0.5, [[0.5]])),
+        ("epochs", (2,)),
     ],
 )
-def test_invalid_history_is_refused(file: Path, field: str, value: object) -> None:
+def test_invalid_history_is_refused(file: Path, name: str, values: tuple[object, ...]) -> None:
     epoch = asdict(load(file).history[0])
     forged(file, history=json.dumps([epoch]))
     load(file)
-    forged(file, history=json.dumps([epoch | {field: value}]))
-    with pytest.raises(CheckpointError, match="header is damaged"):
-        load(file)
+    for value in values:
+        forged(file, history=json.dumps([epoch | {name: value}]))
+        with pytest.raises(CheckpointError, match="header is damaged"):
+            load(file)
 
 
 @pytest.mark.parametrize(
@@ -152,24 +144,20 @@ class Trap:
         return Path.touch, (self.path,)
 
 
-@pytest.mark.parametrize("writer", ["pickle", "torch"])
-def test_a_pickle_is_never_loaded(tmp_path: Path, writer: str) -> None:
-    trap = Trap(tmp_path / "sprung")
-    file = tmp_path / "model.safetensors"
-    if writer == "pickle":
-        file.write_bytes(pickle.dumps(trap))
-    else:
-        torch.save(trap, file)
+@pytest.mark.parametrize("write", [pickle.dump, torch.save])
+def test_a_pickle_is_never_loaded(write: Callable[..., None], tmp_path: Path) -> None:
+    trap, file = Trap(tmp_path / "sprung"), tmp_path / "model.safetensors"
+    with file.open("wb") as opened:
+        write(trap, opened)
     with pytest.raises(CheckpointError, match="does not hold a run"):
         load(file)
     assert not trap.path.exists()
 
 
 def test_where_there_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="there is no run at"):
-        load(tmp_path)
-    with pytest.raises(CheckpointError, match="there is no run at"):
-        load(tmp_path / "nowhere")
+    for place in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(CheckpointError, match="there is no run at"):
+            load(place)
 
 
 def test_new_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,18 +173,12 @@ def test_new_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         new_directory(FAST, tmp_path / "file" / "run")
 
 
-@pytest.mark.parametrize("finished", [False, True])
-def test_a_full_disk_leaves_the_run_that_was_there(
-    begun: Run, fast_run: Run, tmp_path: Path, finished: bool
-) -> None:
-    run = fast_run if finished else begun
-    save(run, tmp_path)
+def test_a_full_disk_leaves_the_run_that_was_there(begun: Run, tmp_path: Path) -> None:
+    save(begun, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert before.keys() == (FINISHED if finished else {"training.safetensors"})
-    # Writing the weights fails.
     with (
         files_of_at_most(1000),
         pytest.raises(CheckpointError, match="make room there, or choose another folder"),
     ):
-        save(run, tmp_path)
+        save(begun, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -6,55 +6,35 @@ import pytest
 import torch
 
 from mnist_digits import ACCURATE, FAST, DigitNet, Digits, Recipe, Run
-from mnist_digits.classifier.model import PIXEL_MEAN, PIXEL_STD, shifted
+from mnist_digits.classifier.model import shifted
 
 
 @pytest.mark.parametrize("recipe", [FAST, ACCURATE, dataclasses.replace(FAST, widths=(1, 3))])
 def test_raw_pixels_in_logits_out(recipe: Recipe) -> None:
     images = torch.randint(0, 256, (5, 1, 28, 28), dtype=torch.uint8)
     network = DigitNet(recipe).eval()
-    logits = network(images)
-    assert logits.shape == (5, 10)
-    assert logits.dtype == torch.float32
-    # Normalizing is the network's own affair: uint8 and float pixels mean the same.
-    assert torch.equal(logits, network(images.float()))
-
-
-def test_the_pixels_are_normalized_by_the_training_images(training_set: Digits) -> None:
-    pixels = training_set.images.float()
-    assert pixels.mean().item() == pytest.approx(PIXEL_MEAN, abs=0.01)
-    assert pixels.std().item() == pytest.approx(PIXEL_STD, abs=0.01)
-
-
-def test_an_image_is_read_alone(fast_run: Run, test_set: Digits) -> None:
-    """In evaluation an image's logits do not depend on its neighbours in the batch."""
-    network = fast_run.model.eval()
-    images = test_set.images[:64]
     with torch.inference_mode():
-        together = network(images)
-        alone = torch.cat([network(image[None]) for image in images])
-    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("recipe", [FAST, ACCURATE], ids=lambda recipe: recipe.name)
-def test_logits_are_divided_by_the_temperature_but_not_in_training(recipe: Recipe) -> None:
-    images = torch.randint(0, 256, (5, 1, 28, 28), dtype=torch.uint8)
-    model = DigitNet(recipe).eval()
-    with torch.inference_mode():
-        before = model(images)
-        model.temperature.fill_(0.5)
-        torch.testing.assert_close(model(images), before / 0.5)
-        learning = model.train()(images)
-        model.temperature.fill_(2.0)
-        assert torch.equal(model(images), learning)
+        logits = network(images)
+        assert logits.shape == (5, 10)
+        assert logits.dtype == torch.float32
+        # Normalizing is the network's own affair: uint8 and float pixels mean the same.
+        assert torch.equal(logits, network(images.float()))
+        network.temperature.fill_(0.5)
+        torch.testing.assert_close(network(images), logits / 0.5)
+        # In training there is no temperature, and test-time augmentation is none.
+        learning = network.train()(images)
+        network.temperature.fill_(2.0)
+        assert torch.equal(network(images), learning)
+        assert learning.shape == (5, 10)
 
 
 def test_shifted_copies_are_shifted() -> None:
     image = torch.zeros(1, 1, 28, 28)
     image[0, 0, 10, 20] = 1
-    places = [copy.nonzero()[0, 2:].tolist() for copy in shifted(image, 2)]
+    copies = shifted(image, 2)
+    places = [copy.nonzero()[0, 2:].tolist() for copy in copies]
     assert places == [[10, 20], [10, 22], [10, 18], [12, 20], [8, 20]]
-    assert all(copy.shape == image.shape for copy in shifted(image, 2))
+    assert all(copy.shape == image.shape for copy in copies)
 
 
 def test_test_time_augmentation_averages_the_answers(fast_run: Run, test_set: Digits) -> None:
@@ -68,5 +48,3 @@ def test_test_time_augmentation_averages_the_answers(fast_run: Run, test_set: Di
         mean = torch.stack([each.softmax(dim=1) for each in logits]).mean(dim=0)
         answer = averaging(images).softmax(dim=1)
     torch.testing.assert_close(answer, (mean.log() / plain.temperature).softmax(dim=1))
-    # Training is on the image as it is.
-    assert averaging.train()(images).shape == (50, 10)

@@ -12,16 +12,11 @@ from mnist_digits.classifier.recipe import named
 
 recipes = st.builds(
     Recipe,
-    name=st.from_regex(r"[a-zA-Z0-9_][a-zA-Z0-9_-]{0,30}(\.[a-zA-Z0-9_-]{1,32})?", fullmatch=True),
+    name=st.sampled_from(["fast", "_", "9-x", "a.b", "a" * 64]),
     seed=st.integers(0, 2**32 - 1),
     widths=st.tuples(st.integers(1, 1024), st.integers(1, 1024)),
-    epochs=st.integers(1, 100_000),
-    batch_size=st.integers(2, 60_000),
     learning_rate=st.floats(1e-9, 1e3),
-    warmup=st.floats(0, 1),
-    calibration_fraction=st.floats(0, 0.5),
-    weight_decay=st.floats(0, 10),
-    rotation=st.floats(0, 180),
+    rotation=st.integers(0, 180) | st.floats(0, 180),
     precision=st.sampled_from(["auto", "float32", "bfloat16"]),
 )
 
@@ -29,34 +24,31 @@ recipes = st.builds(
 @given(recipes)
 def test_a_recipe_round_trips_through_json(recipe: Recipe) -> None:
     assert Recipe.from_json(recipe.to_json()) == recipe
+    # Where a fraction may stand, a whole number will do.
+    assert isinstance(recipe.rotation, float)
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("field", "values"),
     [
-        *(("epochs", value) for value in (-1, 0, 1.5, True, "3", None)),
-        ("batch_size", 1),
-        *(("learning_rate", value) for value in (float("nan"), float("inf"), 0, "fast")),
-        ("warmup", 1.01),
-        ("label_smoothing", -0.1),
-        ("calibration_fraction", 0.6),
-        *(("seed", value) for value in (-1, 2**32)),
-        *(("widths", value) for value in ((32,), (32, 0), (32, 10**9), 32, "32", (32, 64, 128))),
-        *(("hidden", value) for value in (-1, 0)),
-        *(("precision", value) for value in ("float16", 16)),
-        *(("name", value) for value in ("", "../escape", ".", "..", "a..b", "a.", ".hidden")),
-        *(("name", value) for value in ("--flag", "a\n", "a" * 65, 3)),
+        ("epochs", (-1, 0, 1.5, True, "3", None)),
+        ("batch_size", (1,)),
+        ("learning_rate", (float("nan"), float("inf"), 0, "fast")),
+        ("warmup", (1.01,)),
+        ("label_smoothing", (-0.1,)),
+        ("calibration_fraction", (0.6,)),
+        ("seed", (-1, 2**32)),
+        ("widths", ((32,), (32, 0), (32, 10**9), 32, "32", (32, 64, 128))),
+        ("hidden", (-1, 0)),
+        ("precision", ("float16", 16)),
+        ("name", ("", "../escape", ".", "..", "a..b", "a.", ".hidden", "--flag", "a\n", "a" * 65)),
+        ("name", (3,)),
     ],
 )
-def test_a_wrong_value_is_refused_by_name(field: str, value: object) -> None:
-    with pytest.raises(RecipeError, match=f"^{field} must be"):
-        Recipe.from_dict({field: value})
-
-
-def test_a_whole_number_will_do_for_a_float() -> None:
-    recipe = dataclasses.replace(FAST, rotation=10)
-    assert isinstance(recipe.rotation, float)
-    assert recipe == dataclasses.replace(FAST, rotation=10.0)
+def test_a_wrong_value_is_refused_by_name(field: str, values: tuple[object, ...]) -> None:
+    for value in values:
+        with pytest.raises(RecipeError, match=f"^{field} must be"):
+            Recipe.from_dict({field: value})
 
 
 @given(
@@ -75,7 +67,6 @@ def test_an_unknown_field_is_refused() -> None:
 
 
 def test_recipes_have_names() -> None:
-    assert named("fast") is FAST
-    assert named("accurate") is ACCURATE
+    assert (named("fast"), named("accurate")) == (FAST, ACCURATE)
     with pytest.raises(RecipeError, match="no recipe 'slow': choose one of fast, balanced, acc"):
         named("slow")

@@ -1,13 +1,31 @@
+"""The training: it follows from its seed, and goes on after a stop as if there had been none."""
+
 from __future__ import annotations
 
 import dataclasses
+import shutil
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
-from mnist_digits import FAST, DigitNet, Digits, Recipe, Run, TrainingError, evaluate, train
+from mnist_digits import (
+    FAST,
+    CheckpointError,
+    Digits,
+    Recipe,
+    Run,
+    TrainingError,
+    evaluate,
+    save,
+    train,
+)
 from mnist_digits.classifier import loop as training
+from mnist_digits.classifier.checkpoint import load_unfinished
 from mnist_digits.classifier.device import use_deterministic_operations
+from mnist_digits.cli import main
 
 SHORT = dataclasses.replace(FAST, widths=(8, 16), hidden=16, batch_size=100)
 
@@ -21,15 +39,26 @@ def weights(run: Run) -> torch.Tensor:
     return torch.cat([value.double().flatten() for value in run.model.state_dict().values()])
 
 
-def test_fast_reaches_99_percent(fast_run: Run, test_set: Digits) -> None:
-    assert evaluate(fast_run.model, test_set).accuracy >= 0.99
-
-
-def test_the_same_seed_gives_the_same_weights(few: Digits) -> None:
+def test_a_run_follows_from_its_seed_whoever_looks_on(few: Digits) -> None:
     recipe = dataclasses.replace(SHORT, epochs=2, rotation=10, shift=1)
-    first, second = train(recipe, few), train(recipe, few)
-    assert torch.equal(weights(first), weights(second))
-    assert [e.loss for e in first.history] == [e.loss for e in second.history]
+    seen: list[int] = []
+
+    def on_epoch(run: Run) -> None:
+        seen.append(len(run.history))
+        torch.rand(7)
+
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first = train(recipe, few)
+    # The caller's random state is left alone.
+    assert torch.equal(torch.rand(3), expected)
+    watched = train(recipe, few, validation=few[:500], on_epoch=on_epoch)
+    assert seen == [1, 2]
+    assert torch.equal(weights(first), weights(watched))
+    assert [e.loss for e in first.history] == [e.loss for e in watched.history]
+    other = train(dataclasses.replace(recipe, seed=1), few)
+    assert not torch.equal(weights(first), weights(other))
 
 
 def test_the_last_epochs_are_clean(few: Digits) -> None:
@@ -60,37 +89,8 @@ def test_deterministic_operations_change_nothing_on_a_cpu(few: Digits) -> None:
     )
     plain = train(recipe, few)
     use_deterministic_operations()
-    try:
-        # None of the operations is one that cannot be repeated: torch would warn.
-        assert torch.equal(weights(train(recipe, few)), weights(plain))
-    finally:
-        torch.use_deterministic_algorithms(False)
-
-
-def test_another_seed_gives_other_weights(few: Digits) -> None:
-    other = dataclasses.replace(SHORT, seed=1)
-    assert not torch.equal(weights(train(SHORT, few)), weights(train(other, few)))
-
-
-def test_whoever_looks_on_changes_nothing(few: Digits) -> None:
-    recipe = dataclasses.replace(SHORT, epochs=2)
-    seen: list[int] = []
-
-    def on_epoch(run: Run) -> None:
-        seen.append(len(run.history))
-        torch.rand(7)
-
-    watched = train(recipe, few, validation=few[:500], on_epoch=on_epoch)
-    assert seen == [1, 2]
-    assert torch.equal(weights(watched), weights(train(recipe, few)))
-
-
-def test_the_callers_random_state_is_left_alone(few: Digits) -> None:
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    train(SHORT, few)
-    assert torch.equal(torch.rand(3), expected)
+    # None of the operations is one that cannot be repeated: torch would warn.
+    assert torch.equal(weights(train(recipe, few)), weights(plain))
 
 
 def test_the_history_tells_what_happened(few: Digits) -> None:
@@ -123,19 +123,14 @@ def test_every_image_is_learned_from_whatever_the_batch_size(
     assert torch.cat(seen).long().sum() == few.images[:199].long().sum()
 
 
-def test_a_given_network_is_trained_on(few: Digits) -> None:
-    network = DigitNet(SHORT)
-    run = train(SHORT, few, model=network)
-    assert run.model is network
-    again = train(dataclasses.replace(SHORT, learning_rate=1e-5), few, model=network)
-    assert again.history[0].loss_curve[0] < run.history[0].loss_curve[0] / 2
-
-
-def test_nan_loss_ends_the_run(few: Digits) -> None:
+def test_what_cannot_be_learned_is_told(few: Digits) -> None:
+    with pytest.raises(TrainingError, match="two images at least"):
+        train(SHORT, few[:1])
+    wild = dataclasses.replace(SHORT, learning_rate=1000.0, weight_decay=10.0)
     with pytest.raises(
         TrainingError, match=r"the loss became (nan|inf) in epoch 1.*choose a lower"
     ):
-        train(dataclasses.replace(SHORT, learning_rate=1000.0, weight_decay=10.0), few)
+        train(wild, few)
 
 
 def test_weights_that_overflow_in_the_last_step_stop_the_run(
@@ -153,15 +148,94 @@ def test_weights_that_overflow_in_the_last_step_stop_the_run(
         train(FAST, few)
 
 
-def test_nothing_to_learn_from(few: Digits) -> None:
-    with pytest.raises(TrainingError, match="two images at least"):
-        train(SHORT, few[:1])
-
-
 def test_bfloat16_learns_too(few: Digits) -> None:
     run = train(dataclasses.replace(SHORT, epochs=3, precision="bfloat16"), few)
     assert evaluate(run.model, few).accuracy > 0.8
     assert next(run.model.parameters()).dtype == torch.float32
+
+
+class StoppedError(Exception):
+    """What ends a training in the middle of these tests."""
+
+
+def train_until(
+    recipe: Recipe, digits: Digits, epoch: int, folder: Path, begun: Run | None = None
+) -> Run:
+    """Train, saving every epoch, stop in the middle of the one after `epoch`; what was saved."""
+
+    def on_epoch(run: Run) -> None:
+        save(run, folder)
+        if len(run.history) == epoch:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        train(recipe, digits, resume=begun, on_epoch=on_epoch)
+    return load_unfinished(folder)
+
+
+@pytest.mark.slow
+def test_a_resumed_run_ends_with_the_very_weights(few: Digits, tmp_path: Path) -> None:
+    moved = dataclasses.replace(SHORT, rotation=10, shift=2, appearance=0.5)
+    recipe = dataclasses.replace(moved, epochs=3, synthetic_fraction=0.2, calibration_fraction=0.1)
+    whole, begun = train(recipe, few), None
+    assert float(whole.model.temperature) != 1
+    for epoch in range(1, recipe.epochs + 1):
+        # Each time from where it was stopped before.
+        begun = train_until(recipe, few, epoch, tmp_path, begun)
+        resumed = train(recipe, few, resume=load_unfinished(tmp_path))
+        assert torch.equal(weights(resumed), weights(whole)), epoch
+        assert [e.loss for e in resumed.history] == [e.loss for e in whole.history]
+        assert [e.epoch for e in resumed.history] == [e.epoch for e in whole.history]
+        assert resumed.training_seconds == pytest.approx(resumed.history[-1].seconds)
+
+
+def test_a_run_goes_on_only_as_it_was_begun(few: Digits, tmp_path: Path) -> None:
+    begun = train_until(SHORT, few, 1, tmp_path)
+    twice = dataclasses.replace(begun, history=begun.history * 2)
+    for says, recipe, digits, run in (
+        ("by the recipe that it", dataclasses.replace(SHORT, epochs=3), few, begun),
+        ("begun on 2,000 images, not on 500", SHORT, few[:500], begun),
+        ("does not fit its history", SHORT, few, twice),
+        ("no state to go on from", SHORT, few, Run(SHORT, begun.model)),
+    ):
+        with pytest.raises(TrainingError, match=says):
+            train(recipe, digits, resume=run)
+
+
+def test_nothing_to_resume(run_directory: Path, few: Digits, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="is finished: there is nothing to resume"):
+        load_unfinished(run_directory)
+    with pytest.raises(CheckpointError, match="there is no run to resume"):
+        load_unfinished(tmp_path)
+    train_until(SHORT, few, 1, tmp_path)
+    file = tmp_path / "training.safetensors"
+    tensors = safetensors.torch.load_file(file)
+    with safetensors.safe_open(file, framework="pt") as opened:
+        header = opened.metadata()
+    del tensors["optimizer.3.exp_avg"]
+    safetensors.torch.save_file(tensors, file, header)
+    with pytest.raises(CheckpointError, match=r"optimizer\.3\.exp_avg"):
+        load_unfinished(tmp_path)
+    shutil.copy(run_directory / "model.safetensors", file)
+    with pytest.raises(CheckpointError, match="has no state to go on from"):
+        load_unfinished(tmp_path)
+
+
+def test_the_command_goes_on_with_what_the_bits_depend_on(
+    few: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_deterministic_operations()
+    train_until(SHORT, few, 1, tmp_path)
+    torch.use_deterministic_algorithms(False)
+    chosen: dict[str, object] = {}
+    monkeypatch.setattr(
+        "mnist_digits.cli.train_command.prepare", lambda options: chosen.update(vars(options))
+    )
+    with suppress(AttributeError):  # there is no device then
+        main.main(["train", "--resume", str(tmp_path)])
+    assert chosen["deterministic"]
+    assert chosen["device"] == "cpu"
+    assert chosen["threads"] == torch.get_num_threads()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")

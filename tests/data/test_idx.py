@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from full_disk import files_of_at_most
 from torchvision.datasets import MNIST
 
 from mnist_digits import DatasetError, Digits, load_mnist, unpack_mnist
@@ -18,24 +17,12 @@ from mnist_digits.data import idx
 from mnist_digits.data.idx import MNIST_FILES, PACKAGE
 
 IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
-# SHA-256 of the files as published, and of what they hold.
+# SHA-256 of the files as published.
 SUMS = {
-    "train-images-idx3-ubyte": (
-        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    ),
-    "train-labels-idx1-ubyte": (
-        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    ),
-    "t10k-images-idx3-ubyte": (
-        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    ),
-    "t10k-labels-idx1-ubyte": (
-        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    ),
+    "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    IMAGES: "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    LABELS: "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
 
 
@@ -57,17 +44,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", SUMS)
-def test_the_package_ships_the_genuine_files(name: str) -> None:
-    content = (PACKAGE / f"{name}.gz").read_bytes()
-    sums = [hashlib.sha256(one).hexdigest() for one in (content, gzip.decompress(content))]
-    assert tuple(sums) == SUMS[name]
-    assert list(MNIST_FILES.items()) == MNIST.resources
-
-
-def test_they_are_read_without_a_network_and_nothing_is_written(
+def test_the_genuine_files_are_read_without_a_network_and_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name, published in SUMS.items():
+        assert hashlib.sha256((PACKAGE / f"{name}.gz").read_bytes()).hexdigest() == published
+    assert list(MNIST_FILES.items()) == MNIST.resources
+
     def refuse(*_: object) -> None:
         raise AssertionError("it was asked for")
 
@@ -80,7 +63,7 @@ def test_they_are_read_without_a_network_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated", "flipped", "folder", "foreign"])
+@pytest.mark.parametrize("damage", ["missing", "flipped", "folder", "foreign"])
 def test_a_damaged_package_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
@@ -91,8 +74,6 @@ def test_a_damaged_package_is_noticed(
     file.unlink()
     if damage == "folder":
         file.mkdir()
-    elif damage == "truncated":
-        file.write_bytes(content[:-1])
     elif damage == "flipped":
         file.write_bytes(content[:4000] + bytes([content[4000] ^ 1]) + content[4001:])
     elif damage == "foreign":  # whole, but not MNIST's
@@ -104,24 +85,13 @@ def test_a_damaged_package_is_noticed(
     assert not (tmp_path / "root").exists()
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("torchvision") / "new"
-    unpack_mnist(folder)
-    return folder
-
-
-@pytest.mark.parametrize("part", ["train", "test"])
-def test_torchvision_finds_the_files_and_reads_the_same(
-    root: Path, mnist: tuple[Digits, Digits], part: str
-) -> None:
-    theirs, ours = MNIST(str(root), train=part == "train"), mnist[part == "test"]
-    assert torch.equal(theirs.data[:, None], ours.images)
-    assert torch.equal(theirs.targets, ours.labels)
-
-
-def test_the_unpacked_files_are_a_data_set(root: Path, mnist: tuple[Digits, Digits]) -> None:
-    again = load_mnist(root / "MNIST" / "raw")
+def test_torchvision_finds_the_files(mnist: tuple[Digits, Digits], tmp_path: Path) -> None:
+    unpack_mnist(tmp_path / "new")
+    for ours, part in zip(mnist, (True, False), strict=True):
+        theirs = MNIST(str(tmp_path / "new"), train=part)
+        assert torch.equal(theirs.data[:, None], ours.images)
+        assert torch.equal(theirs.targets, ours.labels)
+    again = load_mnist(tmp_path / "new" / "MNIST" / "raw")
     assert [part.checksum() for part in again] == [part.checksum() for part in mnist]
 
 
@@ -134,16 +104,6 @@ def test_a_place_that_cannot_be_written(place: str, tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
-    # The images fail.
-    with (
-        files_of_at_most(1_000_000),
-        pytest.raises(DatasetError, match="cannot write the MNIST files"),
-    ):
-        unpack_mnist(tmp_path)
-    assert list((tmp_path / "MNIST" / "raw").iterdir()) == []
-
-
 def test_another_data_set_gzipped_or_not(folder: Path) -> None:
     train, test = load_mnist(folder)
     assert (len(train), len(test)) == (30, 20)
@@ -151,26 +111,22 @@ def test_another_data_set_gzipped_or_not(folder: Path) -> None:
     assert not train.images.any()
 
 
+PACKED = gzip.compress(images(20), mtime=0)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
         (IMAGES, images(20)[:-1], "truncated or damaged: .* 15,695 bytes, by its header 15,696"),
         (IMAGES, images(20) + b"\0", "damaged: .* 15,697 bytes, by its header 15,696"),
-        (IMAGES, images(20)[:10], "is no IDX file of images of 28 × 28 pixels"),
+        (IMAGES, idx_file(0x803, 2**32 - 1, 28, 28, values=b""), "truncated or damaged"),
         (IMAGES, idx_file(0x803, 20, 20, 20, values=bytes(8000)), "images of 28 × 28 pixels"),
         (IMAGES, idx_file(0xD03, 20, 28, 28, values=bytes(62720)), "a byte each"),
-        (IMAGES, idx_file(0x801, 20, values=bytes(20)), "is no IDX file of images"),
-        (IMAGES, idx_file(0x803, 2**32 - 1, 28, 28, values=b""), "truncated or damaged"),
         (IMAGES, b"", "is no IDX file"),
-        (IMAGES, b"x" * 20_000, "is no IDX file"),
-        (IMAGES, gzip.compress(images(20), mtime=0)[:-9], "cannot read .* it may be damaged"),
-        (
-            IMAGES,
-            gzip.compress(images(20), mtime=0)[:-8] + bytes(8),
-            "it may be damaged: CRC check failed",
-        ),
+        (IMAGES, PACKED[:-9], "cannot read .* it may be damaged"),
+        (IMAGES, PACKED[:-8] + bytes(8), "it may be damaged: CRC check failed"),
         (IMAGES, b"\x1f\x8b" + bytes(100), "it may be damaged"),
-        (IMAGES, gzip.compress(images(20), mtime=0)[:12] + bytes(100), "it may be damaged"),
+        (IMAGES, PACKED[:12] + bytes(100), "it may be damaged"),
         (IMAGES, images(19), "has 19 t10k-images, and 20 t10k-labels up to 9"),
         (LABELS, images(20), "is no IDX file of labels"),
         (LABELS, idx_file(0x801, 0, values=b""), "is empty, truncated or damaged"),

@@ -19,31 +19,29 @@ def templates(training_set: Digits) -> Templates:
     return load_templates(training_set[:60], 10)
 
 
-def scenes(templates: Templates, count: int, *features: str) -> list[Scene]:
-    return [
+def scenes(templates: Templates, count: int, *features: str) -> tuple[list[Scene], Lesson]:
+    """Scenes, and what they teach."""
+    made = [
         scene(np.random.default_rng(k), templates, "rows", ["plain", *features])
         for k in range(count)
     ]
-
-
-def lessons(made: list[Scene]) -> Lesson:
     random = np.random.default_rng(0)
-    return collated([lesson(one, random) for one in made])
+    return made, collated([lesson(one, random) for one in made])
 
 
-def around_digits(batch: Lesson) -> torch.Tensor:
-    """A proposal at each digit that is seen, (P, 4)."""
-    rows = [
-        torch.cat([torch.tensor([float(number)]), digit[1:4]])
-        for number, digits in enumerate(batch.digits)
-        for digit in digits
-        if digit[0] >= 0
-    ]
-    return torch.stack(rows)
+@pytest.fixture(scope="module")
+def batch(templates: Templates) -> Lesson:
+    return scenes(templates, 8)[1]
 
 
-def test_heat_and_geometry_point_to_the_digits(templates: Templates) -> None:
-    batch = lessons(scenes(templates, 8))
+@pytest.fixture(scope="module")
+def proposals(batch: Lesson) -> torch.Tensor:
+    """One at each digit that is seen, (P, 4)."""
+    number, place = torch.nonzero(batch.digits[:, :, 0] >= 0, as_tuple=True)
+    return torch.cat([number[:, None], batch.digits[number, place, 1:4]], dim=1)
+
+
+def test_heat_and_geometry_point_to_the_digits(batch: Lesson) -> None:
     truth = heat_and_geometry(batch)
     seen = batch.digits[batch.digits[:, :, 0] >= 0]
     number, row, column = torch.nonzero(truth.heat == 1, as_tuple=True)
@@ -55,9 +53,7 @@ def test_heat_and_geometry_point_to_the_digits(templates: Templates) -> None:
     assert (torch.cdist(found, seen[:, 1:4]).amin(dim=1) < 0.01).all()
 
 
-def test_a_place_at_a_digit_has_its_label_its_ink_and_its_box(templates: Templates) -> None:
-    batch = lessons(scenes(templates, 8))
-    proposals = around_digits(batch)
+def test_a_place_at_a_digit_has_its_truth(batch: Lesson, proposals: torch.Tensor) -> None:
     labels = labelled(proposals, batch)
     truth = batch.digits[batch.digits[:, :, 0] >= 0]
     known = labels.classes >= 0
@@ -70,23 +66,20 @@ def test_a_place_at_a_digit_has_its_label_its_ink_and_its_box(templates: Templat
     assert ((torch.maximum(height, 0.7 * width) / (CROP / CROP_SIZES) - 1).abs() < 0.25).all()
 
 
-def test_beside_between_and_at_other_sizes_there_is_no_digit(templates: Templates) -> None:
-    batch = lessons(scenes(templates, 8))
-    proposals = around_digits(batch)
+def test_elsewhere_there_is_no_digit(batch: Lesson, proposals: torch.Tensor) -> None:
+    at_home = labelled(proposals, batch).classes
     for factor, shift in ((0.35, 0.0), (2.6, 0.0), (1.0, 0.7)):
         moved = proposals.clone()
         moved[:, 3] *= factor
         moved[:, 2] += shift * proposals[:, 3]
         classes = labelled(moved, batch).classes
-        at_home = labelled(proposals, batch).classes
         # Another digit may be there, but hardly ever; where it is unclear nothing is said.
         assert ((classes == NONE) | (classes == -1)).float().mean() > 0.9
         assert (classes == at_home).float().mean() < 0.1
 
 
 def test_marks_have_their_kinds(templates: Templates) -> None:
-    made = scenes(templates, 40, "numbers")
-    batch = lessons(made)
+    made, batch = scenes(templates, 40, "numbers")
     wanted, proposals = [], []
     for number, one in enumerate(made):
         for mark in one.marks:
@@ -101,11 +94,10 @@ def test_marks_have_their_kinds(templates: Templates) -> None:
     assert (classes == torch.tensor(wanted))[known].float().mean() > 0.9
 
 
-def test_five_places_are_about_digits(templates: Templates) -> None:
-    batch = lessons(scenes(templates, 20))
-    number = torch.arange(20.0)[:, None, None].expand(-1, batch.places.shape[1], 1)
+def test_five_places_are_about_digits(batch: Lesson) -> None:
+    number = torch.arange(8.0)[:, None, None].expand(-1, batch.places.shape[1], 1)
     classes = labelled(torch.cat([number, batch.places], 2).flatten(0, 1), batch).classes
-    classes = classes.reshape(20, -1)
+    classes = classes.reshape(8, -1)
     assert (classes[:, :5] < 10).all()
     assert (classes[:, :5] >= 0).float().mean() > 0.6
     assert (classes[:, 5:] == NONE).float().mean() > 0.5

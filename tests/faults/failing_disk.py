@@ -10,7 +10,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from unittest.mock import patch
 
 from kills import context, identical
@@ -51,7 +51,7 @@ class Disk:
             if mode != "xb":
                 return real_open(path, mode, *rest, **more)
             self.step()
-            return _File(real_open(path, "xb", buffering=0), self)
+            return _File(path, self)
 
         with patch.object(Path, "open", opened), patch.multiple(os, **replacements):
             yield
@@ -64,28 +64,18 @@ class Disk:
         return call
 
 
-class _File:
+class _File(io.FileIO):
     """A file of which half has been written when the disk fails."""
 
-    def __init__(self, file: BinaryIO, disk: Disk) -> None:
-        self.file, self.disk = file, disk
+    def __init__(self, path: Path, disk: Disk) -> None:
+        super().__init__(path, "x")
+        self.disk = disk
 
-    def __enter__(self) -> _File:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
-
-    def write(self, content: bytes) -> None:
-        self.file.write(content[: len(content) // 2])
+    def write(self, content: Any) -> int:
+        half = len(content) // 2
+        super().write(content[:half])
         self.disk.step()
-        self.file.write(content[len(content) // 2 :])
-
-    def flush(self) -> None:
-        self.file.flush()
-
-    def fileno(self) -> int:
-        return self.file.fileno()
+        return half + super().write(content[half:])
 
 
 def raising(error: int) -> Callable[[], None]:
@@ -96,9 +86,9 @@ def raising(error: int) -> Callable[[], None]:
 
 
 def few() -> tuple[Digits, Digits]:
-    """600 digits to train on, and all to test with: a run of a second."""
+    """600 digits to train on, and as many to test with: a run of a moment."""
     digits, test = load_mnist()
-    return digits[:600], test
+    return digits[:600], test[:600]
 
 
 def command(data: tuple[Digits, Digits], *arguments: object) -> tuple[int, str]:

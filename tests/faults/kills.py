@@ -34,6 +34,7 @@ context.set_forkserver_preload(
         "mnist_digits.cli.main",
         "mnist_digits.classifier.checkpoint",
         "mnist_digits.report",
+        "torch._dynamo",
     ]
 )
 
@@ -72,17 +73,21 @@ def _command(log: Path, moment: int, arguments: list[str]) -> None:
     sys.exit(status)
 
 
-def undisturbed(folder: Path, name: str) -> tuple[Run, int]:
-    """A run that nobody stops, and how many functions its process called."""
+def undisturbed(folder: Path, name: str, *data: object) -> tuple[Run, int]:
+    """A run that nobody stops, and how many functions its process called.
+
+    Args:
+        data: flags for other digits than MNIST's.
+    """
     log = folder.with_suffix(".log")
-    process = start(log, -1, "train", *flags(name), *ALWAYS, "--output", folder)
+    process = start(log, -1, "train", *flags(name), *ALWAYS, *data, "--output", folder)
     process.join()
     assert process.exitcode == 0, log.read_text()
     return load(folder), int(log.with_suffix(".calls").read_text())
 
 
 def killed_until_finished(
-    folder: Path, name: str, random: np.random.Generator, calls: int, most: int
+    folder: Path, name: str, random: np.random.Generator, calls: int, most: int, *data: object
 ) -> int:
     """Have the run's process killed at one of so many calls, and resume it, until it is finished.
 
@@ -91,14 +96,14 @@ def killed_until_finished(
 
     Returns how often it was killed. A run of which nothing is saved yet is begun anew.
     """
-    kills, log = 0, folder.with_suffix(".log")
+    kills, log, always = 0, folder.with_suffix(".log"), [*ALWAYS, *data]
     while not (folder / "result.json").exists():
         moment = int(random.integers(calls >> kills)) if kills < most else -1
         if (folder / "training.safetensors").exists():
-            process = start(log, moment, "train", "--resume", folder, *ALWAYS)
+            process = start(log, moment, "train", "--resume", folder, *always)
         else:
             shutil.rmtree(folder, ignore_errors=True)
-            process = start(log, moment, "train", *flags(name), *ALWAYS, "--output", folder)
+            process = start(log, moment, "train", *flags(name), *always, "--output", folder)
         process.join()
         if process.exitcode == -signal.SIGKILL:
             kills += 1

@@ -47,14 +47,11 @@ def parts(image: torch.Tensor) -> tuple[int, NDArray[np.int32]]:
     return count - 1, marks
 
 
-def test_each_drawing_is_a_frame_of_its_own(drawn: torch.Tensor) -> None:
+def test_drawings_differ_and_are_framed_about_as_in_mnist(drawn: torch.Tensor) -> None:
     assert drawn.shape == (600, 1, 28, 28)
     assert drawn.min() >= 0
     assert drawn.max() <= 255
     assert len(torch.unique(drawn.flatten(1), dim=0)) == 600
-
-
-def test_they_are_framed_about_as_in_mnist(drawn: torch.Tensor) -> None:
     ink = drawn[:, 0] > 128
     edge = torch.ones(28, 28, dtype=torch.bool)
     edge[1:-1, 1:-1] = False
@@ -68,10 +65,17 @@ def test_they_are_framed_about_as_in_mnist(drawn: torch.Tensor) -> None:
     assert (middle - 14).abs().quantile(0.9) < 1
 
 
+def test_the_same_seed_draws_the_same_and_nothing_gives_nothing(drawn: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    assert torch.equal(draw(LABELS), drawn)
+    assert draw(torch.empty(0, dtype=torch.int64)).shape == (0, 1, 28, 28)
+
+
 @pytest.mark.parametrize("digit", FORMS)
 def test_a_digit_is_written_in_many_forms(digit: int) -> None:
     numbers = [number for each, number, _, _ in EVERY if each == digit]
     assert len(numbers) >= 9
+    assert (digit in {each for each, _ in APART}) == (digit in (3, 4, 5))
     # With the same seed only the form differs.
     images = torch.stack([in_form(digit, number, 1) for number in numbers])
     assert len(torch.unique(images.flatten(1), dim=0)) == len(numbers)
@@ -86,10 +90,6 @@ def test_between_strokes_that_stay_apart_there_is_a_gap(digit: int, number: int)
         gaps.append(far[marks == 2].min() - 1 if count == 2 else 0)
     assert np.mean(np.array(gaps) > 0) > 0.85
     assert np.median(gaps) >= 2
-
-
-def test_threes_fours_and_fives_are_written_in_strokes_that_stay_apart() -> None:
-    assert {digit for digit, _ in APART} == {3, 4, 5}
 
 
 @pytest.mark.parametrize(("digit", "number"), LINES)
@@ -134,15 +134,6 @@ def read_large(reader: Reader, image: NDArray[np.uint8]) -> int:
     return next((digit.digit for digit in reader.read_digit(255 - large).digits), -1)
 
 
-def test_the_same_seed_draws_the_same(drawn: torch.Tensor) -> None:
-    torch.manual_seed(0)
-    assert torch.equal(draw(LABELS), drawn)
-
-
-def test_nothing_to_draw() -> None:
-    assert draw(torch.empty(0, dtype=torch.int64)).shape == (0, 1, 28, 28)
-
-
 def test_some_ones_get_a_flag_and_nothing_else_changes(training_set: Digits) -> None:
     torch.manual_seed(0)
     digits = training_set[:2000]
@@ -158,9 +149,5 @@ def test_some_ones_get_a_flag_and_nothing_else_changes(training_set: Digits) -> 
     image, drawn = digits.images[first, 0].float(), added[first].reshape(28, 28) > 100
     top = int((image.sum(dim=1) > 255).nonzero()[0])
     assert abs(int(drawn.any(dim=1).nonzero()[0]) - top) <= 2
-
-
-def test_a_blank_image_survives_flags() -> None:
-    blank = torch.zeros(3, 1, 28, 28)
-    flagged = with_flags(blank, torch.ones(3, dtype=torch.int64), 1.0)
-    assert flagged.isfinite().all()
+    blank = with_flags(torch.zeros(3, 1, 28, 28), torch.ones(3, dtype=torch.int64), 1.0)
+    assert blank.isfinite().all()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mnist_digits import FAST, Digits, evaluate, train
+from mnist_digits import FAST, Digits, Run, evaluate, train
 from mnist_digits.synthesis.negatives import KINDS, negatives, sideways
 
 
@@ -19,20 +19,18 @@ def test_every_kind_makes_frames_that_differ(training_set: Digits) -> None:
         assert len(torch.unique(frames.flatten(1), dim=0)) > 30, kind.__name__
 
 
-def test_they_are_as_many_as_the_digits_and_pixels(training_set: Digits) -> None:
+@pytest.mark.parametrize("count", [1, 3, 100])
+def test_they_are_as_many_as_the_digits_and_pixels(count: int, training_set: Digits) -> None:
     torch.manual_seed(0)
-    for count in (1, 3, 100):
-        part = training_set[:count]
-        frames = negatives(part.images, part.labels)
-        assert frames.shape == part.images.shape
-        assert frames.min() >= 0
-        assert frames.max() <= 255
-        assert not torch.equal(frames, part.images.float())
+    part = training_set[:count]
+    frames = negatives(part.images, part.labels)
+    assert frames.shape == part.images.shape
+    assert frames.min() >= 0
+    assert frames.max() <= 255
+    assert not torch.equal(frames, part.images.float())
 
 
-def test_digits_that_look_the_same_on_their_side_are_not_used_so(
-    training_set: Digits,
-) -> None:
+def test_digits_that_look_the_same_on_their_side_are_not_used_so(training_set: Digits) -> None:
     images = training_set.images[training_set.labels == 8][:5].float()
     turned = sideways(images, torch.full((5,), 8))
     assert not any(torch.equal(a, b.rot90(1, (1, 2))) for a, b in zip(turned, images, strict=True))
@@ -40,16 +38,13 @@ def test_digits_that_look_the_same_on_their_side_are_not_used_so(
 
 @pytest.mark.slow
 def test_trained_with_them_a_network_doubts_other_things(
-    mnist: tuple[Digits, Digits],
+    mnist: tuple[Digits, Digits], fast_run: Run
 ) -> None:
-    recipe = replace(FAST, negatives=0.3, label_smoothing=0.0)
-    doubting, trusting = (train(r, mnist[0]) for r in (recipe, replace(recipe, negatives=0.0)))
+    doubting = train(replace(FAST, negatives=0.3, label_smoothing=0.0), mnist[0])
     torch.manual_seed(1)
     part = mnist[1][:2000]
     strange = Digits(negatives(part.images, part.labels).byte(), part.labels)
-    confidences = [
-        float(evaluate(r.model, strange).confidence.median()) for r in (doubting, trusting)
-    ]
-    assert confidences[0] < 0.3
-    assert confidences[1] > 0.6
+    doubts, trusts = (evaluate(run.model, strange).confidence for run in (doubting, fast_run))
+    assert doubts.median() < 0.3
+    assert trusts.median() > 0.6
     assert evaluate(doubting.model, mnist[1]).accuracy > 0.985
