@@ -119,6 +119,12 @@ def test_annotated_copies(
     command("predict", pictures, "--annotate", several, status=1)
     assert {path.name for path in several.iterdir()} == {"7.png", "21.png", "one.png"}
     assert "cannot write" in command("predict", seven, "--annotate", "/proc/x/y.png", status=2).err
+    # It is a PNG; but what is a folder is one, whatever its name.
+    folder = tmp_path / "copy.jpg"
+    assert "a copy is a PNG: name " in command.refused("predict", seven, "--annotate", folder)
+    folder.mkdir()
+    command("predict", seven, "--annotate", folder)
+    assert (folder / "7.png").is_file()
     # Legible on tiny pictures, too.
     content = encoded(Image.fromarray(images[0]), "PNG")
     assert min(annotated(content, Reader.load().read_digit(images[0])).size) >= 280
@@ -145,16 +151,6 @@ def test_no_copy_replaces_a_picture_that_is_read(
         error = command.refused("predict", *read, "--annotate", copies)
         assert "the copy would replace the picture" in error
     assert {file.read_bytes() for file in files} == {seven.read_bytes()}
-
-
-def test_a_copy_is_a_png(seven: Path, tmp_path: Path, command: Command) -> None:
-    copy = tmp_path / "copy.jpg"
-    assert "a copy is a PNG: name " in command.refused("predict", seven, "--annotate", copy)
-    assert not copy.exists()
-    # What is a folder is one, whatever its name.
-    copy.mkdir()
-    command("predict", seven, "--annotate", copy)
-    assert (copy / "7.png").is_file()
 
 
 def test_each_page_has_a_copy(seven: Path, scan: Path, tmp_path: Path, command: Command) -> None:

@@ -101,55 +101,55 @@ def detect(monkeypatch: pytest.MonkeyPatch) -> Finds:
     return detect
 
 
+ALL_SIDES = [128, 256, 512, 1024, 1600]
+SEVERAL = [(400, 600, 180), (1200, 300, 100)]
+
+
 @pytest.mark.parametrize(
-    ("shape", "size", "sides"),
+    ("shape", "digits", "sides", "sizes"),
     [
-        ((280, 280), 100, [128]),
-        ((30, 40), 30, [256]),
-        ((1200, 1600), 400, [128]),
+        ((280, 280), [(140, 140, 100)], [128], [100]),
+        ((30, 40), [(20, 15, 30)], [256], [30]),
+        ((1200, 1600), [(800, 600, 400)], [128], [400]),
         # At 256 it would have 16 pixels, at 512 it has 32.
-        ((1200, 1600), 100, [128, 256, 512]),
-        ((1200, 1600), 20, [128, 256, 512, 1024, 1600]),
+        ((1200, 1600), [(800, 600, 100)], [128, 256, 512], [100]),
+        ((1200, 1600), [(800, 600, 20)], ALL_SIDES, [20]),
         # A small picture is enlarged.
-        ((300, 400), 15, [128, 256, 512, 800]),
-        ((100, 100), 5, [128, 200]),
+        ((300, 400), [(200, 150, 15)], [128, 256, 512, 800], [15]),
+        ((100, 100), [(50, 50, 5)], [128, 200], [5]),
+        # Each at the first level that is fine enough for it.
+        ((1200, 1600), [*SEVERAL, (1300, 900, 38)], ALL_SIDES, [38, 100, 180]),
+        # What is much smaller than the digits is dust.
+        ((1200, 1600), [*SEVERAL, (1300, 900, 9)], [128, 256, 512], [100, 180]),
     ],
 )
-def test_the_picture_is_searched_as_finely_as_its_digits_need(
-    shape: tuple[int, int], size: float, sides: list[int], detect: Finds
+def test_the_picture_is_searched_as_finely_as_its_digits_need_and_each_is_looked_at_once(
+    shape: tuple[int, int],
+    digits: list[tuple[int, int, int]],
+    sides: list[int],
+    sizes: list[int],
+    detect: Finds,
 ) -> None:
-    networks = FakeNetworks([(shape[1] / 2, shape[0] / 2, size)])
-    detections = detect(networks, shape)
+    networks = FakeNetworks(digits)
+    found = detect(networks, shape)
     assert networks.sides == sides
-    assert len(detections) == 1
-    np.testing.assert_allclose(detections.places, networks.digits, rtol=0.02)
-    # It is looked at once, at the last level.
-    assert sum(map(len, networks.looks)) == 1
+    assert sum(map(len, networks.looks)) == len(found) == len(sizes)
+    assert sorted(found.places[:, 2].round().tolist()) == sizes
+    known = {size: (x, y) for x, y, size in digits}
+    for (x0, y0, x1, y1), size in zip(found.boxes, found.places[:, 2].round(), strict=True):
+        middle, sides_of_box = ((x0 + x1) / 2, (y0 + y1) / 2), (x1 - x0, y1 - y0)
+        np.testing.assert_allclose(middle, known[int(size)], atol=2)
+        np.testing.assert_allclose(sides_of_box, (size / 2, size), atol=2)
 
 
-def test_where_nothing_is_found_all_pixels_are_searched(detect: Finds) -> None:
+def test_where_nothing_is_found_all_pixels_are_searched_and_the_best_place_is_looked_at(
+    detect: Finds,
+) -> None:
     networks = FakeNetworks([])
     detections = detect(networks, (1200, 1600))
-    assert networks.sides == [128, 256, 512, 1024, 1600]
-    # The best place is looked at all the same.
+    assert networks.sides == ALL_SIDES
     assert len(detections) == 1
     assert detections.scores[0] < 0.5
-
-
-def test_each_digit_is_looked_at_once_though_it_is_proposed_at_each_level(detect: Finds) -> None:
-    networks = FakeNetworks([(400, 600, 180), (1200, 300, 100), (1300, 900, 38)])
-    detections = detect(networks, (1200, 1600))
-    assert sum(map(len, networks.looks)) == 3
-    assert sorted(detections.places[:, 2].round().tolist()) == [38, 100, 180]
-    np.testing.assert_allclose(
-        detections.boxes[detections.places[:, 2] > 150], [[355, 510, 445, 690]], atol=2
-    )
-
-
-def test_what_is_much_smaller_than_the_digits_is_not_looked_at(detect: Finds) -> None:
-    networks = FakeNetworks([(400, 600, 500), (1200, 300, 400), (1300, 900, 40)])
-    detections = detect(networks, (1200, 1600))
-    assert sorted(detections.places[:, 2].round().tolist()) == [400, 500]
 
 
 @pytest.mark.parametrize(
