@@ -261,11 +261,14 @@ def test_the_figure_of_mistakes(tmp_path: Path) -> None:
     assert fitted((3000, 10), 150) == (150, 1)
 
 
-def test_what_is_called_sure_is_summed_up_of_textures_that_differ() -> None:
+def test_what_is_called_sure_is_summed_up() -> None:
     rows = [Row("a", 10, 8, 1), Row("b", 30, 12, 0)]
     assert summed("both", rows) == Row("both", 40, 20, 1)
     assert cells(summed("both", rows)) == ("both", "40", "20 (50.00%)", "1 (5.000%)")
     assert cells(Row("none", 0, 0, 0))[2:] == ("0 (0.00%)", "0")
+
+
+def test_textures_differ() -> None:
     made = list(textures(4))
     assert len({picture.tobytes() for picture in made}) == 4
     assert all(picture.std() > 1 for picture in made)
