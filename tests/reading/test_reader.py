@@ -409,7 +409,7 @@ def touching(hand: Hand) -> Cases:
 
 
 def bold_in_tight_crops(hand: Hand) -> Cases:
-    for image, label in zip(hand.images[:40], hand.labels[:40], strict=True):
+    for image, label in zip(hand.images[:60], hand.labels[:60], strict=True):
         large = cv2.resize(image, (280, 280), interpolation=cv2.INTER_CUBIC) > 60
         bold = cv2.dilate(large.astype(np.uint8), np.ones((25, 25), np.uint8))
         ys, xs = np.nonzero(bold)
