@@ -177,21 +177,19 @@ def test_of_boxes_that_overlap_the_surest_stays(detect: Finds) -> None:
     assert detections.scores.tolist() == pytest.approx([0.95, 0.8, 0.5])
 
 
-# On a page of 800 × 800.
-GRID = [(20 * n + 10, 20 * m + 10, 15.0) for n in range(40) for m in range(40)]
-
-
 def test_a_texture_is_not_looked_at(detect: Finds) -> None:
-    networks = FakeNetworks(GRID)
+    grid = [(20 * n + 10, 20 * m + 10, 15) for n in range(40) for m in range(40)]
+    networks = FakeNetworks(grid)
     assert len(detect(networks, (800, 800), texture=True)) == 0
     assert networks.looks == []
 
 
 def test_no_more_is_looked_at_than_is_proposed_at_once(detect: Finds) -> None:
-    """Places that are faint at each level."""
-    networks = FakeNetworks(GRID, [0.1] * len(GRID), heat=0.3)
-    detect(networks, (800, 800))
-    assert sum(map(len, networks.looks)) <= PROPOSALS
+    """Places that are large enough at four levels, and faint at each."""
+    grid = [(80 * n + 40, 80 * m + 40, 200) for n in range(20) for m in range(20)]
+    networks = FakeNetworks(grid, [0.09] * len(grid), heat=0.3)
+    detect(networks, (1600, 1600))
+    assert sum(map(len, networks.looks)) == PROPOSALS
 
 
 def test_detections_in_other_pixels(detect: Finds) -> None:

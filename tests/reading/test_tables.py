@@ -238,6 +238,9 @@ def test_what_contradicts_is_in_doubt() -> None:
     table = Table([cell(r, c, text) for r, row in enumerate(texts) for c, text in enumerate(row)])
     assert not table.doubtful
     assert not table.checked(totals=[0], within=(0, 140)).doubtful
+    # A sum may be beyond what a cell may be.
+    beside = table.checked(totals=[0], within=(0, 6)).doubtful
+    assert [(one.row, one.column) for one in beside] == [(0, 1), (2, 1)]
     beyond = table.checked(within=(0, 100)).doubtful
     assert [(one.row, one.column, one.why) for one in beyond] == [
         (2, 1, "140 is not within 0 to 100")
