@@ -71,8 +71,10 @@ def test_a_line_a_page_and_a_picture(
 
 
 def test_an_object_a_page(pictures: Path, scan: Path, command: Command) -> None:
-    printed = command("predict", "--json", "--single", pictures / "more", scan, status=1).out
-    one, *pages = map(json.loads, printed.splitlines())
+    files = [pictures / "more", pictures / "21.png", scan]
+    printed = command("predict", "--json", "--single", *files, status=1).out
+    one, two, *pages = map(json.loads, printed.splitlines())
+    assert len(two["text"]) == 1  # as it is told, though there are two
     assert (one["file"], one["text"]) == (str(pictures / "more" / "one.gif"), "1")
     assert "page" not in one
     assert [list(page)[:2] for page in pages] == [["file", "page"]] * 3
@@ -247,8 +249,8 @@ def labelled(pictures: Path, tmp_path: Path) -> Labelled:
 
 
 def test_labelled_pictures_by_table(labelled: Labelled, command: Command) -> None:
-    # No system has names of so many letters; escapes would change the terminal.
-    rows = "file,label,kind\n21.png,21,scan\n7.png,1,a\x1b[31m\nnone.png,1,a\x1b[31m\n"
+    # No system has names of so many letters; escapes would change the terminal; signs do not count.
+    rows = "file,label,kind\n21.png,2.1,scan\n7.png,1,a\x1b[31m\nnone.png,1,a\x1b[31m\n"
     folder = labelled(rows + f"{'x' * 300}.png,$_$,a\x1b[31m\n")
     flags = ["evaluate", "--pictures", folder, "--output", folder]
     found = json.loads(command(*flags, "--json", "--no-figures", status=1).out)

@@ -217,6 +217,8 @@ def test_what_is_not_sure_says_why(
     assert not reading.sure
     assert reading.why == reading.to_dict()["why"] == says
     assert str(reading) == f"00  (not sure, {percentage(first * score)}: {says})"
+    # On a page that lies on its side a wide box is that of a high digit.
+    assert "wide" not in replace(reading, turns=1).why
 
 
 @pytest.mark.parametrize("turns", range(4))
