@@ -51,9 +51,3 @@ def run_process(*words: object, **options: Any) -> subprocess.CompletedProcess[s
     """The command in a process of its own; options are those of `subprocess.run`."""
     options = {"capture_output": True, "text": True, "check": True} | options
     return subprocess.run([*COMMAND, *map(str, words)], **options)
-
-
-def run_python(program: str, *words: object, **options: Any) -> str:
-    """What a program prints in a process of its own."""
-    command = [sys.executable, "-c", program, *map(str, words)]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, **options).stdout

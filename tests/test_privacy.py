@@ -24,7 +24,7 @@ TRACED = bool(shutil.which("strace")) and (
     subprocess.run([*STRACE, os.devnull, "true"], capture_output=True).returncode == 0
 )
 # ONNX Runtime 1.32 looks its host up for the first time 9 s after it was imported.
-PATIENCE = 15.0
+PATIENCE = 12.0
 # What it takes for a sign of a test machine, where it sends nothing.
 MACHINES = {"CI", "TF_BUILD", "GITHUB_ACTIONS"}
 
@@ -50,26 +50,14 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def predict(trace: list[str], pictures: Path, tmp_path: Path) -> None:
-    finish([*trace, *COMMAND, "predict", str(pictures / "one.png")], tmp_path, "1  (")
-
-
-def read(trace: list[str], pictures: Path, tmp_path: Path) -> None:
-    """In processes of their own."""
-    command = [*trace, *COMMAND, "read", str(pictures), "--out", str(tmp_path / "out")]
-    finish(command, tmp_path, "1 pictures, 0 of them")
-
-
-def on_ray(pictures: Path, tmp_path: Path) -> None:
-    """In a process of Ray, whose start asks whether it is in a cloud: the docs tell of it."""
-    program = (
-        "from mnist_digits.cluster import connection\n"
-        "from mnist_digits.cli.main import main\n"
-        "connected = connection.connected\n"
-        "connection.connected = lambda *_: connected()\n"
-        f"main(['read', {str(pictures)!r}, '--out', 'out', '--address', 'here'])\n"
-    )
-    finish([sys.executable, "-c", program], tmp_path, "1 pictures, 0 of them")
+# In a process of Ray, whose start asks whether it is in a cloud: the docs tell of it.
+ON_RAY = """
+from mnist_digits.cluster import connection
+from mnist_digits.cli.main import main
+connected = connection.connected
+connection.connected = lambda *_: connected()
+main(["read", "pictures", "--out", "by-ray", "--address", "here"])
+"""
 
 
 def finish(command: list[str], folder: Path, says: str) -> None:
@@ -95,9 +83,10 @@ def test_nothing_leaves_the_computer(home: Path, pictures: Path, tmp_path: Path)
     address, began = process.stdout.readline().split()[2], time.monotonic()
     content = (pictures / "one.png").read_bytes()
     assert httpx.post(f"{address}api/read", content=content, timeout=60).json()["text"] == "1"
-    predict(traces[1], pictures, tmp_path)
-    read(traces[2], pictures, tmp_path)
-    on_ray(pictures, tmp_path)
+    finish([*traces[1], *COMMAND, "predict", "pictures/one.png"], tmp_path, "1  (")
+    read = [*COMMAND, "read", "pictures", "--out", "out"]  # in processes of their own
+    finish([*traces[2], *read], tmp_path, "1 pictures, 0 of them")
+    finish([sys.executable, "-c", ON_RAY], tmp_path, "1 pictures, 0 of them")
     if TRACED:
         time.sleep(max(0.0, began + PATIENCE - time.monotonic()))
     os.killpg(process.pid, signal.SIGINT)

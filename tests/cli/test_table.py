@@ -6,72 +6,59 @@ import json
 from pathlib import Path
 
 import pytest
-from pages import page
+from command_line import Command
+from pages import Pixels, page
 from PIL import Image
-
-from mnist_digits import Digits
-from mnist_digits.cli.main import main
 
 
 @pytest.fixture(scope="module")
-def photo(mnist: tuple[Digits, Digits], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def photo(images: Pixels, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """7 2 / 1 0, without lines."""
-    images = mnist[1].images[:, 0].numpy()
     places = [(images[n], 80 + 170 * (n % 2), 60 + 110 * (n // 2), 60) for n in range(4)]
     path = tmp_path_factory.mktemp("tables") / "photo.png"
     Image.fromarray(page(places)).save(path)
     return path
 
 
-def test_csv_json_and_a_copy(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["table", str(photo)]) == 0
-    assert capsys.readouterr().out == "7,2\n1,0\n"
-    output, copy = photo.parent / "table.csv", photo.parent / "copy.png"
-    files = ["--output", str(output), "--annotate", str(copy)]
-    assert main(["table", str(photo), "--delimiter", ";", *files]) == 0
-    assert (capsys.readouterr().out, output.read_text()) == ("", "7;2\n1;0\n")
-    with Image.open(copy) as image:
-        assert image.size == (400, 300)
-    assert main(["table", str(photo), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["file"] == str(photo)
-    assert told["rows"] == [["7", "2"], ["1", "0"]]
-    assert [cell["value"] for cell in told["cells"]] == [7, 2, 1, 0]
-
-
-def test_doubtful_cells_are_listed(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["table", str(photo), "--total", "2", "--range", "0-5"]) == 0
-    lines = capsys.readouterr().err.splitlines()
-    assert f"{photo}: row 1, column 1: 7 (7 is not within 0 to 5)" in lines
-    assert f"{photo}: row 2, column 2: 0 (column 2 does not add up)" in lines
-
-
-def test_no_table_is_told_and_the_others_are_read(
-    photo: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    blank = photo.parent / "blank.png"
+def test_csv_and_what_is_no_table(photo: Path, tmp_path: Path, command: Command) -> None:
+    blank = tmp_path / "blank.png"
     Image.new("L", (200, 200), 255).save(blank)
-    assert main(["table", str(blank), str(photo)]) == 1
-    out, err = capsys.readouterr()
+    out, err = command("table", blank, photo, status=1)
     assert out == "7,2\n1,0\n"
     assert f"error: {blank}: there is no table in the picture: found no digits" in err
 
 
-@pytest.mark.parametrize("flags", [["--delimiter", "ab"], ["--range", "9-0"], ["--total", "0"]])
-def test_bad_flags(flags: list[str], photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(["table", str(photo), *flags])
-    assert len(capsys.readouterr().err.splitlines()) == 1
+def test_csv_in_a_file_and_a_copy(photo: Path, tmp_path: Path, command: Command) -> None:
+    output, copy = tmp_path / "table.csv", tmp_path / "copy.png"
+    printed = command("table", photo, "--delimiter", ";", "--output", output, "--annotate", copy)
+    assert (printed.out, output.read_text()) == ("", "7;2\n1;0\n")
+    with Image.open(copy) as image:
+        assert image.size == (400, 300)
+
+
+def test_json_and_doubtful_cells(photo: Path, command: Command) -> None:
+    out, err = command("table", photo, "--json", "--total", "2", "--range", "0-5")
+    told = json.loads(out)
+    assert told["file"] == str(photo)
+    assert told["rows"] == [["7", "2"], ["1", "0"]]
+    assert [cell["value"] for cell in told["cells"]] == [7, 2, 1, 0]
+    lines = err.splitlines()
+    assert f"{photo}: row 1, column 1: 7 (7 is not within 0 to 5)" in lines
+    assert f"{photo}: row 2, column 2: 0 (column 2 does not add up)" in lines
 
 
 @pytest.mark.parametrize(
-    ("place", "says"),
-    [("photo.png", "one of the photos"), (".", "no file"), ("none/table.csv", "no folder")],
+    ("flag", "value", "says"),
+    [
+        ("--delimiter", "ab", "must be one character"),
+        ("--range", "9-0", "the lower one first"),
+        ("--total", "0", "whole number from 1"),
+        ("--output", "{folder}/photo.png", "one of the photos"),
+        ("--output", "{folder}", "no file"),
+        ("--output", "{folder}/none/table.csv", "no folder"),
+    ],
 )
-def test_an_output_that_would_lose_something_is_refused(
-    place: str, says: str, photo: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_flags(flag: str, value: str, says: str, photo: Path, command: Command) -> None:
     before = photo.read_bytes()
-    assert main(["table", str(photo), "--output", str(photo.parent / place)]) == 2
-    assert says in capsys.readouterr().err
+    assert says in command.refused("table", photo, flag, value.format(folder=photo.parent))
     assert photo.read_bytes() == before

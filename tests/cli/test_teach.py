@@ -8,7 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from command_line import TINY, Command, run_process
+from command_line import TINY, Command
 from writers import save_pictures, sevens
 
 from mnist_digits import Digits, Reader
@@ -27,26 +27,15 @@ def hand(test_set: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_pictures(both, tmp_path_factory.mktemp("hand"), labels)
 
 
-@pytest.fixture(scope="module")
-def taught(
-    tiny_run: Path, hand: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, str]:
-    """A run that was taught, with what was printed meanwhile."""
-    run = tmp_path_factory.mktemp("taught") / "run"
-    done = run_process(
-        "teach", hand, "--base", tiny_run, "--output", run, "--threads", "1", "--json"
-    )
-    assert json.loads(done.stdout) == json.loads((run / "result.json").read_text())
-    return run, done.stderr
-
-
-def test_a_taught_run_reads_and_tells_what_came_of_it(
-    taught: tuple[Path, str], hand: Path, command: Command
+@pytest.mark.slow
+def test_a_taught_run_reads_and_tells_what_came_of_it_and_is_taught_again(
+    tiny_run: Path, hand: Path, tmp_path: Path, command: Command
 ) -> None:
-    run, printed = taught
-    assert ": 7  (" in command("predict", hand / "8.png", "--model", run).out
+    run, again = tmp_path / "run", tmp_path / "again"
+    flags = ["--steps", "40", "--folds", "2", "--threads", "1"]
+    printed = command("teach", hand, "--base", tiny_run, "--output", run, *flags, "--json")
     result = json.loads((run / "result.json").read_text())
-    assert Reader.load(run).information["result"] == result
+    assert json.loads(printed.out) == Reader.load(run).information["result"] == result
     summary = result["teaching"]
     reason = "its label 'l' has something else than digits"
     assert summary["pictures"] == 11
@@ -55,22 +44,16 @@ def test_a_taught_run_reads_and_tells_what_came_of_it(
         "To learn from: 11 digits of 11 pictures",
         f"  0.png: {reason}",
         "No examples of 3, 5, 6, 8, 9",
-        "taught network 6 of 6",
+        "taught network 3 of 3",
         f"{summary['after']['right']} of 11",
         "MNIST's test set: ",
     ):
-        assert line in printed
+        assert line in printed.err
+    assert ": 7  (" in command("predict", hand / "8.png", "--model", run).out
     # From the pictures of its user nobody else can train it again.
     assert "has learned from pictures" in command.refused("reproduce", run)
-
-
-def test_a_taught_run_is_taught_again(
-    taught: tuple[Path, str], hand: Path, tmp_path: Path, command: Command
-) -> None:
-    flags = ["--steps", "2", "--folds", "2", "--threads", "1", "--no-figures"]
-    command("teach", hand, "--base", taught[0], "--output", tmp_path / "run", *flags)
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert result["recipe"]["name"] == "fast-taught"
+    command("teach", hand, "--base", run, "--output", again, *flags)
+    assert json.loads((again / "result.json").read_text())["recipe"]["name"] == "fast-taught"
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ FIGURES: dict[str, Callable[[Digits, Evaluation, Run], Figure]] = {
     "training curves": lambda _, __, run: run_plots.training_curves(run.history),
     "class balance": lambda digits, _, __: run_plots.class_balance(digits, digits[:100]),
     "mean images": lambda digits, _, __: run_plots.mean_images(digits.images[:10, 0]),
-    "pixel values": lambda digits, _, __: run_plots.pixel_values(digits),
+    "pixel values": lambda digits, _, __: run_plots.pixel_values(digits[:500]),
     "augmentation": lambda digits, _, __: run_plots.augmentation_preview(digits, BALANCED),
     "suspected labels": lambda digits, answers, _: run_plots.suspected_labels(digits, answers),
     "loss curve": lambda _, __, run: run_plots.loss_curve(run.history[0].loss_curve, 100),
@@ -100,20 +100,22 @@ def test_samples_tell_prediction_label_and_confidence(
 
 def test_class_balance_counts_each_digit(test_set: Digits) -> None:
     figure = run_plots.class_balance(test_set, test_set[test_set.labels == 7])
-    found = texts(figure)
-    for count in test_set.labels.bincount().tolist():
-        assert f"{count:,}" in found
+    assert {f"{count:,}" for count in test_set.labels.bincount().tolist()} <= set(texts(figure))
     (points,) = [line for line in figure.axes[0].lines if line.get_marker() == "s"]
     assert values(points)[1] == [0, 0, 0, 0, 0, 0, 0, 1, 0, 0]
 
 
 def test_pixel_values_are_shares_of_all_pixels(test_set: Digits) -> None:
-    histogram, mean, deviation = run_plots.pixel_values(test_set).axes
+    few = test_set[:500]
+    histogram, mean, deviation = run_plots.pixel_values(few).axes
     shares = [bar.get_height() for bar in histogram.patches if isinstance(bar, Rectangle)]
     assert sum(shares) == pytest.approx(1)
-    assert shares[0] == pytest.approx((test_set.images == 0).float().mean().item())
-    images = test_set.images[:, 0].float()
-    for axes, expected in ((mean, images.mean(dim=0)), (deviation, images.std(dim=0))):
+    assert shares[0] == pytest.approx((few.images == 0).float().mean().item())
+    images = few.images[:, 0].float()
+    for axes, expected in (
+        (mean, images.mean(dim=0)),
+        (deviation, images.std(dim=0, correction=0)),
+    ):
         np.testing.assert_allclose(axes.images[0].get_array(), expected, atol=0.02)  # type: ignore[arg-type]
 
 
@@ -233,19 +235,16 @@ def test_every_error_stands_in_the_confusion_matrix(evaluation: Evaluation) -> N
         found.remove(cell)
 
 
-def test_the_same_figure_is_the_same_file(evaluation: Evaluation, tmp_path: Path) -> None:
-    for name in ("a.png", "b.png"):
-        run_plots.save_figure(run_plots.confusion_matrix(evaluation), tmp_path / name)
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-
-
-def test_a_folder_that_cannot_be(evaluation: Evaluation, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
+def test_the_same_figure_is_the_same_file_wherever_one_can_be(tmp_path: Path) -> None:
+    one, other = tmp_path / "a.png", tmp_path / "new" / "b.png"
+    for file in (one, other):
+        run_plots.save_figure(run_plots.loss_curve([2.0, 1.0], 2), file)
+    assert one.read_bytes() == other.read_bytes()
     with pytest.raises(OutputError, match="cannot write the figure"):
-        run_plots.save_figure(run_plots.calibration(evaluation), tmp_path / "file" / "a.png")
+        run_plots.save_figure(run_plots.loss_curve([], 2), one / "c.png")
 
 
 @pytest.mark.slow
 def test_figures_of_a_training_do_not_import_what_reads() -> None:
     program = "import sys, mnist_digits.plots.run_plots; print('onnxruntime' in sys.modules)"
-    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "False\n"
+    assert subprocess.check_output([sys.executable, "-c", program]) == b"False\n"

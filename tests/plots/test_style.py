@@ -21,12 +21,6 @@ def test_places_of_a_grid_leave_room_for_captions_and_do_not_overlap() -> None:
     assert places[-1].left + places[-1].width < 9
 
 
-def test_stacked_places_share_the_height() -> None:
-    _, whole = sheet(2, 4)
-    upper, lower = whole.stacked(3, 1)
-    assert (upper.top, upper.height, lower.top, lower.height) == (0, 3, 3, 1)
-
-
 @pytest.mark.parametrize(
     ("shape", "filled"), [((28, 28), (2, 1, 2, 2)), ((10, 60), (0, 1.5, 6, 1))]
 )

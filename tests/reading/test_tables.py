@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from pages import page
+from pages import Pixels, page
 from PIL import Image, ImageDraw, ImageFont
 
 from mnist_digits import Digit, Digits, Number, PictureError, Reader, Table, read_table
 from mnist_digits.reading.grid import find_grid
 from mnist_digits.reading.reading_order import in_numbers, reading_order
 from mnist_digits.reading.result import value_of
-from mnist_digits.reading.separators import Signs, _sign
+from mnist_digits.reading.separators import Signs, _sign, find_signs
 from mnist_digits.reading.straight import homography, moved
 from mnist_digits.reading.tables import Cell
 
 HIGH = 40
 NO_LINES = np.empty((0, 4))
-Boxes = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_values(text: str, value: float | None) -> None:
     assert value_of(text) == value
 
 
-def boxes_of(places: list[tuple[float, float]]) -> Boxes:
+def boxes_of(places: list[tuple[float, float]]) -> Floats:
     return np.array([[x, y, x + 24, y + HIGH] for x, y in places], float)
 
 
@@ -82,25 +82,24 @@ def test_numbers_on_a_grid_come_back(
     full = random.random((rows, columns)) < (0.8 if ruled else 1)
     full[0] = full[:, 0] = full[-1] = full[:, -1] = True
     row, column = np.repeat(np.argwhere(full), 2, axis=0).T
-    second = np.arange(len(row)) % 2
-    x = 35 + column * wide + 30 * second + random.uniform(-3, 3, len(row))
+    x = 35 + column * wide + 30 * (np.arange(len(row)) % 2) + random.uniform(-3, 3, len(row))
     y = 20 + row * lead + random.uniform(-3, 3, len(row))
-    boxes = np.stack([x, y, x + 24, y + HIGH], axis=1)
-    lines = NO_LINES
-    if ruled:
-        down = [[n * wide, 0, n * wide, rows * lead] for n in range(columns + 1)]
-        across = [[0, n * lead, columns * wide, n * lead] for n in range(rows + 1)]
-        lines = np.array([*down, *across], float)
-    seen = np.array([[1, -tilt, 50], [tilt, 1, 60], [aside, aside / 2, 1]])
-    photographed = moved(boxes.reshape(-1, 2), seen).reshape(-1, 4)
-    edges = moved(lines.reshape(-1, 2), seen).reshape(-1, 4)
-    matrix = homography(photographed, edges)
-    straight = moved(photographed.reshape(-1, 2), matrix).reshape(-1, 4)
+    boxes: Floats = np.stack([x, y, x + 24, y + HIGH], axis=1)
+    down = [[n * wide, 0, n * wide, rows * lead] for n in range(columns + 1)]
+    across = [[0, n * lead, columns * wide, n * lead] for n in range(rows + 1)]
+    lines: Floats = np.array([*down, *across], float) if ruled else NO_LINES
+
+    def seen(boxes: Floats, matrix: Floats) -> Floats:
+        return moved(boxes.reshape(-1, 2), matrix).reshape(-1, 4)
+
+    camera = np.array([[1, -tilt, 50], [tilt, 1, 60], [aside, aside / 2, 1]])
+    boxes, lines = seen(boxes, camera), seen(lines, camera)
+    matrix = homography(boxes, lines)
+    boxes, lines = seen(boxes, matrix), seen(lines, matrix)
     number = np.arange(len(boxes)) // 2
-    straight_edges = moved(edges.reshape(-1, 2), matrix).reshape(-1, 4)
-    found = find_grid(straight, number, np.ones(len(number), bool), straight_edges)
+    found = find_grid(boxes, number, np.ones(len(number), bool), lines)
     assert (len(found.rows) - 1, len(found.columns) - 1) == (rows, columns)
-    assert (found.places(straight) == [row, column]).all()
+    assert (found.places(boxes) == [row, column]).all()
 
 
 @pytest.fixture(scope="module")
@@ -109,16 +108,14 @@ def reader() -> Reader:
 
 
 @pytest.fixture(scope="module")
-def sheet(mnist: tuple[Digits, Digits]) -> NDArray[np.uint8]:
+def sheet(images: Pixels) -> Pixels:
     """17 2 / empty 9 / 4 10, ruled."""
-    images = {label: mnist[1].images[n, 0].numpy() for n, label in enumerate("72104149")}
-    places = []
-    for row, line in enumerate([["17", "2"], ["", "9"], ["4", "10"]]):
-        for column, text in enumerate(line):
-            for place, letter in enumerate(text):
-                x = 60 + 160 * column + 45 * place
-                places.append((images[letter], x, 45 + 90 * row, 50))
-    pixels = page(places, size=(360, 400))
+    # The first test digits are 7 2 1 0 4 1 4 9.
+    written = [("1", 0, 0), ("7", 45, 0), ("2", 160, 0), ("9", 160, 90)]
+    written += [("4", 0, 180), ("1", 160, 180), ("0", 205, 180)]
+    pixels = page(
+        [(images["72104149".rindex(d)], 60 + x, 45 + y, 50) for d, x, y in written], (360, 400)
+    )
     for n in range(4):
         cv2.line(pixels, (40, 25 + 90 * n), (360, 25 + 90 * n), (90, 90, 90), 2)
     for n in range(3):
@@ -127,9 +124,7 @@ def sheet(mnist: tuple[Digits, Digits]) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("degrees", [0, 4, 30, 90])
-def test_a_ruled_table_at_any_angle(
-    degrees: float, sheet: NDArray[np.uint8], reader: Reader
-) -> None:
+def test_a_ruled_table_at_any_angle(degrees: float, sheet: Pixels, reader: Reader) -> None:
     turn = cv2.getRotationMatrix2D((200, 180), degrees, 1)
     turn[:, 2] += 80
     photo = cv2.warpAffine(sheet, turn, (560, 520), borderValue=(250, 250, 245))
@@ -165,32 +160,60 @@ def test_columns_without_lines(boxes: list[tuple[float, float]], columns: int) -
 
 
 @pytest.mark.parametrize(
-    ("speck", "sign"),
+    ("former", "speck", "sign"),
     [
-        ((-24, 17, -6, 22), "-"),
-        ((-24, 0, -6, 5), ""),  # at the top
-        ((-8, 16, -3, 24), ""),  # upright
+        (None, (-24, 17, -6, 22), "-"),
+        (None, (-24, 0, -6, 5), ""),  # at the top
+        (None, (-8, 16, -3, 24), ""),  # upright
+        (-40, (-10, 36, -5, 41), "."),
+        (-40, (-10, 33, -5, 46), ","),
+        (-40, (-10, -2, -6, 6), "'"),
+        (-40, (-10, 18, -5, 23), ""),  # at half height
+        (-40, (-12, 12, -6, 42), ""),  # as high as a digit
+        (-40, (-14, 18, -2, 22), " "),  # a dash in the middle
     ],
 )
-def test_a_minus_stands_at_half_height(speck: tuple[float, ...], sign: str) -> None:
+def test_what_a_speck_before_a_digit_may_be(
+    former: float | None, speck: tuple[float, ...], sign: str
+) -> None:
     digit = np.array([0, 0, 24, HIGH], np.float32)
-    assert _sign(np.array(speck, np.float32), None, digit)[0] == sign
+    before = None if former is None else digit + np.array([former, 0, former, 0], np.float32)
+    assert _sign(np.array(speck, np.float32), before, digit)[0] == sign
+
+
+def test_at_the_edge_of_a_picture_there_is_no_room_for_a_sign(
+    sheet: Pixels, reader: Reader
+) -> None:
+    seen, _ = reader.detector.detect(sheet)
+    narrow = replace(seen, boxes=seen.boxes * 0 + np.array([0, 50, 4, 90], np.float32))
+    assert find_signs(reader.detector, sheet, narrow, [[0]]) == Signs()
+
+
+def test_two_tables_are_one_with_nothing_made_up(
+    images: Pixels, test_set: Digits, reader: Reader
+) -> None:
+    one = [(images[n], 40 + 110 * (n % 2), 30 + 80 * (n // 2), 45) for n in range(6)]
+    other = [(images[n], 400 + 150 * (n % 2), 50 + 110 * (n // 2), 60) for n in range(4)]
+    table = read_table(reader, page(one + other, size=(300, 640)))
+    written = test_set.labels[[*range(6), *range(4)]].tolist()
+    assert sorted("".join(map("".join, table.texts))) == sorted(map(str, written))
 
 
 @pytest.mark.parametrize(
-    ("speck", "sign"),
+    ("digits", "says"),
     [
-        ((-10, 36, -5, 41), "."),
-        ((-10, 33, -5, 46), ","),
-        ((-10, -2, -6, 6), "'"),
-        ((-10, 18, -5, 23), ""),  # at half height
-        ((-12, 12, -6, 42), ""),  # as high as a digit
-        ((-14, 18, -2, 22), " "),  # a dash in the middle
+        (0, "no table in the picture: found no digits"),
+        (1, "no table in the picture: found only 7"),
+        (4, "more than 3 cells: photograph parts"),
     ],
 )
-def test_signs_between_digits(speck: tuple[float, ...], sign: str) -> None:
-    former, digit = (np.array([x, 0, x + 24, HIGH], np.float32) for x in (-40, 0))
-    assert _sign(np.array(speck, np.float32), former, digit)[0] == sign
+def test_what_is_no_table_says_what_was_found(
+    digits: int, says: str, reader: Reader, images: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnist_digits.reading.tables.MAX_CELLS", 3)
+    places = [(images[0], 60 + 150 * (n % 2), 60 + 110 * (n // 2), 60) for n in range(digits)]
+    with pytest.raises(PictureError, match=says):
+        read_table(reader, page(places))
 
 
 def test_a_page_of_text_is_no_table(reader: Reader) -> None:
@@ -201,35 +224,6 @@ def test_a_page_of_text_is_no_table(reader: Reader) -> None:
         draw.text((20, 15 + 42 * line), "It was the best of times, it was", fill="black")
     with pytest.raises(PictureError, match=r"no table.*(only|no digits|are sure)"):
         read_table(reader, text)
-
-
-def test_two_tables_are_one_with_nothing_made_up(
-    mnist: tuple[Digits, Digits], reader: Reader
-) -> None:
-    images = mnist[1].images[:, 0].numpy()
-    one = [(images[n], 40 + 110 * (n % 2), 30 + 80 * (n // 2), 45) for n in range(6)]
-    other = [(images[n], 400 + 150 * (n % 2), 50 + 110 * (n // 2), 60) for n in range(4)]
-    table = read_table(reader, page(one + other, size=(300, 640)))
-    written = [int(mnist[1].labels[n]) for n in (*range(6), *range(4))]
-    assert sorted("".join(map("".join, table.texts))) == sorted(map(str, written))
-
-
-def test_too_many_cells(
-    sheet: NDArray[np.uint8], reader: Reader, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mnist_digits.reading.tables.MAX_CELLS", 5)
-    with pytest.raises(PictureError, match="more than 5 cells: photograph parts"):
-        read_table(reader, sheet)
-
-
-@pytest.mark.parametrize("digits", [0, 1])
-def test_what_is_no_table_says_what_was_found(
-    digits: int, mnist: tuple[Digits, Digits], reader: Reader
-) -> None:
-    seven = mnist[1].images[0, 0].numpy()
-    pixels = page([(seven, 150, 80, 120)] * digits)
-    with pytest.raises(PictureError, match=r"no table.*found (no digits|only 7)"):
-        read_table(reader, pixels)
 
 
 def cell(row: int, column: int, text: str) -> Cell:
@@ -244,6 +238,9 @@ def test_what_contradicts_is_in_doubt() -> None:
     table = Table([cell(r, c, text) for r, row in enumerate(texts) for c, text in enumerate(row)])
     assert not table.doubtful
     assert not table.checked(totals=[0], within=(0, 140)).doubtful
+    # A sum may be beyond what a cell may be.
+    beside = table.checked(totals=[0], within=(0, 6)).doubtful
+    assert [(one.row, one.column) for one in beside] == [(0, 1), (2, 1)]
     beyond = table.checked(within=(0, 100)).doubtful
     assert [(one.row, one.column, one.why) for one in beyond] == [
         (2, 1, "140 is not within 0 to 100")
