@@ -1,7 +1,7 @@
 // A photographed sheet made straight, as `reading/straight.py` does it. Matrices are three rows of three.
 
 import { highest, median, range, sum } from "./arithmetic.js";
-import { CONVERGENCES, CORNERS, EDGES_AT, MIN_EDGES, MIN_STRENGTH, TILTS } from "./constants.js";
+import { CONVERGENCES, CORNERS, EDGES_AT, MIN_EDGES, MIN_STRENGTH, TILTS, WORKING_SIZE } from "./constants.js";
 
 const RADIANS = Math.PI / 180;
 
@@ -37,19 +37,19 @@ export function lean({ data, width, height }) {
   return ((best + 0.5 + (after - before) / around[best] + 45) % 90) - 45;
 }
 
-// A picture turned against the clock into a larger one, and the matrix that does it.
+// A picture turned against the clock, whole, and the matrix that does it; at most WORKING_SIZE on a side.
 export function turnedBy(picture, degrees) {
   if (!degrees) return { page: picture, matrix: [[1, 0, 0], [0, 1, 0], [0, 0, 1]] };
   const { width, height } = picture;
   const [cosine, sine] = [Math.cos(degrees * RADIANS), Math.sin(degrees * RADIANS)];
   const [c, s] = [Math.abs(cosine), Math.abs(sine)];
-  const [wide, high] = [Math.round(width * c + height * s), Math.round(width * s + height * c)];
-  const [x, y] = [(width - 1) / 2, (height - 1) / 2];
-  const matrix = [
-    [cosine, sine, (1 - cosine) * x - sine * y + (wide - width) / 2],
-    [-sine, cosine, sine * x + (1 - cosine) * y + (high - height) / 2],
-    [0, 0, 1],
-  ];
+  const sides = [width * c + height * s, width * s + height * c];
+  const scale = Math.min(1, WORKING_SIZE / Math.max(...sides));
+  const [wide, high] = sides.map((side) => Math.max(Math.round(scale * side), 1));
+  const [a, b] = [scale * cosine, scale * sine];
+  const x = (wide - 1 - a * (width - 1) - b * (height - 1)) / 2;
+  const y = (high - 1 + b * (width - 1) - a * (height - 1)) / 2;
+  const matrix = [[a, b, x], [-b, a, y], [0, 0, 1]];
   return { page: warped(picture, matrix, wide, high, true), matrix };
 }
 

@@ -21,9 +21,15 @@ started.catch(() => {}); // it is told to whoever asks
 onmessage = async ({ data: { path, body }, ports: [port] }) => {
   try {
     await started;
-    port.postMessage(path === "/api/explain" ? await explain(body) : await describe(path, body));
   } catch ({ message: error }) {
-    port.postMessage({ error });
+    return port.postMessage({ error });
+  }
+  try {
+    port.postMessage(path === "/api/explain" ? await explain(body) : await describe(path, body));
+  } catch ({ message }) {
+    const broken = /OrtRun|memory/i.test(message);
+    const error = broken ? `the browser gave too little memory (${message}): try a smaller picture` : message;
+    port.postMessage({ error, broken });
   }
 };
 
@@ -55,7 +61,7 @@ async function start() {
     const [runtime, ...graphs] = await Promise.all(files.map(load));
     Object.assign(env.wasm, { numThreads: 1, wasmBinary: runtime });
     for (const [n, name] of ["detect", "look", "classifier"].entries()) {
-      networks[name] = await InferenceSession.create(graphs[n], { executionProviders: ["wasm"] });
+      networks[name] = await InferenceSession.create(graphs[n], { executionProviders: ["wasm"], enableCpuMemArena: false, enableMemPattern: false });
     }
   } catch ({ message }) {
     const remedy = "close other tabs and load this page again, or open it in another browser";

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .picture import WORKING_SIZE
+
 Floats: TypeAlias = NDArray[np.floating]
 
 # The longer side, at most, at which edges are looked at.
@@ -53,14 +55,20 @@ def lean(pixels: NDArray[np.uint8]) -> float:
 
 
 def turned(pixels: NDArray[np.uint8], degrees: float) -> tuple[NDArray[np.uint8], Floats]:
-    """Pixels (H, W, 3) turned against the clock into a larger picture; and the matrix (3, 3)."""
+    """Pixels (H, W, 3) turned against the clock, whole; and the matrix (3, 3) that does it.
+
+    What would be larger than WORKING_SIZE is reduced to that.
+    """
     if not degrees:
         return pixels, np.eye(3)
     high, wide = pixels.shape[:2]
-    matrix = cv2.getRotationMatrix2D(((wide - 1) / 2, (high - 1) / 2), degrees, 1)
-    cosine, sine = np.abs(matrix[0, :2])
-    size = np.round([wide * cosine + high * sine, wide * sine + high * cosine]).astype(int)
-    matrix[:, 2] += (size - [wide, high]) / 2
+    turn = cv2.getRotationMatrix2D((0, 0), degrees, 1)
+    cosine, sine = np.abs(turn[0, :2])
+    size = np.array([wide * cosine + high * sine, wide * sine + high * cosine])
+    scale = min(1.0, WORKING_SIZE / size.max())
+    size = np.maximum((scale * size).round(), 1).astype(int)
+    matrix = scale * turn
+    matrix[:, 2] = (size - 1 - matrix[:, :2] @ [wide - 1, high - 1]) / 2
     page = cv2.warpAffine(pixels, matrix, tuple(size.tolist()), borderMode=cv2.BORDER_REPLICATE)
     return page, np.vstack([matrix, [0, 0, 1]])
 
