@@ -28,9 +28,9 @@ settings.load_profile("repeatable")
 
 # The files that take longest come first, in this order: none is left to one worker in the end.
 LONGEST = (
-    *("test_cluster.py", "test_notebook.py", "test_faults.py", "test_web_teaching.py"),
-    *("test_page.py", "test_teaching.py", "test_teach.py", "test_cli.py", "test_hand.py"),
-    *("test_resume.py", "test_training.py", "test_readme.py"),
+    *("test_site.py", "test_cluster.py", "test_cli.py", "test_notebook.py", "test_pretrained.py"),
+    *("test_page_teaching.py", "test_teach.py", "test_page.py", "test_privacy.py"),
+    *("test_teaching.py", "test_reader.py", "test_faults.py", "test_export.py", "test_fit.py"),
 )
 
 
@@ -59,7 +59,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def operations_as_they_were() -> Iterator[None]:
     """What a command with --deterministic sets for its whole process is set back."""
     yield
-    torch.use_deterministic_algorithms(False)
+    if torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture(scope="session")

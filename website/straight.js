@@ -1,7 +1,7 @@
 // A photographed sheet made straight, as `reading/straight.py` does it. Matrices are three rows of three.
 
 import { highest, median, range, sum } from "./arithmetic.js";
-import { CONVERGENCES, CORNERS, EDGES_AT, MIN_EDGES, MIN_STRENGTH, TILTS, WORKING_SIZE } from "./constants.js";
+import { CONVERGENCES, CORNERS, EDGES_AT, MIN_EDGES, MIN_STRENGTH, SMOOTH, TILTS, WORKING_SIZE } from "./constants.js";
 
 const RADIANS = Math.PI / 180;
 
@@ -9,13 +9,15 @@ const RADIANS = Math.PI / 180;
 export function lean({ data, width, height }) {
   const by = Math.ceil(Math.max(width, height) / EDGES_AT);
   const [wide, high] = [Math.floor(width / by), Math.floor(height / by)];
-  const grey = new Float32Array(wide * high);
+  let grey = new Float32Array(wide * high);
   for (let y = 0; y < high * by; y++) {
     for (let x = 0; x < wide * by; x++) {
       const n = 3 * (y * width + x);
       grey[Math.floor(y / by) * wide + Math.floor(x / by)] += (data[n] + data[n + 1] + data[n + 2]) / (3 * by * by);
     }
   }
+  // Differences of neighbours tell the direction only of what is smooth.
+  for (let time = 0; time < 2; time++) grey = smoothed(smoothed(grey, wide, high), wide, high, wide);
   const fall = (n, step, place, count) => {
     const [after, before] = [place < count - 1, place > 0];
     return (grey[n + after * step] - grey[n - before * step]) / Math.max(after + before, 1);
@@ -35,6 +37,18 @@ export function lean({ data, width, height }) {
   if (around[best] < MIN_EDGES * Math.max(sum(weights), 1)) return 0;
   const [before, , after] = three(best);
   return ((best + 0.5 + (after - before) / around[best] + 45) % 90) - 45;
+}
+
+// The mean over SMOOTH pixels along rows, or along columns if a step is as wide as a row.
+function smoothed(grey, wide, high, step = 1) {
+  return grey.map((_, n) => {
+    const [place, count] = step === 1 ? [n % wide, wide] : [Math.floor(n / wide), high];
+    let all = 0;
+    for (let k = -(SMOOTH >> 1); k <= SMOOTH >> 1; k++) {
+      all += grey[n + step * (Math.min(Math.max(place + k, 0), count - 1) - place)];
+    }
+    return all / SMOOTH;
+  });
 }
 
 // A picture turned against the clock, whole, and the matrix that does it; at most WORKING_SIZE on a side.

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from handwriting import HANDS
 from hosting import Host, hosted
+from made_tables import made_table
 from make_site import build
 from numpy.typing import NDArray
 from pages import number_page
@@ -25,7 +26,7 @@ from real_server import shipped
 from test_page import draw, opened, write
 from webdriver import Run, driven, installed
 
-from mnist_digits import load_mnist
+from mnist_digits import load_mnist, read_table
 from mnist_digits.synthesis.scene import scene
 from mnist_digits.synthesis.templates import Templates, load_templates
 
@@ -76,14 +77,17 @@ def address(host: Host, folder: str = FOLDER) -> str:
     return f"{host.address}{folder}/"
 
 
-def read_in(run: Run, content: bytes, single: bool = False) -> Any:
-    """What the browser's reader answers to a picture's bytes."""
-    script = """async ([text, single]) => {
+def answer_in(run: Run, path: str, content: bytes) -> Any:
+    """What the browser answers to a picture's bytes."""
+    script = """async ([path, text]) => {
         const blob = new Blob([Uint8Array.from(atob(text), (one) => one.charCodeAt(0))]);
-        const answer = await request("POST", `/api/read?details=true&single=${single}`, blob);
-        return { ...answer, seen: null };
+        return { ...(await request("POST", path, blob)), seen: null };
     }"""
-    return run(script, [base64.b64encode(content).decode(), single])
+    return run(script, [path, base64.b64encode(content).decode()])
+
+
+def read_in(run: Run, content: bytes, single: bool = False) -> Any:
+    return answer_in(run, f"/api/read?details=true&single={str(single).lower()}", content)
 
 
 def encoded(pixels: NDArray[np.uint8], format: str = "PNG", **options: Any) -> bytes:
@@ -153,6 +157,23 @@ def test_enlarged_turned_and_transparent_digits_are_read_as_python_reads_them(pa
         assert_equal(read_in(page.evaluate, content), content, within=0.05)
 
 
+def test_tables_are_read_as_python_reads_them(page: Page) -> None:
+    for number in (4, 5, 10):
+        content = encoded(made_table(load_mnist()[1], number).pixels)
+        told = answer_in(page.evaluate, "/api/table", content)
+        table = read_table(shipped(), content).to_dict()
+        assert told["rows"] == table["rows"]
+        for one, cell in zip(told["cells"], table["cells"], strict=True):
+            assert one["why"] == cell.get("why", "")
+            assert np.abs(np.array(one["corners"]) - cell["corners"]).max() <= 1
+    page.locator("#file").set_input_files(
+        {"name": "a.png", "mimeType": "image/png", "buffer": content}
+    )
+    page.locator("#table-tab").click()
+    expect(page.locator("#cells input")).to_have_count(len(table["cells"]))
+    page.locator("#digits-tab").click()
+
+
 def test_photos_are_decoded_nearly_as_python_does(page: Page, templates: Templates) -> None:
     """JPEG decoders differ by a level or two, and large photos are reduced by other filters."""
     made = scene(np.random.default_rng(5), templates, "long", ["hand", "uneven"])
@@ -209,7 +230,8 @@ def test_it_works_without_a_network_and_a_new_version_is_used_once_it_is_there(
         draw(new, "207")
         expect(new.locator("#fall-caption")).to_contain_text("7")
         expect(new.locator("#facts")).to_contain_text("in this browser")
-        expect(new.locator("#tabs")).to_be_hidden()  # tables need a server
+        new.locator("#table-tab").click()
+        expect(new.locator("#found")).to_contain_text("no table in the picture: found only 207")
         assert new.evaluate("async () => (await caches.keys()).length") == 1
         context.close()
 

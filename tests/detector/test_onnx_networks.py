@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mnist_digits.classifier.export import graph_of, quantize, write_graph
 from mnist_digits.classifier.recipe import DetectorRecipe
 from mnist_digits.detector.fit import DetectorRun, Networks
 from mnist_digits.detector.networks import MULTIPLE, DetectNet, LookNet
@@ -51,7 +52,7 @@ def folder(networks: tuple[DetectNet, LookNet], tmp_path_factory: pytest.TempPat
     """Both files, with weights in float32."""
     path: Path = tmp_path_factory.mktemp("models")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mnist_digits.detector.onnx_networks.halve", lambda _: None)
+        patch.setattr("mnist_digits.detector.onnx_networks.quantize", lambda _: None)
         model = Networks()
         model.detect, model.look = networks
         run = DetectorRun(DetectorRecipe(scenes=16), model, 1, [{"loss": 0.5}], {})
@@ -123,6 +124,21 @@ def test_a_look_sees_what_it_does_in_torch(
         # Frames are rounded: one of 255.
         atol = 1 if answer.dtype == np.uint8 else 1e-3
         np.testing.assert_allclose(answer.astype(float), other.numpy(), atol=atol)
+
+
+def test_weights_are_rounded_by_half_a_step_of_their_channel(tmp_path: Path) -> None:
+    layer = nn.Conv2d(6, 96, 3)
+    layer.weight.data *= torch.logspace(-3, 2, 96).reshape(-1, 1, 1, 1)
+    example = {"pixels": torch.eye(54).reshape(54, 6, 3, 3)}
+    graph = graph_of(layer, example, ["weights"], {"pixels": {}})
+    quantize(graph)
+    write_graph(graph, "A layer.", {"format": "layer"}, tmp_path / "layer.onnx")
+    session, _ = open_model((tmp_path / "layer.onnx").read_bytes(), "layer", 1)
+    told = session.run(None, {"pixels": example["pixels"].numpy()})[0][..., 0, 0]
+    weights = layer(example["pixels"])[..., 0, 0].detach().numpy()
+    step = np.abs(layer.weight.detach().numpy()).max(axis=(1, 2, 3)) / 127
+    assert (np.abs(told - weights) <= 0.51 * step).all()
+    assert len(graph.SerializeToString()) < 2 * layer.weight.numel()
 
 
 def test_the_files_say_what_they_hold(folder: Path) -> None:

@@ -42,7 +42,7 @@ class FakeNetworks:
         heat: float = 0.9,
     ) -> None:
         self.digits = np.array(digits, np.float32).reshape(-1, 3)
-        self.scores = np.array(scores or [0.9] * len(digits), np.float32)
+        self.scores = np.array(scores or [0.95] * len(digits), np.float32)
         self.moved, self.heat = moved, heat
         self.scale = 1.0
         self.sides: list[int] = []
@@ -140,6 +140,12 @@ def test_the_picture_is_searched_as_finely_as_its_digits_need_and_each_is_looked
         middle, sides_of_box = ((x0 + x1) / 2, (y0 + y1) / 2), (x1 - x0, y1 - y0)
         np.testing.assert_allclose(middle, known[int(size)], atol=2)
         np.testing.assert_allclose(sides_of_box, (size / 2, size), atol=2)
+
+
+def test_what_may_be_no_digit_does_not_end_the_search(detect: Finds) -> None:
+    networks = FakeNetworks([(800, 600, 400)], [0.6])
+    assert len(detect(networks, (1200, 1600))) == 1
+    assert networks.sides == ALL_SIDES
 
 
 def test_where_nothing_is_found_all_pixels_are_searched_and_the_best_place_is_looked_at(

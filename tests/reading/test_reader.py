@@ -512,7 +512,7 @@ class Way(NamedTuple):
     "way",
     [
         Way(touching, 4 / 6, 1),
-        Way(bold_in_tight_crops, 0.9, 1),
+        Way(bold_in_tight_crops, 0.88, 1, wished_right=0.9),
         *(Way(in_circles, 1, 0, single=single) for single in (False, True)),
         *(Way(in_rectangles, 1, 0, single=single) for single in (False, True)),
         Way(in_boxes, 1, 0, wished_sure=1),

@@ -17,12 +17,13 @@ from mnist_digits import Digit, Digits, Number, PictureError, Reader, Table, rea
 from mnist_digits.reading.grid import find_grid
 from mnist_digits.reading.reading_order import in_numbers, reading_order
 from mnist_digits.reading.result import value_of
+from mnist_digits.reading.rulings import Rulings, straightened
 from mnist_digits.reading.separators import Signs, _sign, find_signs
-from mnist_digits.reading.straight import homography, moved
+from mnist_digits.reading.straight import lean, moved, turned, warped_boxes
 from mnist_digits.reading.tables import Cell
 
 HIGH = 40
-NO_LINES = np.empty((0, 4))
+NO_LINES = (Rulings(np.zeros((1, 1), bool), (0.0, 0.0), 1.0),) * 2
 Floats = NDArray[np.floating]
 
 
@@ -85,21 +86,34 @@ def test_numbers_on_a_grid_come_back(
     x = 35 + column * wide + 30 * (np.arange(len(row)) % 2) + random.uniform(-3, 3, len(row))
     y = 20 + row * lead + random.uniform(-3, 3, len(row))
     boxes: Floats = np.stack([x, y, x + 24, y + HIGH], axis=1)
-    down = [[n * wide, 0, n * wide, rows * lead] for n in range(columns + 1)]
-    across = [[0, n * lead, columns * wide, n * lead] for n in range(rows + 1)]
-    lines: Floats = np.array([*down, *across], float) if ruled else NO_LINES
-
-    def seen(boxes: Floats, matrix: Floats) -> Floats:
-        return moved(boxes.reshape(-1, 2), matrix).reshape(-1, 4)
-
-    camera = np.array([[1, -tilt, 50], [tilt, 1, 60], [aside, aside / 2, 1]])
-    boxes, lines = seen(boxes, camera), seen(lines, camera)
-    matrix = homography(boxes, lines)
-    boxes, lines = seen(boxes, matrix), seen(lines, matrix)
+    page = np.full((rows * lead + 40, columns * wide + 40, 3), 230, np.uint8)
+    for n in range(columns + 1) if ruled else ():
+        cv2.line(page, (20 + n * wide, 20), (20 + n * wide, 20 + rows * lead), (120, 120, 120), 2)
+    for n in range(rows + 1) if ruled else ():
+        cv2.line(page, (20, 20 + n * lead), (20 + columns * wide, 20 + n * lead), (90, 90, 90), 2)
+    camera = np.array([[1, -tilt, 80], [tilt, 1, 90], [aside, aside / 2, 1]])
+    photo = cv2.warpPerspective(page, camera, (1200, 1200), borderValue=(60, 80, 90))
+    boxes = moved(boxes.reshape(-1, 2) + 20, camera).reshape(-1, 4)
+    matrix, rulings = straightened(photo, boxes)
+    boxes = warped_boxes(boxes, matrix)
     number = np.arange(len(boxes)) // 2
-    found = find_grid(boxes, number, np.ones(len(number), bool), lines)
+    found = find_grid(boxes, number, np.ones(len(number), bool), rulings)
     assert (len(found.rows) - 1, len(found.columns) - 1) == (rows, columns)
     assert (found.places(boxes) == [row, column]).all()
+
+
+@given(degrees=st.floats(-44, 44), size=st.integers(400, 1700))
+def test_the_lean_of_a_sheet(degrees: float, size: int) -> None:
+    sheet = np.full((size, size * 3 // 4, 3), 230, np.uint8)
+    for n in range(3):
+        sheet[n :: size // 8] = sheet[:, n :: size // 5] = 90
+    page, matrix = turned(sheet, degrees)
+    assert lean(page) == pytest.approx(-degrees, abs=1)
+    corners = np.array([[0, 0], [sheet.shape[1] - 1, 0], [0, size - 1]])
+    x, y = moved(corners, matrix).T
+    assert min(x.min(), y.min()) >= -1
+    assert (x.max() <= page.shape[1], y.max() <= page.shape[0]) == (True, True)
+    assert max(page.shape) <= max(1600, size)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 from contextlib import ExitStack
 
 from ..errors import ServerError
@@ -59,6 +60,8 @@ def execute(options: argparse.Namespace) -> None:
 
     # One thread for each picture: several are read at once.
     reader = Reader.load(options.model, threads=1)
+    # Once the server has stopped, it raises the signal again: what it teaches is to end, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
         teaching = None
         if options.teach:

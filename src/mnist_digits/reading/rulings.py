@@ -60,9 +60,6 @@ class Rulings:
         return float(self.shares(low, high)[place]) if 0 <= place < self.seen.shape[1] else 0.0
 
 
-NO_RULINGS = Rulings(np.zeros((0, 0), bool), (0.0, 0.0), 1.0)
-
-
 def straightened(
     pixels: NDArray[np.uint8], boxes: Floats
 ) -> tuple[Floats, tuple[Rulings, Rulings]]:

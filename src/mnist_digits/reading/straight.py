@@ -17,8 +17,8 @@ from .picture import WORKING_SIZE
 
 Floats: TypeAlias = NDArray[np.floating]
 
-# The longer side, at most, at which edges are looked at.
-EDGES_AT = 800
+# The longer side, at most, at which edges are looked at, smoothed over so many pixels.
+EDGES_AT, SMOOTH = 800, 5
 # How much stronger than most pixels edges are.
 MIN_STRENGTH = 10
 # The least share of the edges, by their strength, that a sheet has within 1.5 degrees of its sides.
@@ -40,6 +40,8 @@ def lean(pixels: NDArray[np.uint8]) -> float:
     by = -(-max(high, wide) // EDGES_AT)
     grey = pixels[: high // by * by, : wide // by * by].mean(axis=2, dtype=np.float32)
     small = grey.reshape(high // by, by, wide // by, by).mean(axis=(1, 3))
+    for _ in range(2):  # differences of neighbours tell the direction only of what is smooth
+        small = cv2.blur(small, (SMOOTH, SMOOTH), borderType=cv2.BORDER_REPLICATE)
     down, across = np.gradient(small)
     strength = down**2 + across**2
     strength[strength < MIN_STRENGTH * np.median(strength)] = 0  # grain

@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import PictureError, ServerError
@@ -18,6 +19,7 @@ from ..reading.labelled import LABELS, delimiter, table_rows, table_text
 MAXIMUM_EXAMPLES = 10_000
 # Of these pictures and the networks: 500 photos of 4 MB, or 10,000 drawings ten times over.
 MAXIMUM_BYTES = 2_000_000_000
+HEADER = "file,label\n"
 
 
 class Examples:
@@ -38,7 +40,9 @@ class Examples:
             if by_label and not self.table.exists():
                 hidden = f"its folders of pictures, one for each label, would be hidden by {LABELS}"
                 raise ServerError(f"{refused}: {hidden}")
-            self.table.open("ab").close()
+            # By one of several servers that may start on a new folder at once.
+            with suppress(FileExistsError), self.table.open("xb", buffering=0) as file:
+                file.write(HEADER.encode())
         except OSError as error:
             raise ServerError(f"{refused}: {error.strerror}") from error
         self.labels()
@@ -90,7 +94,7 @@ class Examples:
     def _append(self, name: str, label: str) -> None:
         """Append a row, whole or not at all; names and labels from here need no quotes."""
         text = table_text(self.table)
-        start = "" if text.endswith("\n") else "\n" if text else "file,label\n"
+        start = "" if text.endswith("\n") else "\n" if text else HEADER
         columns, values = table_rows(text + start).fieldnames or [], {"file": name, "label": label}
         row = start + delimiter(text).join(values.get(column, "") for column in columns) + "\n"
         if self.labels(row).get(name, "") != label:
