@@ -1,11 +1,12 @@
 """How well photographed tables become rows of cells; writes TABLES.md.
 
-    python benchmarks/made_tables.py                         # 300 made tables
-    python benchmarks/made_tables.py --pictures FOLDER CELLS  # also real ones
+    python benchmarks/made_tables.py                    # 300 made tables
+    python benchmarks/made_tables.py --pictures FOLDER  # also real ones
 
 The tables are made from MNIST's test digits: 3 to 12 rows, 2 to 8 columns, 1 to 4 digits a cell,
-ruled or not, with headings, empty cells and dashes, turned, in perspective. CELLS is a CSV with
-file,cells: a space between cells, `/` between rows, `_` for an empty cell. On one thread.
+ruled or not, with headings, empty cells and dashes, turned, in perspective. The true cells of real
+ones are in table_cells.csv, without their headings: a space between cells, `/` between rows, `_`
+for an empty cell. On one thread.
 """
 
 from __future__ import annotations
@@ -295,7 +296,7 @@ def main() -> None:
     """Measure, print, and write TABLES.md."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--tables", type=int, default=300, help="made (300)")
-    parser.add_argument("--pictures", nargs=2, type=Path, metavar=("FOLDER", "CELLS"))
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="with real tables")
     parser.add_argument("--output", type=Path, default=HERE / "TABLES.md")
     options = parser.parse_args()
     cv2.setNumThreads(1)
@@ -311,13 +312,13 @@ def main() -> None:
         markdown(HEAD, kind_rows(outcomes)),
     ]
     if options.pictures:
-        folder, cells = options.pictures
         real = [
-            measured(reader, folder / name, known, frozenset({"photographed or scanned"}))
-            for name, known in truths(cells).items()
+            measured(reader, options.pictures / name, known, frozenset({"real"}))
+            for name, known in truths(HERE / "table_cells.csv").items()
         ]
         parts += [
-            f"Pictures of tables and forms in {folder.name}:",
+            f"Pictures of tables and forms in {options.pictures.name}; rows and columns that are "
+            "headings alone are none of theirs, but of what is read:",
             markdown(HEAD, [row("all", real)]),
         ]
     parts.append(

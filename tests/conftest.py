@@ -34,6 +34,11 @@ LONGEST = (
 )
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: browsers, servers and other processes are waited for."""
+    return usable_cores() + 1
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Share the cores among the workers of pytest-xdist, the processes that they start included.
 

@@ -63,17 +63,17 @@ export async function search(picture, single) {
   const numbers = inNumbers(boxes, rows, signs.written);
   return {
     rows: numbers.map((row) => row.map((which) => number(digits, signs, which))),
-    missing: others.some(likely(chosen)) ? "there may be another digit" : "",
+    missing: others.some(likely(chosen)) ? `there may be a${count ? "nother" : ""} digit` : "",
     seen: [...rows.flat().map((n) => chosen[n]), ...others],
   };
 }
 
-// What stands before its first digit is a minus, or nothing of the number.
+// What stands before its first digit is a minus, or nothing of the number; a point there leaves doubt.
 function number(digits, { written, doubtful }, [first, ...others]) {
   return {
     digits: [first, ...others].map((n) => digits[n]),
     signs: [written.get(first) === "-" ? "-" : "", ...others.map((n) => written.get(n) ?? "")],
-    signsSure: ![first, ...others].some((n) => doubtful.has(n)),
+    signsSure: ![first, ...others].some((n) => doubtful.has(n)) && ["", " ", "-"].includes(written.get(first) ?? ""),
   };
 }
 

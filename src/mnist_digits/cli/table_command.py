@@ -31,7 +31,12 @@ def add_flags(command: Parser) -> None:
         metavar="COLUMN",
         help="the last row is the sum of this column, from 1; may be given again",
     )
-    command.add_argument("--range", type=_range, metavar="0-100", help="of the values of all cells")
+    command.add_argument(
+        "--range",
+        type=_range,
+        metavar="0-100",
+        help="of the values of all cells; from below 0 like --range=-5-10",
+    )
     command.add_argument("--model", type=place, help=MODEL_HELP)
     command.add_argument("--threads", type=whole(1, 1024), help="CPU threads to use (all cores)")
 

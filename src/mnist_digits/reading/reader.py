@@ -216,16 +216,21 @@ def _digit(
 
 
 def _number(digits: list[Digit], signs: Signs, which: list[int]) -> Number:
-    """The number of these digits; what stands before the first is a minus, or nothing of it."""
+    """The number of these digits; what stands before the first is a minus, or nothing of it.
+
+    A point there leaves doubt: .5 may be a half.
+    """
     written = [signs.written.get(number, "") for number in which]
+    sure = signs.doubtful.isdisjoint(which) and written[0] in ("", " ", "-")
     written[0] = written[0].strip(" .,'")
-    sure = signs.doubtful.isdisjoint(which)
     return Number([digits[number] for number in which], written, sure)
 
 
 def _missing(detections: Detections, count: int) -> str:
     """What is said if there may be more digits than the first `count`."""
-    return "there may be another digit" if likely(detections, count).any() else ""
+    return (
+        f"there may be a{'nother' * bool(count)} digit" if likely(detections, count).any() else ""
+    )
 
 
 def likely(detections: Detections, count: int) -> NDArray[np.bool_]:
