@@ -16,8 +16,12 @@ const unique = (values) => [...new Set(values)];
 export function findGrid(digits, [down, sideways]) {
   const boxes = digits.map(({ box }) => box);
   const [turned, height] = [boxes.map(swapped), median(boxes.map(([, y0, , y1]) => y1 - y0))];
-  const [lines, crossing] = [linesOf(boxes, down), linesOf(turned, sideways)];
-  const levels = readingOrder(boxes).map((row) => mean(row.map((n) => along(boxes[n])))).sort(by(Number));
+  const lines = linesOf(boxes, down);
+  const read = readingOrder(boxes).map((row) => row.map((n) => along(boxes[n])));
+  const levels = read.map(mean).sort(by(Number));
+  // On a sheet that is bent, a line may run through a row.
+  const through = (line) => read.some((row) => Math.min(...row) < line && Math.max(...row) > line);
+  const crossing = linesOf(turned, sideways).filter((line) => !through(line));
   const { gaps, certain } = corridors(digits, height);
   // Letters may stand alone in a column.
   const told = unique(digits.filter(({ sure }) => sure).map(({ box }) => below(gaps, across(box))));
@@ -25,7 +29,7 @@ export function findGrid(digits, [down, sideways]) {
   const middles = levels.slice(1).map((level, n) => (levels[n] + level) / 2);
   const rows = edgesOf(turned, middles, enclosing(turned, crossing, down, lines, height));
   const ruled = columns.length > 2 && columns.slice(1, -1).every((edge) => lines.includes(edge));
-  return { columns, rows, sure: ruled || (certain && told.length === gaps.length + 1) };
+  return { columns, rows, sure: lines.length ? ruled : certain && told.length === gaps.length + 1 };
 }
 
 // Lines that part digits, and cuts where a line is missing.
@@ -82,21 +86,20 @@ function linesOf(boxes, rulings) {
 function enclosing(boxes, lines, sideways, crossing, height) {
   if (!lines.length) return [];
   const middles = boxes.map(across);
-  const between = (left, right) => middles.some((middle) => middle > left && middle < right);
-  const aColumn = (left, right) => {
+  const empty = (left, right) => !middles.some((middle) => middle > left && middle < right);
+  const ofPaper = (left, right) => {
     const seen = crossing.map((y) => shareAt(sideways, y, left, right));
-    return between(left, right) || mean([...seen, 0]) > MIN_SEEN;
+    return empty(left, right) && mean([...seen, 0]) <= MIN_SEEN;
   };
   let kept = lines;
-  while (kept.length > 1 && !aColumn(kept[0], kept[1])) kept = kept.slice(1);
-  while (kept.length > 1 && !aColumn(kept.at(-2), kept.at(-1))) kept = kept.slice(0, -1);
+  while (kept.length > 1 && empty(-Infinity, kept[0]) && ofPaper(kept[0], kept[1])) kept = kept.slice(1);
+  while (kept.length > 1 && empty(kept.at(-1), Infinity) && ofPaper(kept.at(-2), kept.at(-1))) kept = kept.slice(0, -1);
   const { low, high } = extent(boxes);
   const first = Math.min(...middles) < kept[0] ? low[0] : kept[0];
   const last = Math.max(...middles) > kept.at(-1) ? high[0] : kept.at(-1);
   const edges = unique([first, ...kept, last]).sort(by(Number));
   // Between two lines where no digit would have room there is no column.
-  const empty = (n) => !middles.some((middle) => middle > edges[n] && middle <= edges[n + 1]);
-  const thin = range(edges.length - 1).filter((n) => empty(n) && edges[n + 1] - edges[n] < height);
+  const thin = range(edges.length - 1).filter((n) => empty(edges[n], edges[n + 1]) && edges[n + 1] - edges[n] < height);
   const gone = new Set(thin.map((n) => n || 1));
   return edges.filter((_, n) => !gone.has(n));
 }

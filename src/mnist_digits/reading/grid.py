@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -15,9 +16,8 @@ Floats: TypeAlias = NDArray[np.floating]
 Integers: TypeAlias = NDArray[np.int64]
 Truths: TypeAlias = NDArray[np.bool_]
 
-# In heights of a digit: what parts two lines; what parts two columns without lines, if several
-# rows tell; and if one does.
-MIN_APART, MIN_GAP, MIN_SURE_GAP = 0.3, 0.6, 1.0
+# In heights of a digit: what parts columns without lines, if several rows tell; and if one does.
+MIN_GAP, MIN_SURE_GAP = 0.6, 1.0
 # The share of the digits' extent along which a line of a table is seen.
 MIN_SEEN = 0.5
 # The share of the digits that a line of a table cuts, and of the lines that cut more.
@@ -52,16 +52,19 @@ def find_grid(
     swapped, (down, across) = boxes[:, [1, 0, 3, 2]], rulings
     height = float(np.median(swapped[:, 2] - swapped[:, 0]))
     lines, crossing = _lines(boxes, down), _lines(swapped, across)
-    levels = np.sort([boxes[row][:, [1, 3]].mean() for row in reading_order(boxes)])
+    middles = [boxes[row][:, [1, 3]].mean(axis=1) for row in reading_order(boxes)]
+    # On a sheet that is bent, a line may run through a row.
+    crossing = crossing[[not any(y.min() < line < y.max() for y in middles) for line in crossing]]
+    levels = np.sort([y.mean() for y in middles])
     gaps, certain = _corridors(boxes, number_of, height)
     # Letters may stand alone in a column.
     told = np.searchsorted(gaps, boxes[sure][:, [0, 2]].mean(axis=1))
     certain = certain and len(np.unique(told)) == len(gaps) + 1
     columns = _edges(boxes, gaps, _enclosing(boxes, lines, across, crossing, height))
-    middles = (levels[:-1] + levels[1:]) / 2
-    rows = _edges(swapped, middles, _enclosing(swapped, crossing, down, lines, height))
+    between = (levels[:-1] + levels[1:]) / 2
+    rows = _edges(swapped, between, _enclosing(swapped, crossing, down, lines, height))
     ruled = len(columns) > 2 and np.isin(columns[1:-1], lines).all()
-    return Grid(columns, rows, bool(certain or ruled))
+    return Grid(columns, rows, bool(ruled if len(lines) else certain))
 
 
 def _edges(boxes: Floats, cuts: Floats, lines: Floats) -> Floats:
@@ -128,19 +131,21 @@ def _enclosing(
         return lines
     middles = boxes[:, [0, 2]].mean(axis=1)
 
-    def a_column(low: float, high: float) -> bool:
-        shares = [across.share_at(y, low, high) for y in crossing]
-        inside = (middles > low) & (middles < high)
-        return bool(inside.any() or np.mean([*shares, 0]) > MIN_SEEN)
+    def empty(low: float, high: float) -> bool:
+        return not ((middles > low) & (middles < high)).any()
 
-    while len(lines) > 1 and not a_column(lines[0], lines[1]):
+    def of_paper(low: float, high: float) -> bool:
+        shares = [across.share_at(y, low, high) for y in crossing]
+        return empty(low, high) and float(np.mean([*shares, 0])) <= MIN_SEEN
+
+    while len(lines) > 1 and empty(-np.inf, lines[0]) and of_paper(*lines[:2]):
         lines = lines[1:]
-    while len(lines) > 1 and not a_column(lines[-2], lines[-1]):
+    while len(lines) > 1 and empty(lines[-1], np.inf) and of_paper(*lines[-2:]):
         lines = lines[:-1]
     low = boxes[:, 0].min() if middles.min() < lines[0] else lines[0]
     high = boxes[:, 2].max() if middles.max() > lines[-1] else lines[-1]
     edges = np.unique([low, *lines, high])
     # Between two lines where no digit would have room there is no column.
-    empty = np.bincount(np.searchsorted(edges, middles), minlength=len(edges))[1:] == 0
-    thin = np.flatnonzero(empty & (np.diff(edges) < height))
+    without = np.array([empty(*ends) for ends in pairwise(edges)], bool)
+    thin = np.flatnonzero(without & (np.diff(edges) < height))
     return np.delete(edges, thin + (thin == 0))

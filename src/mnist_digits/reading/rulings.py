@@ -44,7 +44,7 @@ class Rulings:
     def shares(self, low: float, high: float) -> Floats:
         """For each place, the share of the way from y = low to high along which a line is near."""
         first, last = ((y - self.start[1]) / self.step / BAND for y in (low, high))
-        bands = widened(self.seen[max(int(first + 0.5), 0) : max(int(last + 0.5), 1)], NEAR)
+        bands = _widened(self.seen[max(int(first + 0.5), 0) : max(int(last + 0.5), 1)], NEAR)
         return np.asarray(bands.mean(axis=0) if len(bands) else np.zeros(self.seen.shape[1]))
 
     @property
@@ -115,12 +115,12 @@ def _seen(grey: Floats) -> NDArray[np.bool_]:
     left, right = middle - profile[:, : -2 * REACH], middle - profile[:, 2 * REACH :]
     contrast = np.maximum(np.minimum(left, right), np.minimum(-left, -right))
     line = np.pad(contrast > MIN_CONTRAST, ((0, 0), (REACH, REACH)))
-    near, long = widened(line, DRIFT), np.ones((MIN_LENGTH // BAND, 1), np.uint8)
+    near, long = _widened(line, DRIFT), np.ones((MIN_LENGTH // BAND, 1), np.uint8)
     runs = cv2.erode(near.astype(np.uint8), long, borderValue=0)
     return line & (cv2.dilate(runs, long) > 0)
 
 
-def widened(seen: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+def _widened(seen: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
     """What is seen, to both sides by so many places, too."""
     if not seen.size:
         return seen

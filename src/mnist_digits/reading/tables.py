@@ -1,8 +1,8 @@
 """Tables: a photographed grid of numbers as rows of cells.
 
-The picture is turned until its lines, or its rows of digits, run along the axes, and is read. The
-places of digits and lines are then made straight (`straight`), parted into rows and columns
-(`grid`), and each cell gets the digits that are in it.
+The picture is turned until its edges, or its rows of digits, run along the axes, and is read. Its
+digits are then made straight (`straight`), so that ruled lines can be seen (`rulings`), and parted
+into rows and columns (`grid`). Each cell gets the digits that are in it.
 """
 
 from __future__ import annotations
