@@ -41,6 +41,8 @@ def hosted(folder: Path) -> Iterator[Host]:
     with Host(folder) as host:
         thread = threading.Thread(target=host.serve_forever)
         thread.start()
-        yield host
-        host.shutdown()
-        thread.join()
+        try:
+            yield host
+        finally:
+            host.shutdown()
+            thread.join()
