@@ -100,3 +100,16 @@ def threads(_: int) -> tuple[int, int | None]:
 @pytest.mark.slow
 def test_each_process_reads_on_one_thread() -> None:
     assert dict(in_processes(threads, [0], 1)) == {0: (1, 1)}
+
+
+@pytest.mark.slow
+def test_processes_that_show_progress_leave_nothing_behind(tmp_path: Path) -> None:
+    script = tmp_path / "bars.py"
+    script.write_text(
+        "from tqdm import tqdm\n"
+        "from mnist_digits.processes import in_processes\n"
+        'if __name__ == "__main__":\n'
+        "    print(dict(in_processes(tqdm, [range(1), range(2)], 2)))\n"
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert "leaked" not in ended.stderr

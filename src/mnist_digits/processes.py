@@ -107,7 +107,11 @@ def _end(here: Connection, process: BaseProcess) -> None:
 
 def _serve(there: Connection) -> None:
     """In a process: leave Ctrl-C to the parent, end with it, and work on what it sends."""
+    from tqdm import tqdm
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Its own lock is one among processes, which is left behind where they are killed.
+    tqdm.set_lock(threading.RLock())
     parent = multiprocessing.parent_process()
     assert parent
 
