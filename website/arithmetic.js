@@ -3,6 +3,7 @@
 export const by = (key) => (one, other) => key(one) - key(other);
 export const sum = (values) => values.reduce((one, other) => one + other, 0);
 export const range = (count) => Array.from({ length: count }, (_, n) => n);
+export const unique = (values) => [...new Set(values)];
 export const mean = (values) => sum(values) / values.length;
 export const highest = (values) => values.indexOf(Math.max(...values));
 

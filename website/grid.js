@@ -1,6 +1,6 @@
 // Where the rows and columns of a table that lies straight begin and end (`reading/grid.py`).
 
-import { by, mean, median, range, sum } from "./arithmetic.js";
+import { by, mean, median, range, sum, unique } from "./arithmetic.js";
 import { MAX_CUT, MAX_CUTTING, MIN_GAP, MIN_SEEN, MIN_SURE_GAP } from "./constants.js";
 import { readingOrder } from "./reading_order.js";
 import { shareAt, shares } from "./rulings.js";
@@ -9,7 +9,6 @@ import { extent, swapped } from "./straight.js";
 const across = ([x0, , x1]) => (x0 + x1) / 2;
 const along = ([, y0, , y1]) => (y0 + y1) / 2;
 const below = (edges, value) => edges.filter((edge) => edge < value).length; // how many edges
-const unique = (values) => [...new Set(values)];
 
 // The edges of {columns, rows}, and whether the columns are sure. Digits are {box, number, sure}, in
 // reading order; the boxes lie straight.

@@ -2,21 +2,28 @@
 
 import { median, range } from "./arithmetic.js";
 import {
-  AROUND_HEIGHTS, AROUND_WIDTHS, BAND, DRIFT, HEIGHT, MAX_SIDE, MIN_CONTRAST, MIN_LENGTH, MIN_LINES, NEAR, REACH,
+  AROUND_HEIGHTS, AROUND_WIDTHS, BAND, DRIFT, HEIGHT, MAX_SIDE, MIN_CONTRAST, MIN_DIGITS, MIN_LENGTH, MIN_LINES, NEAR, REACH,
 } from "./constants.js";
 import { extent, homography, product, swapped, warped, warpedBox } from "./straight.js";
 
-// The matrix that makes a page straight, by its digits, then by its lines, if it has: {matrix, rulings}.
+// The matrix that makes a page straight, by its lines, or if it has none by its digits: {matrix, rulings}.
+// Lines are also looked for where the digits make it straight, unless these are too few to tell.
 export function straightened(picture, boxes) {
-  const first = homography(boxes, boxes, boxes);
-  const straight = boxes.map((box) => warpedBox(box, first));
-  const rulings = findRulings(picture, first, straight);
-  const { low, high } = extent(straight);
-  const points = rulings.map(pointsOf);
-  const needed = [1, 0].map((n) => (MIN_LINES * (high[n] - low[n])) / rulings[0].step / BAND);
-  if (!points.every(({ length }, n) => length > needed[n])) return { matrix: first, rulings };
-  const matrix = product(homography(straight, points[0], points[1].map(swapped)), first);
-  return { matrix, rulings: findRulings(picture, matrix, boxes.map((box) => warpedBox(box, matrix))) };
+  const by = (matrix) => {
+    const straight = boxes.map((box) => warpedBox(box, matrix));
+    return { matrix, straight, rulings: findRulings(picture, matrix, straight) };
+  };
+  let seen;
+  for (const byDigits of boxes.length >= MIN_DIGITS ? [false, true] : [false]) {
+    seen = by(byDigits ? homography(boxes, boxes, boxes) : [[1, 0, 0], [0, 1, 0], [0, 0, 1]]);
+    const { low, high } = extent(seen.straight);
+    const [down, across] = seen.rulings.map(pointsOf);
+    const needed = [1, 0].map((n) => (MIN_LINES * (high[n] - low[n])) / seen.rulings[0].step / BAND);
+    if (down.length > needed[0] && across.length > needed[1]) {
+      return by(product(homography(seen.straight, down, across.map(swapped)), seen.matrix));
+    }
+  }
+  return seen;
 }
 
 // Lines that run down, and with x and y exchanged those that run across: of each {seen, start, step}.

@@ -20,7 +20,7 @@ export async function findSigns(look, picture, digits, rows) {
     const [separator, minus] = SIGNS.map((sign) => probabilities[sign]);
     const [sign, between] = signOf(speck);
     if (sign && ("- ".includes(sign) ? minus : separator) >= SURE) written.set(speck.n, sign);
-    else if (Math.max(minus, between * separator) >= MAY_BE) doubtful.add(speck.n);
+    else if (sign || Math.max(minus, between * separator) >= MAY_BE) doubtful.add(speck.n);
   }
   return { written, doubtful };
 }
@@ -31,7 +31,8 @@ function signOf({ box, digit, former }) {
   const [wide, high] = [(box[2] - box[0]) / height, (box[3] - box[1]) / height];
   const [top, base] = [(box[1] - digit[1]) / height, (box[3] - digit[1]) / height];
   const [before, after] = [former ? box[0] - former[2] : Infinity, digit[0] - box[2]];
-  const between = before + after + wide * height < MAX_APART * height;
+  // Before the first digit of a row only the way to that counts.
+  const between = (former ? before : 0) + after + wide * height < MAX_APART * height;
   const middle = (top + base) / 2;
   if (middle > 0.25 && middle < 0.75 && wide > 1.5 * high) {
     // A dash in the middle between two digits is no minus: 24-12.
@@ -39,7 +40,7 @@ function signOf({ box, digit, former }) {
   }
   if (!between || Math.max(wide, high) > 0.6) return ["", between];
   if (middle > 0.7 && middle < 1.3) return [high > Math.max(1.5 * wide, 0.15) || high > 0.25 ? "," : ".", true];
-  return [base < 0.5 ? "'" : "", true];
+  return [base < 0.5 && former ? "'" : "", true];
 }
 
 // The box of the largest speck of ink between two digits, or before one; null if there is none.

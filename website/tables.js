@@ -1,7 +1,7 @@
 // Tables, as `reading/tables.py` reads them: the page turned, its digits and lines made straight, and parted
 // into cells.
 
-import { by, highest, mean, range } from "./arithmetic.js";
+import { by, highest, mean, range, unique } from "./arithmetic.js";
 import { MAX_CELLS, MAX_LEAN, MIN_SURE, MIN_SURE_DIGITS, MIN_UPRIGHT, RIM_CONFIDENCE } from "./constants.js";
 import { findGrid } from "./grid.js";
 import { digitsOf, likely, search } from "./reader.js";
@@ -22,7 +22,7 @@ export async function tabled({ picture, width, height }) {
     found = `of ${digits.length} places read as digits ${sure || "none"} are sure`;
   }
   if (found) throw new Error(`there is no table in the picture: ${found}`);
-  const { matrix, grid, kept } = laidOut(page);
+  const { matrix, grid, kept, leftOut } = laidOut(page);
   const [high, wide] = [grid.rows.length - 1, grid.columns.length - 1];
   if (high * wide > MAX_CELLS) {
     throw new Error(`the table has more than ${MAX_CELLS} cells: photograph parts of it`);
@@ -46,7 +46,8 @@ export async function tabled({ picture, width, height }) {
     const signs = mine.map(({ sign }, n) => sign.replaceAll(n ? /-/g : /[.,']/g, "").trim());
     return { row, column, text: textOf(mine, signs), sure: !why, why, corners: corners(box).map(displayed) };
   });
-  return { rows: range(high).map((row) => cells.slice(row * wide, (row + 1) * wide).map(({ text }) => text)), cells };
+  const rows = range(high).map((row) => cells.slice(row * wide, (row + 1) * wide).map(({ text }) => text));
+  return { rows, cells, left_out: leftOut };
 }
 
 const textOf = (digits, signs) => digits.map(({ digit }, n) => signs[n] + digit).join("");
@@ -75,23 +76,30 @@ async function pageOf(picture) {
 // The matrix that makes a page straight, its grid, and the digits that count: those of rows and columns at
 // the rim that are of letters do not.
 function laidOut({ picture, numbers }) {
-  let kept = numbers.flatMap((number, n) => {
+  const all = numbers.flatMap((number, n) => {
     return number.digits.map((digit, k) => ({ ...digit, number: n, of: number, sign: number.signs[k] }));
   });
+  let kept = all;
   while (true) {
     const { matrix, rulings } = straightened(picture, kept.map(({ box }) => box));
     const straight = kept.map((digit) => ({ ...digit, straight: warpedBox(digit.box, matrix) }));
     const grid = findGrid(straight.map((digit) => ({ ...digit, box: digit.straight })), rulings);
     const places = straight.map((digit) => placeOf(grid, digit.straight));
     const rims = ["row", "column"].flatMap((side) => {
-      const all = places.map((place) => place[side]);
-      return [Math.min(...all), Math.max(...all)].map((end) => all.map((one) => one === end));
+      const ends = places.map((place) => place[side]);
+      return [Math.min(...ends), Math.max(...ends)].map((end) => ends.map((one) => one === end));
     });
     // One at a time: letters above a column of digits do not speak against it.
     const confidences = rims.map((rim) => mean(kept.filter((_, n) => rim[n]).map(({ confidence }) => confidence)));
     const worst = highest(confidences.map((confidence) => -confidence));
     const left = kept.filter((_, n) => !rims[worst][n]);
-    if (confidences[worst] >= RIM_CONFIDENCE || !left.some(({ sure }) => sure)) return { matrix, grid, kept: straight };
+    if (confidences[worst] >= RIM_CONFIDENCE || !left.some(({ sure }) => sure)) {
+      const gone = all.filter((digit) => !kept.includes(digit));
+      const texts = unique(gone.map(({ number }) => number)).map((number) => {
+        return gone.filter((digit) => digit.number === number).map(({ digit }) => digit).join("");
+      });
+      return { matrix, grid, kept: straight, leftOut: texts };
+    }
     kept = left;
   }
 }

@@ -21,10 +21,12 @@ REACH, MIN_CONTRAST = 3, 6
 # How far a line may be from where it was a band before, or is expected; in pixels.
 DRIFT, NEAR = 2, 5
 # How far around the digits lines are looked for, in heights of a digit and in widths of them all.
-AROUND_HEIGHTS, AROUND_WIDTHS = 6, 0.3
+AROUND_HEIGHTS, AROUND_WIDTHS = 16, 0.3
 MAX_SIDE = 2500
 # How many lines, as long as the digits reach, tell more of a sheet than the digits.
 MIN_LINES = 3
+# The digits that are enough to tell how a sheet without lines lies.
+MIN_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ class Rulings:
 def straightened(
     pixels: NDArray[np.uint8], boxes: Floats
 ) -> tuple[Floats, tuple[Rulings, Rulings]]:
-    """The matrix (3, 3) that makes a page straight: by its digits, then by its lines, if it has.
+    """The matrix (3, 3) that makes a page straight: by its lines, or if it has none by its digits.
+
+    Lines are also looked for where the digits make it straight, unless these are too few to tell.
 
     Args:
         pixels: of the page, (H, W, 3).
@@ -72,16 +76,20 @@ def straightened(
     Returns:
         It, and the lines that run down and across where all is straight.
     """
-    matrix = homography(boxes, boxes, boxes)
-    straight = warped_boxes(boxes, matrix)
-    rulings = find_rulings(pixels, matrix, straight)
-    extent = (straight[:, 2:].max(axis=0) - straight[:, :2].min(axis=0))[::-1]
-    needed = MIN_LINES * extent / rulings[0].step / BAND
-    if all(len(r.points) > n for r, n in zip(rulings, needed, strict=True)):
-        down, across = rulings[0].points, rulings[1].points[:, [1, 0, 3, 2]]
-        matrix = homography(straight, down, across) @ matrix
-        rulings = find_rulings(pixels, matrix, warped_boxes(boxes, matrix))
-    return matrix, rulings
+    matrix: Floats = np.eye(3)
+    seen = matrix, find_rulings(pixels, matrix, boxes)
+    for by_digits in (False, True) if len(boxes) >= MIN_DIGITS else (False,):
+        if by_digits:
+            matrix = homography(boxes, boxes, boxes)
+            seen = matrix, find_rulings(pixels, matrix, warped_boxes(boxes, matrix))
+        straight = warped_boxes(boxes, seen[0])
+        extent = (straight[:, 2:].max(axis=0) - straight[:, :2].min(axis=0))[::-1]
+        down, across = (rulings.points for rulings in seen[1])
+        needed = MIN_LINES * extent / seen[1][0].step / BAND
+        if len(down) > needed[0] and len(across) > needed[1]:
+            matrix = homography(straight, down, across[:, [1, 0, 3, 2]]) @ seen[0]
+            return matrix, find_rulings(pixels, matrix, warped_boxes(boxes, matrix))
+    return seen
 
 
 def find_rulings(

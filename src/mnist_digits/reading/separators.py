@@ -56,7 +56,7 @@ def find_signs(
         sign, between = _sign(*speck, found.boxes[number])
         if sign and (minus if sign in "- " else separator) >= SURE:
             signs.written[number] = sign
-        elif max(minus, between * separator) >= MAY_BE:
+        elif sign or max(minus, between * separator) >= MAY_BE:
             signs.doubtful.add(number)
     return signs
 
@@ -71,7 +71,9 @@ def _sign(speck: Box, former: Box | None, digit: Box) -> tuple[str, bool]:
     before, after = np.inf, digit[0] - speck[2]
     if former is not None:
         before = speck[0] - former[2]
-    between = bool(before + after + wide * height < MAX_APART * height)
+    # Before the first digit of a row only the way to that counts.
+    apart = after + wide * height + (before if former is not None else 0)
+    between = bool(apart < MAX_APART * height)
     if 0.25 < (top + base) / 2 < 0.75 and wide > 1.5 * high:
         # A dash in the middle between two digits is no minus: 24-12.
         return ("-" if before > 1.5 * after + 0.1 * height else " "), between
@@ -80,7 +82,7 @@ def _sign(speck: Box, former: Box | None, digit: Box) -> tuple[str, bool]:
     if 0.7 < (top + base) / 2 < 1.3:
         # A comma is a stroke, a point as wide as high.
         return ("," if high > max(1.5 * wide, 0.15) or high > 0.25 else "."), True
-    return ("'" if base < 0.5 else ""), True
+    return ("'" if base < 0.5 and former is not None else ""), True
 
 
 def _speck(grey: NDArray[np.uint8], former: Box | None, digit: Box) -> Box | None:

@@ -5,6 +5,7 @@
 let tabled; // the picture whose table is shown or asked for; null if there is none
 let grid = []; // its cells by rows: {row, column, read, why, corners, input, box}
 let cell = null; // the one that is chosen
+let leftOut = []; // what was read at its rim, but seems to be letters
 
 // The table of what was read last, once it is to be seen and the pen rests.
 async function readGrid() {
@@ -25,6 +26,7 @@ async function readGrid() {
 
 function showGrid(told, words, busy = false) {
   const rows = told?.rows ?? [];
+  leftOut = told?.left_out ?? [];
   grid = rows.map((row, r) => row.map((_, c) => newCell(told.cells[r * row.length + c])));
   const heads = rows[0]?.map((_, c) => heading(c + 1, "col")) ?? [];
   const body = grid.map((row, r) => line(heading(r + 1, "row"), ...row.map(({ box }) => box)));
@@ -69,7 +71,8 @@ function changed() {
     input.ariaLabel = `Row ${row + 1}, column ${column + 1}${why && `, in doubt: ${why}`}`;
   }
   const [rows, columns] = [counted(grid.length, "row"), counted(grid[0].length, "column")];
-  byId("found").textContent = `${rows}, ${columns}, ${cells.filter(inDoubt).length || "none"} in doubt.`;
+  const gone = leftOut.length ? ` Left out as letters: ${leftOut.join(" ")}.` : "";
+  byId("found").textContent = `${rows}, ${columns}, ${cells.filter(inDoubt).length || "none"} in doubt.${gone}`;
   byId("csv").href = `data:text/csv;charset=utf-8,${encodeURIComponent(written(",") + "\n")}`;
   byId("copied").textContent = "";
   mark();
