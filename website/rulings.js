@@ -2,19 +2,19 @@
 
 import { median, range } from "./arithmetic.js";
 import {
-  AROUND_HEIGHTS, AROUND_WIDTHS, BAND, DRIFT, HEIGHT, MAX_SIDE, MIN_CONTRAST, MIN_DIGITS, MIN_LENGTH, MIN_LINES, NEAR, REACH,
+  AROUND_HEIGHTS, AROUND_WIDTHS, BAND, DRIFT, HEIGHT, MAX_SIDE, MIN_CONTRAST, MIN_LENGTH, MIN_LINES, NEAR, REACH,
 } from "./constants.js";
 import { extent, homography, product, swapped, warped, warpedBox } from "./straight.js";
 
 // The matrix that makes a page straight, by its lines, or if it has none by its digits: {matrix, rulings}.
-// Lines are also looked for where the digits make it straight, unless these are too few to tell.
+// Lines are also looked for where the digits make it straight.
 export function straightened(picture, boxes) {
   const by = (matrix) => {
     const straight = boxes.map((box) => warpedBox(box, matrix));
     return { matrix, straight, rulings: findRulings(picture, matrix, straight) };
   };
   let seen;
-  for (const byDigits of boxes.length >= MIN_DIGITS ? [false, true] : [false]) {
+  for (const byDigits of [false, true]) {
     seen = by(byDigits ? homography(boxes, boxes, boxes) : [[1, 0, 0], [0, 1, 0], [0, 0, 1]]);
     const { low, high } = extent(seen.straight);
     const [down, across] = seen.rulings.map(pointsOf);

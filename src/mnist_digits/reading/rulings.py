@@ -25,8 +25,6 @@ AROUND_HEIGHTS, AROUND_WIDTHS = 16, 0.3
 MAX_SIDE = 2500
 # How many lines, as long as the digits reach, tell more of a sheet than the digits.
 MIN_LINES = 3
-# The digits that are enough to tell how a sheet without lines lies.
-MIN_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def straightened(
 ) -> tuple[Floats, tuple[Rulings, Rulings]]:
     """The matrix (3, 3) that makes a page straight: by its lines, or if it has none by its digits.
 
-    Lines are also looked for where the digits make it straight, unless these are too few to tell.
+    Lines are also looked for where the digits make it straight.
 
     Args:
         pixels: of the page, (H, W, 3).
@@ -78,7 +76,7 @@ def straightened(
     """
     matrix: Floats = np.eye(3)
     seen = matrix, find_rulings(pixels, matrix, boxes)
-    for by_digits in (False, True) if len(boxes) >= MIN_DIGITS else (False,):
+    for by_digits in (False, True):
         if by_digits:
             matrix = homography(boxes, boxes, boxes)
             seen = matrix, find_rulings(pixels, matrix, warped_boxes(boxes, matrix))
