@@ -34,6 +34,7 @@ LONGEST = (
 )
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: browsers, servers and other processes are waited for."""
     return usable_cores() + 1
