@@ -63,7 +63,7 @@ export async function search(picture, single) {
   const numbers = inNumbers(boxes, rows, signs.written);
   return {
     rows: numbers.map((row) => row.map((which) => number(digits, signs, which))),
-    missing: others.some(likely(chosen)) ? `there may be a${count ? "nother" : ""} digit` : "",
+    missing: others.some(likely(chosen)) ? moreDigits(count) : "",
     seen: [...rows.flat().map((n) => chosen[n]), ...others],
   };
 }
@@ -76,6 +76,8 @@ function number(digits, { written, doubtful }, [first, ...others]) {
     signsSure: ![first, ...others].some((n) => doubtful.has(n)) && ["", " ", "-"].includes(written.get(first) ?? ""),
   };
 }
+
+export const moreDigits = (count) => (count ? "there may be another digit" : "there may be a digit");
 
 // Whether one of both networks takes a place beside these digits for one, too.
 export function likely(digits) {

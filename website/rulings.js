@@ -4,7 +4,7 @@ import { median, range } from "./arithmetic.js";
 import {
   AROUND_HEIGHTS, AROUND_WIDTHS, BAND, DRIFT, HEIGHT, MAX_SIDE, MIN_CONTRAST, MIN_LENGTH, MIN_LINES, NEAR, REACH,
 } from "./constants.js";
-import { extent, homography, product, swapped, warped, warpedBox } from "./straight.js";
+import { IDENTITY, extent, homography, product, swapped, warped, warpedBox } from "./straight.js";
 
 // The matrix that makes a page straight, by its lines, or if it has none by its digits: {matrix, rulings}.
 // Lines are also looked for where the digits make it straight.
@@ -14,12 +14,12 @@ export function straightened(picture, boxes) {
     return { matrix, straight, rulings: findRulings(picture, matrix, straight) };
   };
   let seen;
-  for (const byDigits of [false, true]) {
-    seen = by(byDigits ? homography(boxes, boxes, boxes) : [[1, 0, 0], [0, 1, 0], [0, 0, 1]]);
+  for (const matrix of [IDENTITY, homography(boxes, boxes, boxes)]) {
+    seen = by(matrix);
     const { low, high } = extent(seen.straight);
     const [down, across] = seen.rulings.map(pointsOf);
-    const needed = [1, 0].map((n) => (MIN_LINES * (high[n] - low[n])) / seen.rulings[0].step / BAND);
-    if (down.length > needed[0] && across.length > needed[1]) {
+    const needed = MIN_LINES / seen.rulings[0].step / BAND;
+    if (down.length > needed * (high[1] - low[1]) && across.length > needed * (high[0] - low[0])) {
       return by(product(homography(seen.straight, down, across.map(swapped)), seen.matrix));
     }
   }

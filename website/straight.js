@@ -3,6 +3,7 @@
 import { highest, median, range, sum } from "./arithmetic.js";
 import { CONVERGENCES, CORNERS, EDGES_AT, MIN_EDGES, MIN_STRENGTH, SMOOTH, TILTS, WORKING_SIZE } from "./constants.js";
 
+export const IDENTITY = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
 const RADIANS = Math.PI / 180;
 
 // By how many degrees, -45 to 45, most edges fall to the right, or their normals; else 0.
@@ -53,7 +54,7 @@ function smoothed(grey, wide, high, step = 1) {
 
 // A picture turned against the clock, whole, and the matrix that does it; at most WORKING_SIZE on a side.
 export function turnedBy(picture, degrees) {
-  if (!degrees) return { page: picture, matrix: [[1, 0, 0], [0, 1, 0], [0, 0, 1]] };
+  if (!degrees) return { page: picture, matrix: IDENTITY };
   const { width, height } = picture;
   const [cosine, sine] = [Math.cos(degrees * RADIANS), Math.sin(degrees * RADIANS)];
   const [c, s] = [Math.abs(cosine), Math.abs(sine)];

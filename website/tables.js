@@ -4,7 +4,7 @@
 import { by, highest, mean, range, unique } from "./arithmetic.js";
 import { MAX_CELLS, MAX_LEAN, MIN_SURE, MIN_SURE_DIGITS, MIN_UPRIGHT, RIM_CONFIDENCE } from "./constants.js";
 import { findGrid } from "./grid.js";
-import { digitsOf, likely, search } from "./reader.js";
+import { digitsOf, likely, moreDigits, search } from "./reader.js";
 import { slopeOf } from "./reading_order.js";
 import { straightened } from "./rulings.js";
 import { corners, inverse, lean, moved, product, turnedBy, warpedBox } from "./straight.js";
@@ -114,7 +114,7 @@ function doubt(digits, mayBeMore) {
   const doubtful = digits.filter(({ sure }) => !sure).sort(by(({ confidence }) => confidence));
   if (doubtful.length) return doubtOf(doubtful[0]);
   if (digits.some(({ of }) => !of.signsSure)) return "there may be a point, a comma or a minus";
-  if (mayBeMore) return digits.length ? "there may be another digit" : "there may be a digit";
+  if (mayBeMore) return moreDigits(digits.length);
   return new Set(digits.map(({ number }) => number)).size > 1 ? "there may be two numbers" : "";
 }
 

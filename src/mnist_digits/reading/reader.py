@@ -228,9 +228,12 @@ def _number(digits: list[Digit], signs: Signs, which: list[int]) -> Number:
 
 def _missing(detections: Detections, count: int) -> str:
     """What is said if there may be more digits than the first `count`."""
-    return (
-        f"there may be a{'nother' * bool(count)} digit" if likely(detections, count).any() else ""
-    )
+    return more_digits(count) if likely(detections, count).any() else ""
+
+
+def more_digits(count: int) -> str:
+    """In words, that there may be more than so many digits."""
+    return "there may be another digit" if count else "there may be a digit"
 
 
 def likely(detections: Detections, count: int) -> NDArray[np.bool_]:

@@ -74,20 +74,16 @@ def straightened(
     Returns:
         It, and the lines that run down and across where all is straight.
     """
-    matrix: Floats = np.eye(3)
-    seen = matrix, find_rulings(pixels, matrix, boxes)
-    for by_digits in (False, True):
-        if by_digits:
-            matrix = homography(boxes, boxes, boxes)
-            seen = matrix, find_rulings(pixels, matrix, warped_boxes(boxes, matrix))
-        straight = warped_boxes(boxes, seen[0])
-        extent = (straight[:, 2:].max(axis=0) - straight[:, :2].min(axis=0))[::-1]
-        down, across = (rulings.points for rulings in seen[1])
-        needed = MIN_LINES * extent / seen[1][0].step / BAND
-        if len(down) > needed[0] and len(across) > needed[1]:
-            matrix = homography(straight, down, across[:, [1, 0, 3, 2]]) @ seen[0]
-            return matrix, find_rulings(pixels, matrix, warped_boxes(boxes, matrix))
-    return seen
+    for matrix in (np.eye(3), homography(boxes, boxes, boxes)):
+        straight = warped_boxes(boxes, matrix)
+        rulings = find_rulings(pixels, matrix, straight)
+        down, across = (lines.points for lines in rulings)
+        wide, high = straight[:, 2:].max(axis=0) - straight[:, :2].min(axis=0)
+        needed = MIN_LINES / rulings[0].step / BAND
+        if len(down) > needed * high and len(across) > needed * wide:
+            by_lines = homography(straight, down, across[:, [1, 0, 3, 2]]) @ matrix
+            return by_lines, find_rulings(pixels, by_lines, warped_boxes(boxes, by_lines))
+    return matrix, rulings
 
 
 def find_rulings(

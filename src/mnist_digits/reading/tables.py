@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..errors import PictureError
 from .documents import Source, open_picture
 from .grid import Grid, find_grid
-from .reader import Pixels, Reader, likely
+from .reader import Pixels, Reader, likely, more_digits
 from .reading_order import slope
 from .result import Digit, Number, Reading, doubt
 from .rulings import straightened
@@ -305,5 +305,5 @@ def _why(digits: list[Digit], of: list[Number], may_be_more: bool) -> str:
     if not all(number.signs_sure for number in of):
         return "there may be a point, a comma or a minus"
     if may_be_more:
-        return "there may be another digit" if digits else "there may be a digit"
+        return more_digits(len(digits))
     return "there may be two numbers" if len(of) > 1 else ""
