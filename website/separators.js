@@ -1,7 +1,8 @@
 // Points, commas and minus signs, as `reading/separators.py` finds them: specks of ink beside digits.
 
-import { by, highest, softmax } from "./arithmetic.js";
-import { MAX_APART, MAX_BEFORE, MAX_SIZE, MAY_BE, MIN_SIZE, SIGNS, SURE } from "./constants.js";
+import { by, highest, range, softmax } from "./arithmetic.js";
+import { HALFWAY, MARGIN, MAX_APART, MAX_BEFORE, MAX_REACH, MAX_SIZE, MAY_BE } from "./constants.js";
+import { MIN_DASH, MIN_SIZE, SIGNS, SURE } from "./constants.js";
 
 // What stands before digits, by their numbers: {written, doubtful}. `look` gives the logits at places.
 export async function findSigns(look, picture, digits, rows) {
@@ -34,7 +35,8 @@ function signOf({ box, digit, former }) {
   // Before the first digit of a row only the way to that counts.
   const between = (former ? before : 0) + after + wide * height < MAX_APART * height;
   const middle = (top + base) / 2;
-  if (middle > 0.25 && middle < 0.75 && wide > 1.5 * high) {
+  if (middle > HALFWAY[0] && middle < HALFWAY[1] && wide > 1.5 * high) {
+    if (after > MAX_BEFORE * height) return ["", between];
     // A dash in the middle between two digits is no minus: 24-12.
     return [before > 1.5 * after + 0.1 * height ? "-" : " ", between];
   }
@@ -43,11 +45,11 @@ function signOf({ box, digit, former }) {
   return [base < 0.5 && former ? "'" : "", true];
 }
 
-// The box of the largest speck of ink between two digits, or before one; null if there is none.
+// The box of a dash between two digits or before one, else of the largest speck; null if there is none.
 function speck(picture, former, digit) {
   const height = digit[3] - digit[1];
-  const farthest = digit[0] - MAX_BEFORE * height;
-  const left = former ? Math.max((former[0] + former[2]) / 2, farthest - height) : farthest;
+  const farthest = digit[0] - MAX_REACH * height;
+  const left = former ? Math.max((former[0] + former[2]) / 2, farthest) : farthest;
   const sides = [left, digit[1] - 0.2 * height, (digit[0] + digit[2]) / 2, digit[3] + 0.4 * height];
   const [x0, y0, right, bottom] = sides.map((side) => Math.trunc(Math.max(side, 0)));
   const [wide, high] = [Math.min(right, picture.width) - x0, Math.min(bottom, picture.height) - y0];
@@ -57,15 +59,30 @@ function speck(picture, former, digit) {
     const [red, green, blue] = picture.data.subarray(pixel, pixel + 3);
     return (9798 * red + 19235 * green + 3735 * blue + 16384) >> 15;
   });
+  const ink = inkOf(grey);
   const [largest, least] = [MAX_SIZE * height, Math.max(MIN_SIZE * height, 2)];
-  const specks = components(inkOf(grey), wide, high).filter(({ box: [left, top, right, bottom] }) => {
-    const [across, down] = [right - left, bottom - top];
-    const inside = left > 0 && top > 0 && right < wide && bottom < high;
-    return inside && Math.max(across, 1.3 * down) < largest && Math.max(across, down) >= least;
+  const specks = pieces(ink, wide, high).filter(({ across, down }) => {
+    return Math.max(across, 1.3 * down) < largest && Math.max(across, down) >= least;
   });
-  const [best] = specks.sort(by(({ area }) => -area));
-  return best ? best.box.map((side, n) => side + (n % 2 ? y0 : x0)) : null;
+  // What touches digits at half height may be a dash.
+  const start = former ? former[2] + MARGIN * height : farthest;
+  const ends = [start, digit[0] - MARGIN * height].map((x) => clipped(x - x0, wide));
+  const halfway = HALFWAY.map((share) => clipped(digit[1] + share * height - y0, high));
+  const [room, tall] = [ends[1] - ends[0], halfway[1] - halfway[0]];
+  const dashes = pieces(part(ink, wide, ends, halfway), room, tall, !former, false)
+    .filter(({ across, down }) => across > 1.5 * down && across > MIN_DASH * height)
+    .map(({ x, y, ...size }) => ({ x: x + ends[0], y: y + halfway[0], ...size }));
+  const [best] = (dashes.length ? dashes : specks).sort(by(({ area }) => -area));
+  return best ? [x0 + best.x, y0 + best.y, x0 + best.x + best.across, y0 + best.y + best.down] : null;
 }
+
+// The rows and columns between these of ink that is so wide.
+function part(ink, wide, [left, right], [top, bottom]) {
+  const row = (y) => [...ink.subarray(y * wide + left, y * wide + right)];
+  return Uint8Array.from(range(Math.max(bottom - top, 0)).flatMap((n) => row(top + n)));
+}
+
+const clipped = (value, most) => Math.min(Math.max(Math.trunc(value), 0), most);
 
 // Which pixels are ink: the fewer of those above Otsu's threshold and the others.
 function inkOf(grey) {
@@ -84,13 +101,14 @@ function inkOf(grey) {
   return 2 * light > grey.length ? bright.map((one) => 1 - one) : bright;
 }
 
-// The connected components of ink, with corners joined: {box, area} of each.
-function components(ink, wide, high) {
+// The pieces of ink, with corners joined: {x, y, across, down, area} of each; none that touches an edge, the
+// left and the right one if so.
+function pieces(ink, wide, high, left = true, right = true) {
   const found = [];
-  const left = ink.slice();
-  for (let start = left.indexOf(1); start >= 0; start = left.indexOf(1, start)) {
+  const rest = ink.slice();
+  for (let start = rest.indexOf(1); start >= 0; start = rest.indexOf(1, start)) {
     const [box, pixels] = [[wide, high, 0, 0], [start]];
-    left[start] = 0;
+    rest[start] = 0;
     for (const n of pixels) {
       const [x, y] = [n % wide, Math.floor(n / wide)];
       [box[0], box[1]] = [Math.min(box[0], x), Math.min(box[1], y)];
@@ -98,12 +116,14 @@ function components(ink, wide, high) {
       for (let row = Math.max(y - 1, 0); row <= Math.min(y + 1, high - 1); row++) {
         for (let column = Math.max(x - 1, 0); column <= Math.min(x + 1, wide - 1); column++) {
           const next = row * wide + column;
-          if (left[next]) pixels.push(next);
-          left[next] = 0;
+          if (rest[next]) pixels.push(next);
+          rest[next] = 0;
         }
       }
     }
-    found.push({ box, area: pixels.length });
+    const [x0, y0, x1, y1] = box;
+    const inside = y0 > 0 && y1 < high && (x0 > 0 || !left) && (x1 < wide || !right);
+    if (inside) found.push({ x: x0, y: y0, across: x1 - x0, down: y1 - y0, area: pixels.length });
   }
   return found;
 }

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from handwriting import HANDS
@@ -138,6 +139,12 @@ def test_numbers_and_their_signs_are_read_as_python_reads_them(page: Page) -> No
         assert_equal(told, content)
         read.add(told["text"])
     assert written.keys() - read <= {"24-12"}
+    for left, right in ((130, 226), (170, 226), (-60, 74)):  # dashes that touch digits
+        dashed = np.pad(number_page("5 3", 1), ((0, 0), (90, 0), (0, 0)), "edge")
+        cv2.line(dashed, (90 + left, 142), (90 + right, 142), (20, 20, 60), 6, cv2.LINE_AA)
+        told = read_in(page.evaluate, encoded(dashed))
+        assert_equal(told, encoded(dashed))
+        assert not all(number["sure"] for number in told["numbers"])
 
 
 def test_enlarged_turned_and_transparent_digits_are_read_as_python_reads_them(page: Page) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from pages import Pixels, page
+from pages import Pixels, number_page, page
 from PIL import Image, ImageDraw, ImageFont
 
 from mnist_digits import Digit, Digits, Number, PictureError, Reader, Table, read_table
@@ -177,6 +177,7 @@ def test_columns_without_lines(boxes: list[tuple[float, float]], columns: int) -
     ("former", "speck", "sign"),
     [
         (None, (-24, 17, -6, 22), "-"),
+        (None, (-74, 17, -56, 22), ""),  # too far to be written
         (None, (-24, 0, -6, 5), ""),  # at the top
         (None, (-8, 16, -3, 24), ""),  # upright
         (-40, (-10, 36, -5, 41), "."),
@@ -193,6 +194,26 @@ def test_what_a_speck_before_a_digit_may_be(
     digit = np.array([0, 0, 24, HIGH], np.float32)
     before = None if former is None else digit + np.array([former, 0, former, 0], np.float32)
     assert _sign(np.array(speck, np.float32), before, digit)[0] == sign
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [("0", (-0.5, 0.1)), ("7", (-1.7, -1.2)), ("5 3", (-0.1, 0.9)), ("5 3", (0.35, 1.05))],
+)
+def test_a_dash_that_touches_a_digit_or_is_far_before_one_leaves_doubt(
+    reader: Reader, text: str, ends: tuple[float, float]
+) -> None:
+    plain = number_page(text, 1)
+    (number,) = reader.read(plain).numbers
+    assert number.sure
+    dashed = np.pad(plain, ((0, 0), (90, 0), (0, 0)), "edge")
+    x0, y0, x1, y1 = number.digits[0].box
+    start, height = x1 if " " in text else x0, y1 - y0
+    left, right = (round(90 + start + share * height) for share in ends)
+    cv2.line(dashed, (left, 142), (right, 142), (20, 20, 60), 6, cv2.LINE_AA)
+    told = reader.read(dashed)
+    assert [digit.digit for digit in told.digits] == [digit.digit for digit in number.digits]
+    assert not all(one.signs_sure for one in told.numbers)
 
 
 def test_at_the_edge_of_a_picture_there_is_no_room_for_a_sign(

@@ -12,8 +12,12 @@ from .detection import Detections, Detector
 
 Box = NDArray[np.float32]
 # In units of the digits' height: a separator's neighbours are no farther apart; a minus is no
-# farther before its number; how large a speck is, to a side.
-MAX_APART, MAX_BEFORE, MIN_SIZE, MAX_SIZE = 1.2, 1.0, 0.06, 0.85
+# farther before its number, but as far as MAX_REACH there may be one; how large a speck is, to a side;
+# how long a dash is, at least.
+MAX_APART, MAX_BEFORE, MAX_REACH, MIN_SIZE, MAX_SIZE, MIN_DASH = 1.2, 1.0, 2.0, 0.06, 0.85, 0.15
+# In the same, from the top of a digit: where a dash is beside it; and how far from the digit's box,
+# so that a dash that touches the digit is one, but a stroke of the digit is none.
+HALFWAY, MARGIN = np.array([0.25, 0.75]), 0.06
 # Probabilities of a sign: from the first on it is one, and from the second on it may be.
 SURE, MAY_BE = 0.9, 0.1
 
@@ -74,7 +78,9 @@ def _sign(speck: Box, former: Box | None, digit: Box) -> tuple[str, bool]:
     # Before the first digit of a row only the way to that counts.
     apart = after + wide * height + (before if former is not None else 0)
     between = bool(apart < MAX_APART * height)
-    if 0.25 < (top + base) / 2 < 0.75 and wide > 1.5 * high:
+    if HALFWAY[0] < (top + base) / 2 < HALFWAY[1] and wide > 1.5 * high:
+        if after > MAX_BEFORE * height:
+            return "", between
         # A dash in the middle between two digits is no minus: 24-12.
         return ("-" if before > 1.5 * after + 0.1 * height else " "), between
     if not between or max(wide, high) > 0.6:
@@ -86,14 +92,14 @@ def _sign(speck: Box, former: Box | None, digit: Box) -> tuple[str, bool]:
 
 
 def _speck(grey: NDArray[np.uint8], former: Box | None, digit: Box) -> Box | None:
-    """The box of the largest speck of ink between two digits, or before one; None if there is none.
+    """The box of a dash between two digits or before one, else of the largest speck; or None.
 
-    What touches a digit, or the edges of where it is looked for, is no speck.
+    A speck touches no digit, and no edge of where it is looked for; a dash may touch digits.
     """
     height = digit[3] - digit[1]
-    left = digit[0] - MAX_BEFORE * height
+    left = start = digit[0] - MAX_REACH * height
     if former is not None:
-        left = max((former[0] + former[2]) / 2, left - height)
+        left, start = max((former[0] + former[2]) / 2, left), former[2] + MARGIN * height
     top, bottom = digit[1] - 0.2 * height, digit[3] + 0.4 * height
     corner = np.array([left, top]).clip(0).astype(int)
     x1, y1 = np.array([digit[[0, 2]].mean(), bottom]).clip(0).astype(int)
@@ -103,14 +109,35 @@ def _speck(grey: NDArray[np.uint8], former: Box | None, digit: Box) -> Box | Non
     _, ink = cv2.threshold(part, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     if 2 * cv2.countNonZero(ink) > ink.size:
         ink = cv2.bitwise_not(ink)
-    _, _, table, _ = cv2.connectedComponentsWithStats(ink)
-    table = table[1:]
-    x0, y0, wide, high = table[:, :4].T
-    inside = (x0 > 0) & (y0 > 0) & (x0 + wide < part.shape[1]) & (y0 + high < part.shape[0])
+    specks = _pieces(ink)
+    wide, high = specks[:, 2:4].T
     largest, least = MAX_SIZE * height, max(MIN_SIZE * height, 2)
-    small = (np.maximum(wide, 1.3 * high) < largest) & (np.maximum(wide, high) >= least)
-    table = table[inside & small]
-    if not len(table):
+    specks = specks[(np.maximum(wide, 1.3 * high) < largest) & (np.maximum(wide, high) >= least)]
+    ends = np.array([start, digit[0] - MARGIN * height]) - corner[0]
+    halfway = digit[1] + HALFWAY * height - corner[1]
+    (x0, x1), (y0, y1) = (pair.clip(0).astype(int) for pair in (ends, halfway))
+    dashes = _pieces(ink[y0:y1, x0:x1], left=former is None, right=False)
+    wide, high = dashes[:, 2:4].T
+    dashes = dashes[(wide > 1.5 * high) & (wide > MIN_DASH * height)]
+    dashes[:, :2] += [x0, y0]
+    found = dashes if len(dashes) else specks
+    if not len(found):
         return None
-    x0, y0, wide, high, _ = table[table[:, 4].argmax()] + [*corner, 0, 0, 0]
+    x0, y0, wide, high, _ = found[found[:, 4].argmax()] + [*corner, 0, 0, 0]
     return np.array([x0, y0, x0 + wide, y0 + high], np.float32)
+
+
+def _pieces(ink: NDArray[np.uint8], left: bool = True, right: bool = True) -> NDArray[np.int32]:
+    """The pieces of ink, x, y, width, height and area of each, (N, 5); none that touches an edge.
+
+    Args:
+        left, right: whether that holds for these edges, too.
+    """
+    if not ink.size:
+        return np.empty((0, 5), np.int32)
+    table = cv2.connectedComponentsWithStats(ink)[2][1:]
+    x, y, wide, high, _ = table.T
+    inside = (y > 0) & (y + high < ink.shape[0])
+    inside &= (x > 0) | (not left)
+    inside &= (x + wide < ink.shape[1]) | (not right)
+    return np.asarray(table[inside], np.int32)
