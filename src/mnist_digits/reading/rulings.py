@@ -18,13 +18,17 @@ Floats: TypeAlias = NDArray[np.floating]
 HEIGHT, BAND, MIN_LENGTH = 24, 6, 42
 # How far to both sides of a line the paper is, in pixels, and by how much it is lighter or darker.
 REACH, MIN_CONTRAST = 3, 6
+# If more than this share of the places is seen as lines, in four heights of a digit along and
+# across, it is the texture of a table top: 0.25 to 0.35, and a sheet has up to 0.2.
+MAX_SHARE = 0.22
 # How far a line may be from where it was a band before, or is expected; in pixels.
 DRIFT, NEAR = 2, 5
 # How far around the digits lines are looked for, in heights of a digit and in widths of them all.
 AROUND_HEIGHTS, AROUND_WIDTHS = 16, 0.3
 MAX_SIDE = 2500
-# How many lines, as long as the digits reach, tell more of a sheet than the digits.
-MIN_LINES = 3
+# How many lines, as long as the digits reach, tell more of a sheet than the digits; and how many
+# of their points tell as much as all.
+MIN_LINES, MANY = 3, 800
 
 
 @dataclass(frozen=True)
@@ -61,38 +65,40 @@ class Rulings:
 
 
 def straightened(
-    pixels: NDArray[np.uint8], boxes: Floats
+    grey: NDArray[np.uint8], boxes: Floats
 ) -> tuple[Floats, tuple[Rulings, Rulings]]:
     """The matrix (3, 3) that makes a page straight: by its lines, or if it has none by its digits.
 
     Lines are also looked for where the digits make it straight.
 
     Args:
-        pixels: of the page, (H, W, 3).
+        grey: pixels of the page, (H, W).
         boxes: of its digits, (N, 4).
 
     Returns:
         It, and the lines that run down and across where all is straight.
     """
-    for matrix in (np.eye(3), homography(boxes, boxes, boxes)):
+    for by_digits in (False, True):
+        matrix = homography(boxes, boxes, boxes) if by_digits else np.eye(3)
         straight = warped_boxes(boxes, matrix)
-        rulings = find_rulings(pixels, matrix, straight)
+        rulings = find_rulings(grey, matrix, straight)
         down, across = (lines.points for lines in rulings)
         wide, high = straight[:, 2:].max(axis=0) - straight[:, :2].min(axis=0)
         needed = MIN_LINES / rulings[0].step / BAND
         if len(down) > needed * high and len(across) > needed * wide:
+            down, across = (points[:: len(points) // MANY + 1] for points in (down, across))
             by_lines = homography(straight, down, across[:, [1, 0, 3, 2]]) @ matrix
-            return by_lines, find_rulings(pixels, by_lines, warped_boxes(boxes, by_lines))
+            return by_lines, find_rulings(grey, by_lines, warped_boxes(boxes, by_lines))
     return matrix, rulings
 
 
 def find_rulings(
-    pixels: NDArray[np.uint8], matrix: Floats, boxes: Floats
+    grey: NDArray[np.uint8], matrix: Floats, boxes: Floats
 ) -> tuple[Rulings, Rulings]:
     """Lines that run down, and with x and y exchanged those that run across.
 
     Args:
-        pixels: of a page, (H, W, 3).
+        grey: pixels of a page, (H, W).
         matrix: (3, 3), that makes it straight.
         boxes: of its digits where it is straight, (N, 4).
     """
@@ -103,20 +109,22 @@ def find_rulings(
     step = max(step, float((high - low).max()) / MAX_SIDE)
     to_places = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, step]]) / step
     size = tuple(np.ceil((high - low) / step).astype(int).tolist())
-    straight = cv2.warpPerspective(pixels, to_places @ matrix, size)
-    grey = straight.mean(axis=2, dtype=np.float32)
+    straight = cv2.warpPerspective(grey, to_places @ matrix, size)
     x, y = low.tolist()
-    return Rulings(_seen(grey), (x, y), step), Rulings(_seen(grey.T), (y, x), step)
+    return Rulings(_seen(straight), (x, y), step), Rulings(_seen(straight.T), (y, x), step)
 
 
-def _seen(grey: Floats) -> NDArray[np.bool_]:
+def _seen(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Whether a thin line runs down near each place of each band, (bands, W), of pixels (H, W)."""
     bands = len(grey) // BAND
-    profile = grey[: bands * BAND].reshape(bands, BAND, -1).mean(axis=1)
+    profile = grey[: bands * BAND].reshape(bands, BAND, -1).mean(axis=1, dtype=np.float32)
     middle = profile[:, REACH:-REACH]
     left, right = middle - profile[:, : -2 * REACH], middle - profile[:, 2 * REACH :]
     contrast = np.maximum(np.minimum(left, right), np.minimum(-left, -right))
     line = np.pad(contrast > MIN_CONTRAST, ((0, 0), (REACH, REACH)))
+    around = 4 * HEIGHT + 1, 4 * HEIGHT // BAND + 1
+    share = cv2.blur(line.astype(np.float32), around, borderType=cv2.BORDER_CONSTANT)
+    line &= share < MAX_SHARE
     near, long = _widened(line, DRIFT), np.ones((MIN_LENGTH // BAND, 1), np.uint8)
     runs = cv2.erode(near.astype(np.uint8), long, borderValue=0)
     return line & (cv2.dilate(runs, long) > 0)

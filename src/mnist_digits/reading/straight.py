@@ -38,8 +38,8 @@ def lean(pixels: NDArray[np.uint8]) -> float:
     """
     high, wide = pixels.shape[:2]
     by = -(-max(high, wide) // EDGES_AT)
-    grey = pixels[: high // by * by, : wide // by * by].mean(axis=2, dtype=np.float32)
-    small = grey.reshape(high // by, by, wide // by, by).mean(axis=(1, 3))
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[: high // by * by, : wide // by * by]
+    small = grey.reshape(high // by, by, wide // by, by).mean(axis=(1, 3), dtype=np.float32)
     for _ in range(2):  # differences of neighbours tell the direction only of what is smooth
         small = cv2.blur(small, (SMOOTH, SMOOTH), borderType=cv2.BORDER_REPLICATE)
     down, across = np.gradient(small)

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -266,9 +267,9 @@ def _laid_out(page: _Page) -> tuple[Floats, Floats, Grid, NDArray[np.bool_]]:
     digits, number_of = page.reading.digits, _number_of_each(page.reading)
     sure = np.array([digit.sure for digit in digits])
     confidence = np.array([digit.confidence for digit in digits])
-    kept = np.ones(len(digits), bool)
+    kept, grey = np.ones(len(digits), bool), cv2.cvtColor(page.pixels, cv2.COLOR_RGB2GRAY)
     while True:
-        matrix, rulings = straightened(page.pixels, page.boxes[: len(digits)][kept])
+        matrix, rulings = straightened(grey, page.boxes[: len(digits)][kept])
         boxes = warped_boxes(page.boxes, matrix)
         mine = boxes[: len(digits)][kept]
         grid = find_grid(mine, number_of[kept], sure[kept], rulings)
