@@ -62,11 +62,11 @@ function corridors(digits, height) {
   return { gaps: gaps.filter((_, n) => kept[n]), certain };
 }
 
-// Where lines run down between digits, from the left; none if they run through digits, as those of squared
-// paper do.
+// Where lines run down beside most rows of digits, and between them, from the left; none if they run through
+// digits, as those of squared paper do.
 function linesOf(boxes, rulings) {
-  const { low, high } = extent(boxes);
-  const seen = shares(rulings, low[1], high[1]).map((share) => share > MIN_SEEN);
+  const rows = boxes.flatMap(([, y0, , y1]) => range(5).map((n) => y0 + (n / 4) * (y1 - y0)));
+  const seen = shares(rulings, rows).map((share) => share > MIN_SEEN);
   const starts = range(seen.length).filter((x) => seen[x] && !seen[x - 1]);
   const ends = range(seen.length).filter((x) => seen[x] && !seen[x + 1]);
   const lines = starts.map((first, n) => rulings.start[0] + (rulings.step * (first + ends[n])) / 2);

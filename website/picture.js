@@ -26,6 +26,14 @@ export async function opened(source) {
   return { picture: { data, width: wide, height: high }, width, height };
 }
 
+// Without colours: a byte a pixel.
+export function greyOf({ data, width, height }) {
+  const grey = Uint8Array.from({ length: width * height }, (_, n) => luminance(data, 3 * n));
+  return { data: grey, width, height };
+}
+
+export const luminance = (data, n) => (9798 * data[n] + 19235 * data[n + 1] + 3735 * data[n + 2] + 16384) >> 15;
+
 // Where it is transparent: the ground of what is not, or a colour that it stands out from.
 function groundOf(rgba) {
   const numbers = Array.from({ length: rgba.length / 4 }, (_, n) => 4 * n);

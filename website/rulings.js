@@ -1,8 +1,8 @@
 // The ruled lines of a sheet, where they are seen once it lies straight (`reading/rulings.py`).
 
-import { median, range } from "./arithmetic.js";
+import { median, range, unique } from "./arithmetic.js";
 import {
-  AROUND_HEIGHTS, AROUND_WIDTHS, BAND, DRIFT, HEIGHT, MAX_SIDE, MIN_CONTRAST, MIN_LENGTH, MIN_LINES, NEAR, REACH,
+  AROUND_HEIGHTS, AROUND_WIDTHS, BAND, DRIFT, HEIGHT, MAX_SIDE, MANY, MAX_SHARE, MIN_CONTRAST, MIN_LENGTH, MIN_LINES, NEAR, REACH,
 } from "./constants.js";
 import { IDENTITY, extent, homography, product, swapped, warped, warpedBox } from "./straight.js";
 
@@ -14,13 +14,14 @@ export function straightened(picture, boxes) {
     return { matrix, straight, rulings: findRulings(picture, matrix, straight) };
   };
   let seen;
-  for (const matrix of [IDENTITY, homography(boxes, boxes, boxes)]) {
-    seen = by(matrix);
+  for (const byDigits of [false, true]) {
+    seen = by(byDigits ? homography(boxes, boxes, boxes) : IDENTITY);
     const { low, high } = extent(seen.straight);
     const [down, across] = seen.rulings.map(pointsOf);
     const needed = MIN_LINES / seen.rulings[0].step / BAND;
     if (down.length > needed * (high[1] - low[1]) && across.length > needed * (high[0] - low[0])) {
-      return by(product(homography(seen.straight, down, across.map(swapped)), seen.matrix));
+      const some = (points) => points.filter((_, n) => n % (Math.floor(points.length / MANY) + 1) === 0);
+      return by(product(homography(seen.straight, some(down), some(across).map(swapped)), seen.matrix));
     }
   }
   return seen;
@@ -37,17 +38,14 @@ export function findRulings(picture, matrix, boxes) {
   const toPlaces = [[1 / step, 0, -x / step], [0, 1 / step, -y / step], [0, 0, 1]];
   const [wide, high] = sides.map((side) => Math.ceil(side / step));
   const { data } = warped(picture, product(toPlaces, matrix), wide, high);
-  const grey = (column, row) => {
-    const n = 3 * (row * wide + column);
-    return (data[n] + data[n + 1] + data[n + 2]) / 3;
-  };
+  const grey = (column, row) => data[row * wide + column];
   const down = { seen: seenIn(grey, wide, high), start: [x, y], step };
   return [down, { seen: seenIn((row, column) => grey(column, row), high, wide), start: [y, x], step }];
 }
 
 // Whether a thin line runs down near each place, in each band of a picture.
 function seenIn(grey, wide, high) {
-  const lines = range(Math.floor(high / BAND)).map((band) => {
+  const bands = range(Math.floor(high / BAND)).map((band) => {
     const profile = new Float32Array(wide);
     for (let x = 0; x < wide; x++) {
       for (let row = 0; row < BAND; row++) profile[x] += grey(x, band * BAND + row) / BAND;
@@ -58,6 +56,12 @@ function seenIn(grey, wide, high) {
       return Math.max(Math.min(left, right), Math.min(-left, -right)) > MIN_CONTRAST;
     });
   });
+  // Where too much of what is around is seen as lines, it is texture.
+  const [beside, above] = [2 * HEIGHT, Math.floor((2 * HEIGHT) / BAND)];
+  const across = bands.map((line) => sums(line, beside));
+  const around = transposed(transposed(across).map((column) => sums(column, above)));
+  const most = MAX_SHARE * (2 * beside + 1) * (2 * above + 1);
+  const lines = bands.map((line, band) => line.map((one, x) => (around[band][x] < most ? one : 0)));
   const near = lines.map((line) => widened(line, DRIFT));
   for (let x = 0; x < wide; x++) {
     for (let band = 0, end; band < near.length; band = end + 1) {
@@ -68,15 +72,18 @@ function seenIn(grey, wide, high) {
   return lines;
 }
 
-// For each place, the share of the way from y = low to high along which a line is near.
-export function shares({ seen, start, step }, low, high) {
-  const [first, last] = [low, high].map((y) => Math.trunc((y - start[1]) / step / BAND + 0.5));
-  const bands = seen.slice(Math.max(first, 0), Math.max(last, 1)).map((line) => widened(line, NEAR));
-  return range(seen[0].length).map((x) => bands.filter((band) => band[x]).length / Math.max(bands.length, 1));
+// For each place, the share of the bands at these y in which a line is near.
+export function shares({ seen, start, step }, ys) {
+  const at = (y) => Math.min(Math.max(Math.trunc((y - start[1]) / step / BAND), 0), seen.length - 1);
+  const bands = unique(ys.map(at)).map((band) => widened(seen[band], NEAR));
+  return range(seen[0].length).map((x) => bands.filter((band) => band[x]).length / bands.length);
 }
 
+// That at x, of the way from y = low to high.
 export function shareAt(rulings, x, low, high) {
-  return shares(rulings, low, high)[Math.round((x - rulings.start[0]) / rulings.step)] ?? 0;
+  const band = rulings.step * BAND;
+  const way = range(Math.ceil((high - low) / band)).map((n) => low + n * band);
+  return shares(rulings, [...way, high])[Math.round((x - rulings.start[0]) / rulings.step)] ?? 0;
 }
 
 // Where lines are: x and y twice, as of boxes.
@@ -87,6 +94,15 @@ function pointsOf({ seen, start, step }) {
     return places.map((x) => [start[0] + step * x, y, start[0] + step * x, y]);
   });
 }
+
+// For each place, the sum of the values up to so many places to both sides.
+function sums(values, reach) {
+  let sum = 0;
+  for (let n = 0; n < reach; n++) sum += values[n] ?? 0;
+  return Uint16Array.from(values, (_, n) => (sum += (values[n + reach] ?? 0) - (values[n - reach - 1] ?? 0)));
+}
+
+const transposed = (rows) => range(rows[0].length).map((n) => Uint16Array.from(rows, (row) => row[n]));
 
 function widened(line, by) {
   const result = new Uint8Array(line.length);

@@ -3,6 +3,7 @@
 import { by, highest, range, softmax } from "./arithmetic.js";
 import { HALFWAY, MARGIN, MAX_APART, MAX_BEFORE, MAX_REACH, MAX_SIZE, MAY_BE } from "./constants.js";
 import { MIN_DASH, MIN_SIZE, SIGNS, SURE } from "./constants.js";
+import { luminance } from "./picture.js";
 
 // What stands before digits, by their numbers: {written, doubtful}. `look` gives the logits at places.
 export async function findSigns(look, picture, digits, rows) {
@@ -55,9 +56,7 @@ function speck(picture, former, digit) {
   const [wide, high] = [Math.min(right, picture.width) - x0, Math.min(bottom, picture.height) - y0];
   if (Math.min(wide, high) < 3) return null;
   const grey = new Uint8Array(wide * high).map((_, n) => {
-    const pixel = 3 * ((y0 + Math.floor(n / wide)) * picture.width + x0 + (n % wide));
-    const [red, green, blue] = picture.data.subarray(pixel, pixel + 3);
-    return (9798 * red + 19235 * green + 3735 * blue + 16384) >> 15;
+    return luminance(picture.data, 3 * ((y0 + Math.floor(n / wide)) * picture.width + x0 + (n % wide)));
   });
   const ink = inkOf(grey);
   const [largest, least] = [MAX_SIZE * height, Math.max(MIN_SIZE * height, 2)];

@@ -2,19 +2,20 @@
 
 import { highest, median, range, sum } from "./arithmetic.js";
 import { CONVERGENCES, CORNERS, EDGES_AT, MIN_EDGES, MIN_STRENGTH, SMOOTH, TILTS, WORKING_SIZE } from "./constants.js";
+import { greyOf } from "./picture.js";
 
 export const IDENTITY = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
 const RADIANS = Math.PI / 180;
 
 // By how many degrees, -45 to 45, most edges fall to the right, or their normals; else 0.
-export function lean({ data, width, height }) {
+export function lean(picture) {
+  const { data, width, height } = greyOf(picture);
   const by = Math.ceil(Math.max(width, height) / EDGES_AT);
   const [wide, high] = [Math.floor(width / by), Math.floor(height / by)];
   let grey = new Float32Array(wide * high);
   for (let y = 0; y < high * by; y++) {
     for (let x = 0; x < wide * by; x++) {
-      const n = 3 * (y * width + x);
-      grey[Math.floor(y / by) * wide + Math.floor(x / by)] += (data[n] + data[n + 1] + data[n + 2]) / (3 * by * by);
+      grey[Math.floor(y / by) * wide + Math.floor(x / by)] += data[y * width + x] / (by * by);
     }
   }
   // Differences of neighbours tell the direction only of what is smooth.
@@ -72,8 +73,9 @@ export function turnedBy(picture, degrees) {
 // edge, or black.
 export function warped({ data, width, height }, matrix, wide, high, edge = false) {
   const [[a, b, c], [d, e, f], [g, h, i]] = inverse(matrix);
-  const result = new Uint8ClampedArray(3 * wide * high);
-  const mixed = [0, 0, 0];
+  const colours = data.length / width / height;
+  const result = new Uint8ClampedArray(colours * wide * high);
+  const mixed = new Array(colours).fill(0);
   for (let n = 0; n < wide * high; n++) {
     const [column, row] = [n % wide, Math.floor(n / wide)];
     const depth = g * column + h * row + i;
@@ -85,10 +87,10 @@ export function warped({ data, width, height }, matrix, wide, high, edge = false
       const weight = (1 - Math.abs(x - across)) * (1 - Math.abs(y - down));
       const [kept, low] = [Math.min(Math.max(across, 0), width - 1), Math.min(Math.max(down, 0), height - 1)];
       if (!weight || !(edge || (kept === across && low === down))) continue;
-      const from = 3 * (low * width + kept);
-      for (let k = 0; k < 3; k++) mixed[k] += weight * data[from + k];
+      const from = colours * (low * width + kept);
+      for (let k = 0; k < colours; k++) mixed[k] += weight * data[from + k];
     }
-    result.set(mixed, 3 * n);
+    result.set(mixed, colours * n);
   }
   return { data: result, width: wide, height: high };
 }

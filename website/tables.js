@@ -2,8 +2,9 @@
 // into cells.
 
 import { by, highest, mean, range, unique } from "./arithmetic.js";
-import { MAX_CELLS, MAX_LEAN, MIN_SURE, MIN_SURE_DIGITS, MIN_UPRIGHT, RIM_CONFIDENCE } from "./constants.js";
+import { MAX_CELLS, MAX_LEAN, MIN_SURE, MIN_UPRIGHT, RIM_CONFIDENCE } from "./constants.js";
 import { findGrid } from "./grid.js";
+import { greyOf } from "./picture.js";
 import { digitsOf, likely, moreDigits, search } from "./reader.js";
 import { slopeOf } from "./reading_order.js";
 import { straightened } from "./rulings.js";
@@ -63,7 +64,7 @@ async function pageOf(picture) {
       const digits = digitsOf(rows);
       const sure = digits.filter((digit) => digit.sure).length;
       ways.push({ degrees: degrees + 90 * quarter, picture: page, matrix, numbers: rows.flat(), digits, missing, seen, sure });
-      if (sure >= Math.max(MIN_UPRIGHT * digits.length, MIN_SURE_DIGITS)) break;
+      if (3 * sure >= 2 * digits.length + MIN_UPRIGHT) break;
     }
     return ways.reduce(better);
   };
@@ -79,9 +80,10 @@ function laidOut({ picture, numbers }) {
   const all = numbers.flatMap((number, n) => {
     return number.digits.map((digit, k) => ({ ...digit, number: n, of: number, sign: number.signs[k] }));
   });
+  const grey = greyOf(picture);
   let kept = all;
   while (true) {
-    const { matrix, rulings } = straightened(picture, kept.map(({ box }) => box));
+    const { matrix, rulings } = straightened(grey, kept.map(({ box }) => box));
     const straight = kept.map((digit) => ({ ...digit, straight: warpedBox(digit.box, matrix) }));
     const grid = findGrid(straight.map((digit) => ({ ...digit, box: digit.straight })), rulings);
     const places = straight.map((digit) => placeOf(grid, digit.straight));

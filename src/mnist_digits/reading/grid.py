@@ -18,7 +18,7 @@ Truths: TypeAlias = NDArray[np.bool_]
 
 # In heights of a digit: what parts columns without lines, if several rows tell; and if one does.
 MIN_GAP, MIN_SURE_GAP = 0.6, 1.0
-# The share of the digits' extent along which a line of a table is seen.
+# The share of the digits' rows, or of the way between two lines, along which a line is seen.
 MIN_SEEN = 0.5
 # The share of the digits that a line of a table cuts, and of the lines that cut more.
 MAX_CUT, MAX_CUTTING = 0.03, 0.25
@@ -101,11 +101,11 @@ def _corridors(boxes: Floats, number_of: Integers, height: float) -> tuple[Float
 
 
 def _lines(boxes: Floats, rulings: Rulings) -> Floats:
-    """Where lines run down between digits, from the left.
+    """Where lines run down beside most rows of digits, and between them, from the left.
 
     None if they run through digits, as those of squared paper do.
     """
-    seen = rulings.shares(boxes[:, 1].min(), boxes[:, 3].max()) > MIN_SEEN
+    seen = rulings.shares(np.linspace(boxes[:, 1], boxes[:, 3], 5).ravel()) > MIN_SEEN
     starts, ends = np.flatnonzero(np.diff(seen, prepend=False, append=False)).reshape(-1, 2).T
     lines = rulings.start[0] + rulings.step * (starts + ends - 1) / 2
     if len(lines) < 2:

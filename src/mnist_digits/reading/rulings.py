@@ -45,11 +45,10 @@ class Rulings:
     start: tuple[float, float]
     step: float
 
-    def shares(self, low: float, high: float) -> Floats:
-        """For each place, the share of the way from y = low to high along which a line is near."""
-        first, last = ((y - self.start[1]) / self.step / BAND for y in (low, high))
-        bands = _widened(self.seen[max(int(first + 0.5), 0) : max(int(last + 0.5), 1)], NEAR)
-        return np.asarray(bands.mean(axis=0) if len(bands) else np.zeros(self.seen.shape[1]))
+    def shares(self, y: Floats) -> Floats:
+        """For each place, the share of the bands at y, (N,), in which a line is near."""
+        bands = ((y - self.start[1]) / self.step / BAND).astype(int).clip(0, len(self.seen) - 1)
+        return np.asarray(_widened(self.seen[np.unique(bands)], NEAR).mean(axis=0))
 
     @property
     def points(self) -> Floats:
@@ -59,14 +58,13 @@ class Rulings:
         return np.stack([self.start[0] + self.step * place, y] * 2, axis=1)
 
     def share_at(self, x: float, low: float, high: float) -> float:
-        """That at x."""
+        """That at x, of the way from y = low to high."""
         place = round((x - self.start[0]) / self.step)
-        return float(self.shares(low, high)[place]) if 0 <= place < self.seen.shape[1] else 0.0
+        way = np.append(np.arange(low, high, self.step * BAND), high)
+        return float(self.shares(way)[place]) if 0 <= place < self.seen.shape[1] else 0.0
 
 
-def straightened(
-    grey: NDArray[np.uint8], boxes: Floats
-) -> tuple[Floats, tuple[Rulings, Rulings]]:
+def straightened(grey: NDArray[np.uint8], boxes: Floats) -> tuple[Floats, tuple[Rulings, Rulings]]:
     """The matrix (3, 3) that makes a page straight: by its lines, or if it has none by its digits.
 
     Lines are also looked for where the digits make it straight.
@@ -92,9 +90,7 @@ def straightened(
     return matrix, rulings
 
 
-def find_rulings(
-    grey: NDArray[np.uint8], matrix: Floats, boxes: Floats
-) -> tuple[Rulings, Rulings]:
+def find_rulings(grey: NDArray[np.uint8], matrix: Floats, boxes: Floats) -> tuple[Rulings, Rulings]:
     """Lines that run down, and with x and y exchanged those that run across.
 
     Args:

@@ -31,9 +31,9 @@ Floats: TypeAlias = NDArray[np.floating]
 MAX_CELLS = 1000
 # A sheet that leans by more degrees is turned back before it is read.
 MAX_LEAN = 6
-# If this share of the digits is sure, and so many, the sheet lies the right way up: on its side, up
-# to half may be, and of a few digits upside down, all.
-MIN_UPRIGHT, MIN_SURE_DIGITS = 0.65, 16
+# If so many digits more are sure than twice those that are not, the sheet lies the right way up: of
+# one that does not, up to 4 of 10 are sure.
+MIN_UPRIGHT = 8
 # Where a smaller share is sure, there is no table, but letters, or something else.
 MIN_SURE = 0.25
 # The mean confidence of what is read in a row or column at the rim: below, it is one of words.
@@ -205,7 +205,7 @@ def _page(reader: Reader, pixels: Pixels) -> _Page:
         for degrees in range(0, 360, 90):
             page, matrix = turned(pixels, lean + degrees)
             ways.append(_Page(lean + degrees, matrix, page, reader.read_as_it_lies(page)))
-            if ways[-1].sure >= max(MIN_UPRIGHT * len(ways[-1].reading.digits), MIN_SURE_DIGITS):
+            if 3 * ways[-1].sure >= 2 * len(ways[-1].reading.digits) + MIN_UPRIGHT:
                 break
         return max(ways, key=lambda way: way.sure)
 
