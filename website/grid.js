@@ -1,14 +1,10 @@
 // Where the rows and columns of a table that lies straight begin and end (`reading/grid.py`).
 
 import { by, mean, median, range, sum, unique } from "./arithmetic.js";
-import { MAX_CUT, MAX_CUTTING, MIN_GAP, MIN_SEEN, MIN_SURE_GAP } from "./constants.js";
-import { readingOrder } from "./reading_order.js";
+import { MAX_CUT, MAX_CUTTING, MIN_SEEN, MIN_SURE_GAP } from "./constants.js";
+import { across, along, below, corridors, readingOrder } from "./reading_order.js";
 import { shareAt, shares } from "./rulings.js";
 import { extent, swapped } from "./straight.js";
-
-const across = ([x0, , x1]) => (x0 + x1) / 2;
-const along = ([, y0, , y1]) => (y0 + y1) / 2;
-const below = (edges, value) => edges.filter((edge) => edge < value).length; // how many edges
 
 // The edges of {columns, rows}, and whether the columns are sure. Digits are {box, number, sure}, in
 // reading order; the boxes lie straight.
@@ -21,7 +17,7 @@ export function findGrid(digits, [down, sideways]) {
   // On a sheet that is bent, a line may run through a row.
   const through = (line) => read.some((row) => Math.min(...row) < line && Math.max(...row) > line);
   const crossing = linesOf(turned, sideways).filter((line) => !through(line));
-  const { gaps, certain } = corridors(digits, height);
+  const { gaps, certain } = cutsOf(digits);
   // Letters may stand alone in a column.
   const told = unique(digits.filter(({ sure }) => sure).map(({ box }) => below(gaps, across(box))));
   const columns = edgesOf(boxes, gaps, enclosing(boxes, lines, sideways, crossing, height));
@@ -41,25 +37,13 @@ function edgesOf(boxes, cuts, lines) {
   return [...lines, ...missing].sort(by(Number));
 }
 
-// The middles of the gaps that run down between all boxes, and whether they are certainly all. A narrow
-// gap needs several rows that tell of it.
-function corridors(digits, height) {
-  const ordered = digits.map(({ box }) => box).sort(by(([x0]) => x0));
-  let reach = -Infinity;
-  const open = ordered.slice(0, -1).map(([, , x1], n) => [(reach = Math.max(reach, x1)), ordered[n + 1][0]]);
-  const wide = open.filter(([left, right]) => right - left > MIN_GAP * height);
-  const gaps = wide.map(mean);
-  const strip = digits.map(({ box }) => below(gaps, across(box)));
-  const kinds = gaps.map(() => ({ apart: 0, together: 0 }));
-  for (const [n, next] of digits.slice(1).entries()) {
-    // Neighbours in a row, to both sides of a gap.
-    if (strip[n + 1] - strip[n] !== 1 || Math.abs(along(next.box) - along(digits[n].box)) >= height) continue;
-    kinds[strip[n]][digits[n].number === next.number ? "together" : "apart"]++;
-  }
-  const broad = wide.map(([left, right]) => right - left > MIN_SURE_GAP * height);
-  const kept = kinds.map(({ apart, together }, n) => broad[n] || 2 * apart + together > 3);
-  const certain = kinds.every(({ together }, n) => broad[n] || (kept[n] && !together));
-  return { gaps: gaps.filter((_, n) => kept[n]), certain };
+// Where columns are parted that no line parts, and whether these are certainly all. A narrow gap needs several
+// rows that tell of it.
+function cutsOf(digits) {
+  const gaps = corridors(digits).map((gap) => ({ ...gap, broad: gap.width > MIN_SURE_GAP }));
+  const told = ({ broad, apart, together }) => broad || 2 * apart + together > 3;
+  const certain = gaps.every((gap) => gap.broad || (told(gap) && !gap.together));
+  return { gaps: gaps.filter(told).map(({ middle }) => middle), certain };
 }
 
 // Where lines run down beside most rows of digits, and between them, from the left; none if they run through

@@ -60,6 +60,18 @@ def test_a_wide_gap_parts_numbers_and_a_sign_joins_them() -> None:
     assert in_numbers(boxes, rows, Signs({1: "-"})) == [[[0], [1], [2, 3]]]
 
 
+@pytest.mark.parametrize("fall", [0, 0.1])
+def test_columns_part_what_stands_close(fall: float) -> None:
+    full = [(x, y) for y in (0, 80) for x in (0, 30, 100, 130)]
+    places = [*full, (30, 160), (80, 160)]
+    boxes = boxes_of([(x - fall * y, y + fall * x) for x, y in places])
+    rows = reading_order(boxes)
+    above = [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
+    assert in_numbers(boxes, rows, Signs()) == [*above, [[8], [9]]]
+    assert in_numbers(boxes, rows, Signs({9: ","})) == [*above, [[8, 9]]]
+    assert in_numbers(boxes[8:], [[0, 1]], Signs()) == [[[0, 1]]]
+
+
 @given(gap=st.floats(0, 70), count=st.integers(2, 9))
 def test_even_gaps_part_nothing(gap: float, count: int) -> None:
     boxes = boxes_of([(n * (24 + gap), 0) for n in range(count)])

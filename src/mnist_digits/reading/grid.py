@@ -9,15 +9,15 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .reading_order import reading_order
+from .reading_order import corridors, reading_order
 from .rulings import Rulings
 
 Floats: TypeAlias = NDArray[np.floating]
 Integers: TypeAlias = NDArray[np.int64]
 Truths: TypeAlias = NDArray[np.bool_]
 
-# In heights of a digit: what parts columns without lines, if several rows tell; and if one does.
-MIN_GAP, MIN_SURE_GAP = 0.6, 1.0
+# In heights of a digit: what parts columns without lines, even if only one row tells of it.
+MIN_SURE_GAP = 1.0
 # The share of the digits' rows, or of the way between two lines, along which a line is seen.
 MIN_SEEN = 0.5
 # The share of the digits that a line of a table cuts, and of the lines that cut more.
@@ -56,7 +56,7 @@ def find_grid(
     # On a sheet that is bent, a line may run through a row.
     crossing = crossing[[not any(y.min() < line < y.max() for y in middles) for line in crossing]]
     levels = np.sort([y.mean() for y in middles])
-    gaps, certain = _corridors(boxes, number_of, height)
+    gaps, certain = _cuts(boxes, number_of)
     # Letters may stand alone in a column.
     told = np.searchsorted(gaps, boxes[sure][:, [0, 2]].mean(axis=1))
     certain = certain and len(np.unique(told)) == len(gaps) + 1
@@ -77,25 +77,13 @@ def _edges(boxes: Floats, cuts: Floats, lines: Floats) -> Floats:
     return np.sort(np.concatenate([lines, cuts[strip[places - 1] == strip[places]]]))
 
 
-def _corridors(boxes: Floats, number_of: Integers, height: float) -> tuple[Floats, bool]:
-    """The middles of the gaps that run down between all boxes, and whether they are surely all.
+def _cuts(boxes: Floats, number_of: Integers) -> tuple[Floats, bool]:
+    """Where columns are parted that no line parts, and whether these are surely all.
 
     A narrow gap needs several rows that tell of it.
     """
-    ordered = boxes[boxes[:, 0].argsort()]
-    reach = np.maximum.accumulate(ordered[:, 2])[:-1]
-    width = ordered[1:, 0] - reach
-    wide = width > MIN_GAP * height
-    gaps = (reach + width / 2)[wide]
-    strip = np.searchsorted(gaps, boxes[:, [0, 2]].mean(axis=1))
-    level = boxes[:, [1, 3]].mean(axis=1)
-    # Neighbours in a row, to both sides of a gap.
-    left = np.flatnonzero((np.diff(strip) == 1) & (np.abs(np.diff(level)) < height))
-    one = number_of[left] == number_of[left + 1]
-    apart, together = (
-        np.bincount(strip[left[which]], minlength=len(gaps) + 1)[:-1] for which in (~one, one)
-    )
-    broad = width[wide] > MIN_SURE_GAP * height
+    gaps, width, apart, together = corridors(boxes, number_of)
+    broad = width > MIN_SURE_GAP
     kept = broad | (2 * apart + together > 3)
     return gaps[kept], bool((broad | (kept & (together == 0))).all())
 

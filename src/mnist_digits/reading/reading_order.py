@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 MIN_OVERLAP = 0.3
 # No slope is taken from neighbours whose slopes differ by more than this.
 MAX_SPREAD = 0.25
-# In heights of a digit: nearer ones are of one number, and ones that are farther apart are not.
-MIN_NUMBER_GAP, NUMBER_GAP = 0.7, 2.0
+# In heights of a digit: nearer ones are of one number, and ones that are farther apart are not;
+# what parts columns.
+MIN_NUMBER_GAP, NUMBER_GAP, MIN_GAP = 0.7, 2.0, 0.6
 # The width that a 1 has in a row, at least.
 MIN_WIDTH = 0.4
 
@@ -68,7 +70,8 @@ def in_numbers(
 ) -> list[list[list[int]]]:
     """The boxes of each row in numbers: parted where a gap is wide, or a dash stands.
 
-    How wide that is, is learned from the gaps of the row, or if they do not tell, of all rows.
+    How wide that is, is learned from the gaps of the row, or if they do not tell, of all rows. A
+    gap through all rows that parts numbers in half of them, or more, parts them in all.
     """
     gaps = [_gaps(boxes[row]) for row in rows]
     page = _cut(np.concatenate([*gaps, np.empty(0)]))
@@ -83,7 +86,63 @@ def in_numbers(
             else:
                 numbers[-1].append(number)
         result.append(numbers)
-    return result
+    return _by_columns(boxes, result, signs)
+
+
+def _by_columns(
+    boxes: NDArray[np.floating], rows: list[list[list[int]]], signs: Signs
+) -> list[list[list[int]]]:
+    """Rows of numbers, parted where columns end, too."""
+    numbers = [number for row in rows for number in row]
+    order = [n for number in numbers for n in number]
+    number_of = np.repeat(np.arange(len(numbers)), [len(number) for number in numbers])
+    level = boxes.copy()  # columns stand on rows that slope
+    level[:, [0, 2]] += slope(boxes) * boxes[:, [1, 3]].mean(axis=1, keepdims=True)
+    gaps, _, apart, together = corridors(level[order], number_of)
+    ends = gaps[(apart > 0) & (apart >= together)]
+    column = np.searchsorted(ends, level[:, [0, 2]].mean(axis=1))
+
+    def parted(number: list[int]) -> list[list[int]]:
+        cuts = [
+            place
+            for place, (former, n) in enumerate(pairwise(number), 1)
+            if column[n] > column[former] and not signs.written.get(n)
+        ]
+        return [number[start:end] for start, end in pairwise([0, *cuts, len(number)])]
+
+    return [[part for number in row for part in parted(number)] for row in rows]
+
+
+def corridors(
+    boxes: NDArray[np.floating], number_of: NDArray[np.int64]
+) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.int64], NDArray[np.int64]]:
+    """The gaps that run down between all boxes.
+
+    Args:
+        boxes: of digits, (N, 4), that lie straight, in reading order.
+        number_of: (N,), to which number each belongs.
+
+    Returns:
+        For each gap, from the left, (M,): its middle, its width in heights, and in how many rows
+        the digits to both sides of it are of two numbers, and of one.
+    """
+    if not len(boxes):
+        return (np.empty(0),) * 2 + (np.empty(0, np.int64),) * 2
+    height = max(float(np.median(boxes[:, 3] - boxes[:, 1])), 1)
+    ordered = boxes[boxes[:, 0].argsort()]
+    reach = np.maximum.accumulate(ordered[:, 2])[:-1]
+    width = ordered[1:, 0] - reach
+    wide = width > MIN_GAP * height
+    gaps = (reach + width / 2)[wide]
+    strip = np.searchsorted(gaps, boxes[:, [0, 2]].mean(axis=1))
+    level = boxes[:, [1, 3]].mean(axis=1)
+    # Neighbours in a row, to both sides of a gap.
+    left = np.flatnonzero((np.diff(strip) == 1) & (np.abs(np.diff(level)) < height))
+    one = number_of[left] == number_of[left + 1]
+    apart, together = (
+        np.bincount(strip[left[which]], minlength=len(gaps) + 1)[:-1] for which in (~one, one)
+    )
+    return gaps, width[wide] / height, apart, together
 
 
 def _gaps(boxes: NDArray[np.floating]) -> NDArray[np.floating]:
