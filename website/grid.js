@@ -1,7 +1,7 @@
 // Where the rows and columns of a table that lies straight begin and end (`reading/grid.py`).
 
 import { by, mean, median, range, sum, unique } from "./arithmetic.js";
-import { MAX_CUT, MAX_CUTTING, MIN_SEEN, MIN_SURE_GAP } from "./constants.js";
+import { MAX_CUT, MAX_CUTTING, MIN_HIGH, MIN_SEEN, MIN_SURE_GAP, MIN_WIDE } from "./constants.js";
 import { across, along, below, corridors, readingOrder } from "./reading_order.js";
 import { shareAt, shares } from "./rulings.js";
 import { extent, swapped } from "./straight.js";
@@ -20,9 +20,9 @@ export function findGrid(digits, [down, sideways]) {
   const { gaps, certain } = cutsOf(digits);
   // Letters may stand alone in a column.
   const told = unique(digits.filter(({ sure }) => sure).map(({ box }) => below(gaps, across(box))));
-  const columns = edgesOf(boxes, gaps, enclosing(boxes, lines, sideways, crossing, height));
+  const columns = edgesOf(boxes, gaps, enclosing(boxes, lines, sideways, crossing, MIN_WIDE * height));
   const middles = levels.slice(1).map((level, n) => (levels[n] + level) / 2);
-  const rows = edgesOf(turned, middles, enclosing(turned, crossing, down, lines, height));
+  const rows = edgesOf(turned, middles, enclosing(turned, crossing, down, lines, MIN_HIGH * height));
   const ruled = columns.length > 2 && columns.slice(1, -1).every((edge) => lines.includes(edge));
   return { columns, rows, sure: lines.length ? ruled : certain && told.length === gaps.length + 1 };
 }
@@ -66,7 +66,7 @@ function linesOf(boxes, rulings) {
 
 // The lines that are edges of columns: the outermost enclose digits, or lines across. So the edges of the
 // paper are left out.
-function enclosing(boxes, lines, sideways, crossing, height) {
+function enclosing(boxes, lines, sideways, crossing, room) {
   if (!lines.length) return [];
   const middles = boxes.map(across);
   const empty = (left, right) => !middles.some((middle) => middle > left && middle < right);
@@ -82,7 +82,7 @@ function enclosing(boxes, lines, sideways, crossing, height) {
   const last = Math.max(...middles) > kept.at(-1) ? high[0] : kept.at(-1);
   const edges = unique([first, ...kept, last]).sort(by(Number));
   // Between two lines where no digit would have room there is no column.
-  const thin = range(edges.length - 1).filter((n) => empty(edges[n], edges[n + 1]) && edges[n + 1] - edges[n] < height);
+  const thin = range(edges.length - 1).filter((n) => empty(edges[n], edges[n + 1]) && edges[n + 1] - edges[n] < room);
   const gone = new Set(thin.map((n) => n || 1));
   return edges.filter((_, n) => !gone.has(n));
 }

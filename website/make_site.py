@@ -79,7 +79,7 @@ OWN = (
 # The constants of Python's modules that the scripts take.
 SAME_AS = (
     (detection, "BATCH LEVEL MOVED POSSIBLE READ SAME SIGNS"),
-    (grid, "MAX_CUT MAX_CUTTING MIN_SEEN MIN_SURE_GAP"),
+    (grid, "MAX_CUT MAX_CUTTING MIN_HIGH MIN_SEEN MIN_SURE_GAP MIN_WIDE"),
     (mnist_frame, "BOX GROUND"),
     (picture, "CONTRAST WORKING_SIZE"),
     (reader, "FEW_DIGITS NOTHING"),

@@ -114,6 +114,19 @@ def test_numbers_on_a_grid_come_back(
     assert (found.places(boxes) == [row, column]).all()
 
 
+def test_an_empty_box_of_a_comb_keeps_its_place_and_a_strip_is_no_row() -> None:
+    page = np.full((400, 400), 230, np.uint8)
+    for x in range(100, 261, 32):  # boxes that are narrower than digits are high
+        cv2.line(page, (x, 100), (x, 260), 100, 2)
+    for y in (100, 160, 200, 260):  # between the rows of boxes there is as much as a digit is high
+        cv2.line(page, (100, y), (260, y), 100, 2)
+    boxes = boxes_of([(104.0 + 32 * n, y) for y in (110, 210) for n in (0, 1, 3, 4)])
+    matrix, rulings = straightened(page, boxes)
+    boxes = warped_boxes(boxes, matrix)
+    grid = find_grid(boxes, np.arange(len(boxes)), np.ones(len(boxes), bool), rulings)
+    assert (len(grid.rows) - 1, len(grid.columns) - 1) == (2, 5)
+
+
 def test_the_texture_of_a_table_top_has_hardly_a_line() -> None:
     grain = np.random.default_rng(0).normal(120, 60, (900, 900)).clip(0, 255)
     grain[300:600, 300:600] = 230

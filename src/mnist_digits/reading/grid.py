@@ -18,6 +18,8 @@ Truths: TypeAlias = NDArray[np.bool_]
 
 # In heights of a digit: what parts columns without lines, even if only one row tells of it.
 MIN_SURE_GAP = 1.0
+# In the same: what is narrower or lower between two lines, and empty, is no column and no row.
+MIN_WIDE, MIN_HIGH = 0.7, 1.2
 # The share of the digits' rows, or of the way between two lines, along which a line is seen.
 MIN_SEEN = 0.5
 # The share of the digits that a line of a table cuts, and of the lines that cut more.
@@ -60,9 +62,9 @@ def find_grid(
     # Letters may stand alone in a column.
     told = np.searchsorted(gaps, boxes[sure][:, [0, 2]].mean(axis=1))
     certain = certain and len(np.unique(told)) == len(gaps) + 1
-    columns = _edges(boxes, gaps, _enclosing(boxes, lines, across, crossing, height))
+    columns = _edges(boxes, gaps, _enclosing(boxes, lines, across, crossing, MIN_WIDE * height))
     between = (levels[:-1] + levels[1:]) / 2
-    rows = _edges(swapped, between, _enclosing(swapped, crossing, down, lines, height))
+    rows = _edges(swapped, between, _enclosing(swapped, crossing, down, lines, MIN_HIGH * height))
     ruled = len(columns) > 2 and np.isin(columns[1:-1], lines).all()
     return Grid(columns, rows, bool(ruled if len(lines) else certain))
 
@@ -109,7 +111,7 @@ def _lines(boxes: Floats, rulings: Rulings) -> Floats:
 
 
 def _enclosing(
-    boxes: Floats, lines: Floats, across: Rulings, crossing: Floats, height: float
+    boxes: Floats, lines: Floats, across: Rulings, crossing: Floats, room: float
 ) -> Floats:
     """The lines that are edges of columns: the outermost enclose digits, or lines across.
 
@@ -135,5 +137,5 @@ def _enclosing(
     edges = np.unique([low, *lines, high])
     # Between two lines where no digit would have room there is no column.
     without = np.array([empty(*ends) for ends in pairwise(edges)], bool)
-    thin = np.flatnonzero(without & (np.diff(edges) < height))
+    thin = np.flatnonzero(without & (np.diff(edges) < room))
     return np.delete(edges, thin + (thin == 0))
