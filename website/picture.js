@@ -28,7 +28,7 @@ export async function opened(source) {
 
 // Without colours: a byte a pixel.
 export function greyOf({ data, width, height }) {
-  const grey = Uint8Array.from({ length: width * height }, (_, n) => luminance(data, 3 * n));
+  const grey = new Uint8Array(width * height).map((_, n) => luminance(data, 3 * n));
   return { data: grey, width, height };
 }
 

@@ -43,8 +43,9 @@ export function lean(picture) {
 
 // The mean over SMOOTH pixels along rows, or along columns if a step is as wide as a row.
 function smoothed(grey, wide, high, step = 1) {
+  const count = step === 1 ? wide : high;
   return grey.map((_, n) => {
-    const [place, count] = step === 1 ? [n % wide, wide] : [Math.floor(n / wide), high];
+    const place = step === 1 ? n % wide : Math.floor(n / wide);
     let all = 0;
     for (let k = -(SMOOTH >> 1); k <= SMOOTH >> 1; k++) {
       all += grey[n + step * (Math.min(Math.max(place + k, 0), count - 1) - place)];
@@ -75,22 +76,24 @@ export function warped({ data, width, height }, matrix, wide, high, edge = false
   const [[a, b, c], [d, e, f], [g, h, i]] = inverse(matrix);
   const colours = data.length / width / height;
   const result = new Uint8ClampedArray(colours * wide * high);
-  const mixed = new Array(colours).fill(0);
-  for (let n = 0; n < wide * high; n++) {
-    const [column, row] = [n % wide, Math.floor(n / wide)];
+  const at = (column, row, colour) => {
+    const x = Math.min(Math.max(column, 0), width - 1);
+    const y = Math.min(Math.max(row, 0), height - 1);
+    return edge || (x === column && y === row) ? data[colours * (y * width + x) + colour] : 0;
+  };
+  for (let n = 0; n < result.length; n++) {
+    const place = Math.floor(n / colours);
+    const column = place % wide;
+    const row = Math.floor(place / wide);
     const depth = g * column + h * row + i;
-    const [x, y] = [(a * column + b * row + c) / depth, (d * column + e * row + f) / depth];
-    const [left, top] = [Math.floor(x), Math.floor(y)];
-    mixed.fill(0);
-    for (let near = 0; near < 4; near++) {
-      const [across, down] = [left + (near & 1), top + (near >> 1)];
-      const weight = (1 - Math.abs(x - across)) * (1 - Math.abs(y - down));
-      const [kept, low] = [Math.min(Math.max(across, 0), width - 1), Math.min(Math.max(down, 0), height - 1)];
-      if (!weight || !(edge || (kept === across && low === down))) continue;
-      const from = colours * (low * width + kept);
-      for (let k = 0; k < colours; k++) mixed[k] += weight * data[from + k];
-    }
-    result.set(mixed, colours * n);
+    const x = (a * column + b * row + c) / depth;
+    const y = (d * column + e * row + f) / depth;
+    const left = Math.floor(x);
+    const top = Math.floor(y);
+    const colour = n % colours;
+    const upper = (left + 1 - x) * at(left, top, colour) + (x - left) * at(left + 1, top, colour);
+    const lower = (left + 1 - x) * at(left, top + 1, colour) + (x - left) * at(left + 1, top + 1, colour);
+    result[n] = (top + 1 - y) * upper + (y - top) * lower;
   }
   return { data: result, width: wide, height: high };
 }
