@@ -121,6 +121,7 @@ def test_annotated_copies(
     command("predict", pictures, "--annotate", several, status=1)
     assert {path.name for path in several.iterdir()} == {"7.png", "21.png", "one.png"}
     assert "cannot write" in command("predict", seven, "--annotate", "/proc/x/y.png", status=2).err
+    assert "name a folder" in command.refused("predict", pictures, "--annotate", tmp_path / "a.png")
     # It is a PNG; but what is a folder is one, whatever its name.
     folder = tmp_path / "copy.jpg"
     assert "a copy is a PNG: name " in command.refused("predict", seven, "--annotate", folder)

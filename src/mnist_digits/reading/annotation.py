@@ -106,13 +106,16 @@ class Copies:
         Raises:
             PictureError: `output` is neither, or a copy would replace one of the files.
         """
+        one_file = output.suffix.lower() == ".png" and not os.path.isdir(output)
+        if one_file and len(files) > 1:
+            raise PictureError(f"{output} is one file for {len(files)} pictures: name a folder")
         self._in_folder = len(files) > 1 or not output.suffix or os.path.isdir(output)
         # Names in small letters: for some systems SCAN.png and scan.png are the same file.
         self._taken: set[str] = set()
         if self._in_folder:
             stems = ["annotated" if file == STANDARD_INPUT else file.stem for file in files]
             self._paths = [self._free(output / f"{stem}.png") for stem in stems]
-        elif output.suffix.lower() == ".png":
+        elif one_file:
             self._paths = [output]
             self._taken.add(output.name.lower())
         else:
