@@ -13,7 +13,7 @@ function started() {
   worker.onmessage = ({ data }) => progress(data);
   const error = "this browser cannot run the reader: open the page in a newer one";
   worker.failed = new Promise((resolve) => { worker.fail = resolve; });
-  worker.onerror = () => worker.fail({ error });
+  worker.onerror = () => { worker.fail({ error }); progress({ ready: true, error }); };
   return worker;
 }
 
@@ -33,14 +33,14 @@ async function request(_, path, body) {
   return answer;
 }
 
-function progress({ loaded, all, ready }) {
+function progress({ loaded, all, ready, error }) {
   const bar = byId("loading");
   bar.hidden = Boolean(ready);
   if (!ready) {
     Object.assign(bar, { max: all, value: loaded });
     return notice(`The reader is being loaded: ${megabytes(loaded)} of ${megabytes(all)}.`);
   }
-  notice("");
+  notice(error ? sentence(error) : "");
   // Where nothing can be kept, the page reads all the same, while there is a network.
   navigator.serviceWorker?.register("service.js").catch(() => {});
 }

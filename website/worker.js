@@ -15,8 +15,8 @@ WebAssembly.Memory = class extends WebAssembly.Memory {
   }
 };
 
-const started = start().finally(() => postMessage({ ready: true })); // or it never will be
-started.catch(() => {}); // it is told to whoever asks
+const started = start();
+started.then(() => postMessage({ ready: true }), ({ message: error }) => postMessage({ ready: true, error }));
 
 onmessage = async ({ data: { path, body }, ports: [port] }) => {
   try {
@@ -44,9 +44,10 @@ async function describe(path, source) {
 async function start() {
   const files = Object.keys(BYTES);
   const all = files.reduce((total, file) => total + BYTES[file], 0);
+  const stop = new AbortController();
   let loaded = 0;
   const load = async (file) => {
-    const response = await fetch(file);
+    const response = await fetch(file, { signal: stop.signal });
     if (!response.ok) throw new Error(`${file} cannot be loaded: status ${response.status}`);
     const counted = new TransformStream({
       transform(part, stream) {
@@ -64,6 +65,7 @@ async function start() {
       networks[name] = await InferenceSession.create(graphs[n], { executionProviders: ["wasm"], enableCpuMemArena: false, enableMemPattern: false });
     }
   } catch ({ message }) {
+    stop.abort();
     const remedy = "close other tabs and load this page again, or open it in another browser";
     throw new Error(`the reader does not start (${message}): ${remedy}`);
   }

@@ -259,6 +259,7 @@ def test_other_browsers_read_as_python_reads(
 def test_what_to_do_is_said_where_the_reader_does_not_start(browser: Browser, host: Host) -> None:
     """For whatever reason: no WebAssembly, no memory, a file that is missing."""
     with opened(browser, address(host, "without"), excused="404") as page:
+        expect(page.locator("#notice")).to_contain_text("open it in another browser")
         write(page, HANDS["school"][7], left=0.5, top=0.2, height=0.6)
         expect(page.locator("#notice")).to_contain_text("open it in another browser")
 
