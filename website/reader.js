@@ -127,8 +127,9 @@ async function find(picture) {
     const { reduced, proposals } = await propose(picture, side);
     if (proposals.at(-1).proposed > READ) return { detections, crowded: true };
     const scale = longest / side;
+    const sure = detections.filter(({ score }) => score > 1 - POSSIBLE);
     const fresh = proposals
-      .filter((place) => place.proposed > POSSIBLE && isNew(enlarged(place, scale, scale), detections))
+      .filter((place) => place.proposed > POSSIBLE && isNew(enlarged(place, scale, scale), sure))
       .slice(0, proposals.length - detections.length);
     const add = async (places) => {
       const looks = await looked(reduced, places);

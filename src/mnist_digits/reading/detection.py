@@ -154,7 +154,8 @@ class Detector:
             new = proposals[proposals[:, 3] > POSSIBLE]
             # In all, no more than the detector gives at once: this bounds the time.
             room = len(proposals) - len(detections)
-            new = new[is_new(new[:, :3] * (longest / side), detections)][:room]
+            sure = detections.chosen(detections.scores > 1 - POSSIBLE)
+            new = new[is_new(new[:, :3] * (longest / side), sure)][:room]
             small = new[:, 2] < FRAME
             detections = detections.joined(self._looked(reduced, new[~small]).moved(move))
             most = max(longest, min(2 * longest, WORKING_SIZE)) if small.any() else longest
