@@ -1,16 +1,16 @@
 // Points, commas and minus signs, as `reading/separators.py` finds them: specks of ink beside digits.
 
-import { by, highest, range, softmax } from "./arithmetic.js";
+import { by, highest, mean, range, softmax } from "./arithmetic.js";
 import { HALFWAY, MARGIN, MAX_APART, MAX_BEFORE, MAX_REACH, MAX_SIZE, MAY_BE } from "./constants.js";
-import { MIN_DASH, MIN_SIZE, SIGNS, SURE } from "./constants.js";
+import { MIN_DASH, MIN_INK, MIN_SIZE, SIGNS, SURE } from "./constants.js";
 import { luminance } from "./picture.js";
 
 // What stands before digits, by their numbers: {written, doubtful}. `look` gives the logits at places.
 export async function findSigns(look, picture, digits, rows) {
   const pairs = rows.flatMap((row) => row.map((n, place) => ({ n, former: digits[row[place - 1]]?.box })));
   const specks = pairs.flatMap(({ n, former }) => {
-    const box = speck(picture, former, digits[n].box);
-    return box ? [{ n, box, digit: digits[n].box, former }] : [];
+    const found = speck(picture, former, digits[n].box);
+    return found ? [{ n, ...found, digit: digits[n].box, former }] : [];
   });
   const [written, doubtful] = [new Map(), new Set()];
   const places = specks.map(({ n, box: [x0, y0, x1, y1] }) => {
@@ -21,7 +21,7 @@ export async function findSigns(look, picture, digits, rows) {
     const probabilities = softmax(logits[k]);
     const [separator, minus] = SIGNS.map((sign) => probabilities[sign]);
     const [sign, between] = signOf(speck);
-    if (sign && ("- ".includes(sign) ? minus : separator) >= SURE) written.set(speck.n, sign);
+    if (sign && speck.dark && ("- ".includes(sign) ? minus : separator) >= SURE) written.set(speck.n, sign);
     else if (sign || Math.max(minus, between * separator) >= MAY_BE) doubtful.add(speck.n);
   }
   return { written, doubtful };
@@ -46,7 +46,8 @@ function signOf({ box, digit, former }) {
   return [base < 0.5 && former ? "'" : "", true];
 }
 
-// The box of a dash between two digits or before one, else of the largest speck; null if there is none.
+// The {box} of a dash between two digits or before one, else of the largest speck, and whether it is as {dark}
+// as ink; null if there is none.
 function speck(picture, former, digit) {
   const height = digit[3] - digit[1];
   const farthest = digit[0] - MAX_REACH * height;
@@ -72,7 +73,16 @@ function speck(picture, former, digit) {
     .filter(({ across, down }) => across > 1.5 * down && across > MIN_DASH * height)
     .map(({ x, y, ...size }) => ({ x: x + ends[0], y: y + halfway[0], ...size }));
   const [best] = (dashes.length ? dashes : specks).sort(by(({ area }) => -area));
-  return best ? [x0 + best.x, y0 + best.y, x0 + best.x + best.across, y0 + best.y + best.down] : null;
+  if (!best) return null;
+  const places = [...grey.keys()];
+  const [paper, dark] = [0, 1].map((kind) => mean(places.filter((n) => ink[n] === kind).map((n) => grey[n])));
+  const within = (n) => {
+    const [x, y] = [(n % wide) - best.x, Math.floor(n / wide) - best.y];
+    return x >= 0 && x < best.across && y >= 0 && y < best.down;
+  };
+  const contrast = places.filter(within).map((n) => (grey[n] - paper) / (dark - paper));
+  const box = [x0 + best.x, y0 + best.y, x0 + best.x + best.across, y0 + best.y + best.down];
+  return { box, dark: Math.max(...contrast) > MIN_INK };
 }
 
 // The rows and columns between these of ink that is so wide.

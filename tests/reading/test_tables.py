@@ -249,6 +249,15 @@ def test_a_dash_that_touches_a_digit_or_is_far_before_one_leaves_doubt(
     assert not all(one.signs_sure for one in told.numbers)
 
 
+def test_a_point_fainter_than_the_digits_leaves_doubt(reader: Reader) -> None:
+    pixels = number_page("3.4", 1)
+    assert reader.read(pixels).text == "3.4"
+    point = pixels[166:186, 126:146]
+    point[:] = (0.45 * point + 0.55 * pixels[10, 10]).astype(np.uint8)
+    (number,) = reader.read(pixels).numbers
+    assert (number.text, number.signs_sure) == ("34", False)
+
+
 def test_at_the_edge_of_a_picture_there_is_no_room_for_a_sign(
     sheet: Pixels, reader: Reader
 ) -> None:
