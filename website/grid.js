@@ -1,7 +1,7 @@
 // Where the rows and columns of a table that lies straight begin and end (`reading/grid.py`).
 
 import { by, mean, median, range, sum, unique } from "./arithmetic.js";
-import { MAX_CUT, MAX_CUTTING, MIN_HIGH, MIN_SEEN, MIN_SURE_GAP, MIN_WIDE } from "./constants.js";
+import { INSIDE, MAX_CUT, MAX_CUTTING, MIN_HIGH, MIN_SEEN, MIN_SURE_GAP, MIN_WIDE } from "./constants.js";
 import { across, along, below, corridors, readingOrder } from "./reading_order.js";
 import { shareAt, shares } from "./rulings.js";
 import { extent, swapped } from "./straight.js";
@@ -46,6 +46,9 @@ function cutsOf(digits) {
   return { gaps: gaps.filter(told).map(({ middle }) => middle), certain };
 }
 
+// Whether a line that runs down goes through a box.
+export const cuts = (line, [x0, , x1]) => line > x0 + INSIDE * (x1 - x0) && line < x1 - INSIDE * (x1 - x0);
+
 // Where lines run down beside most rows of digits, and between them, from the left; none if they run through
 // digits, as those of squared paper do.
 function linesOf(boxes, rulings) {
@@ -55,10 +58,8 @@ function linesOf(boxes, rulings) {
   const ends = range(seen.length).filter((x) => seen[x] && !seen[x + 1]);
   const lines = starts.map((first, n) => rulings.start[0] + (rulings.step * (first + ends[n])) / 2);
   if (lines.length < 2) return [];
-  const cut = lines.map((line) => {
-    const through = boxes.filter(([x0, , x1]) => line > x0 + 0.2 * (x1 - x0) && line < x1 - 0.2 * (x1 - x0));
-    return through.length / boxes.length > MAX_CUT;
-  });
+  const most = Math.max(MAX_CUT * boxes.length, Math.min(boxes.length / 10, 2));
+  const cut = lines.map((line) => boxes.filter((box) => cuts(line, box)).length > most);
   const inside = boxes.filter((box) => across(box) > lines[0] && across(box) < lines.at(-1));
   if (sum(cut.map(Number)) / cut.length > MAX_CUTTING || 2 * inside.length < boxes.length) return [];
   return lines.filter((_, n) => !cut[n]);

@@ -79,7 +79,7 @@ OWN = (
 # The constants of Python's modules that the scripts take.
 SAME_AS = (
     (detection, "BATCH LEVEL MOVED POSSIBLE READ SAME SIGNS"),
-    (grid, "MAX_CUT MAX_CUTTING MIN_HIGH MIN_SEEN MIN_SURE_GAP MIN_WIDE"),
+    (grid, "INSIDE MAX_CUT MAX_CUTTING MIN_HIGH MIN_SEEN MIN_SURE_GAP MIN_WIDE"),
     (mnist_frame, "BOX GROUND"),
     (picture, "CONTRAST WORKING_SIZE"),
     (reader, "FEW_DIGITS NOTHING"),
@@ -88,7 +88,7 @@ SAME_AS = (
     (rulings, "MANY MAX_SHARE MIN_CONTRAST MIN_LENGTH MIN_LINES NEAR REACH"),
     (separators, "HALFWAY MARGIN MAX_APART MAX_BEFORE MAX_REACH MAX_SIZE MAY_BE"),
     (separators, "MIN_DASH MIN_INK MIN_SIZE SURE"),
-    (straight, "CONVERGENCES CORNERS EDGES_AT MIN_EDGES MIN_STRENGTH SMOOTH TILTS"),
+    (straight, "CONVERGENCES CORNERS EDGES_AT MAX_AWAY MIN_EDGES MIN_STRENGTH SMOOTH TILTS"),
     (tables, "MAX_CELLS MAX_LEAN MIN_SURE MIN_UPRIGHT RIM_CONFIDENCE"),
 )
 SHARED = ("draw.js", "teach.js", "table.js", "style.css", "samples.json")

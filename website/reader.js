@@ -69,12 +69,12 @@ export async function search(picture, single) {
 }
 
 // What stands before its first digit is a minus, or nothing of the number; a point there leaves doubt.
+// So does an apostrophe not before three digits.
 function number(digits, { written, doubtful }, [first, ...others]) {
-  return {
-    digits: [first, ...others].map((n) => digits[n]),
-    signs: [written.get(first) === "-" ? "-" : "", ...others.map((n) => written.get(n) ?? "")],
-    signsSure: ![first, ...others].some((n) => doubtful.has(n)) && ["", " ", "-"].includes(written.get(first) ?? ""),
-  };
+  const signs = [written.get(first) === "-" ? "-" : "", ...others.map((n) => written.get(n) ?? "")];
+  const known = ![first, ...others].some((n) => doubtful.has(n)) && ["", " ", "-"].includes(written.get(first) ?? "");
+  const thousands = !/'(?!000(?!0))/.test(signs.map((sign) => `${sign}0`).join(""));
+  return { digits: [first, ...others].map((n) => digits[n]), signs, signsSure: known && thousands };
 }
 
 export const moreDigits = (count) => (count ? "there may be another digit" : "there may be a digit");

@@ -39,12 +39,15 @@ export function findRulings(picture, matrix, boxes) {
   const [wide, high] = sides.map((side) => Math.ceil(side / step));
   const { data } = warped(picture, product(toPlaces, matrix), wide, high);
   const grey = (column, row) => data[row * wide + column];
-  const down = { seen: seenIn(grey, wide, high), start: [x, y], step };
-  return [down, { seen: seenIn((row, column) => grey(column, row), high, wide), start: [y, x], step }];
+  const [beside, above] = around.map((side) => Math.trunc(side / step));
+  const down = seenIn(grey, wide, high, beside, above);
+  const across = seenIn((row, column) => grey(column, row), high, wide, above, beside);
+  return [{ seen: down, start: [x, y], step }, { seen: across, start: [y, x], step }];
 }
 
-// Whether a thin line runs down near each place, in each band of a picture.
-function seenIn(grey, wide, high) {
+// Whether a thin line runs down near each place, in each band of a picture, that reaches so far beyond the
+// digits to both sides.
+function seenIn(grey, wide, high, aside, top) {
   const bands = range(Math.floor(high / BAND)).map((band) => {
     const profile = new Float32Array(wide);
     for (let x = 0; x < wide; x++) {
@@ -56,12 +59,16 @@ function seenIn(grey, wide, high) {
       return Math.max(Math.min(left, right), Math.min(-left, -right)) > MIN_CONTRAST;
     });
   });
-  // Where too much of what is around is seen as lines, it is texture.
+  // Where, around the digits, too much is seen as lines, it is texture.
   const [beside, above] = [2 * HEIGHT, Math.floor((2 * HEIGHT) / BAND)];
   const across = bands.map((line) => sums(line, beside));
   const around = transposed(transposed(across).map((column) => sums(column, above)));
   const most = MAX_SHARE * (2 * beside + 1) * (2 * above + 1);
-  const lines = bands.map((line, band) => line.map((one, x) => (around[band][x] < most ? one : 0)));
+  const margin = Math.floor(top / BAND);
+  const lines = bands.map((line, band) => line.map((one, x) => {
+    const inner = band >= margin && band < bands.length - margin && x >= aside && x < wide - aside;
+    return inner || around[band][x] < most ? one : 0;
+  }));
   const near = lines.map((line) => widened(line, DRIFT));
   for (let x = 0; x < wide; x++) {
     for (let band = 0, end; band < near.length; band = end + 1) {

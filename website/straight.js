@@ -1,7 +1,7 @@
 // A photographed sheet made straight, as `reading/straight.py` does it. Matrices are three rows of three.
 
 import { highest, median, range, sum } from "./arithmetic.js";
-import { CONVERGENCES, CORNERS, EDGES_AT, MIN_EDGES, MIN_STRENGTH, SMOOTH, TILTS, WORKING_SIZE } from "./constants.js";
+import { CONVERGENCES, CORNERS, EDGES_AT, MAX_AWAY, MIN_EDGES, MIN_STRENGTH, SMOOTH, TILTS, WORKING_SIZE } from "./constants.js";
 import { greyOf } from "./picture.js";
 
 export const IDENTITY = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
@@ -11,6 +11,7 @@ const RADIANS = Math.PI / 180;
 export function lean(picture) {
   const { data, width, height } = greyOf(picture);
   const by = Math.ceil(Math.max(width, height) / EDGES_AT);
+  if (Math.min(width, height) < 2 * by) return 0;
   const [wide, high] = [Math.floor(width / by), Math.floor(height / by)];
   let grey = new Float32Array(wide * high);
   for (let y = 0; y < high * by; y++) {
@@ -114,7 +115,8 @@ export function homography(boxes, columns, rows) {
 }
 
 // Tilt and convergence of the columns in which boxes cover one another most.
-function pencil(boxes, bins) {
+function pencil(all, bins) {
+  const boxes = all.filter(([, y0, , y1]) => Math.abs((y0 + y1) / 2) < MAX_AWAY);
   const cases = CONVERGENCES.flatMap((convergence) => TILTS.map((tilt) => [tilt, convergence]));
   const spots = boxes.map(([x0, y0, x1, y1]) => [(x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0) / 4]);
   const along = ([tilt, convergence], [x, y]) => (x - tilt * y) / (1 + convergence * y);

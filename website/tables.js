@@ -3,12 +3,12 @@
 
 import { by, highest, mean, range, unique } from "./arithmetic.js";
 import { MAX_CELLS, MAX_LEAN, MIN_SURE, MIN_UPRIGHT, RIM_CONFIDENCE } from "./constants.js";
-import { findGrid } from "./grid.js";
+import { cuts, findGrid } from "./grid.js";
 import { greyOf } from "./picture.js";
 import { digitsOf, likely, moreDigits, search } from "./reader.js";
 import { slopeOf } from "./reading_order.js";
 import { straightened } from "./rulings.js";
-import { corners, inverse, lean, moved, product, turnedBy, warpedBox } from "./straight.js";
+import { corners, inverse, lean, moved, product, swapped, turnedBy, warpedBox } from "./straight.js";
 
 // The table in an opened picture, as /api/table answers it; the corners are in pixels of the file.
 export async function tabled({ picture, width, height }) {
@@ -23,7 +23,7 @@ export async function tabled({ picture, width, height }) {
     found = `of ${digits.length} places read as digits ${sure || "none"} are sure`;
   }
   if (found) throw new Error(`there is no table in the picture: ${found}`);
-  const { matrix, grid, kept, leftOut } = laidOut(page);
+  const { matrix, grid, kept, gone, leftOut } = laidOut(page);
   const [high, wide] = [grid.rows.length - 1, grid.columns.length - 1];
   if (high * wide > MAX_CELLS) {
     throw new Error(`the table has more than ${MAX_CELLS} cells: photograph parts of it`);
@@ -36,11 +36,17 @@ export async function tabled({ picture, width, height }) {
   const others = seen.slice(digits.length).filter(likely(seen.slice(0, digits.length)));
   const doubts = others.map(({ box }) => placeOf(grid, warpedBox(box, matrix)));
   const places = kept.map((digit) => ({ ...digit, ...placeOf(grid, digit.straight) }));
+  const letters = gone.map(({ box }) => placeOf(grid, warpedBox(box, matrix)));
+  const crossed = ({ straight }) => {
+    return grid.columns.some((line) => cuts(line, straight)) || grid.rows.some((line) => cuts(line, swapped(straight)));
+  };
   const cells = range(high * wide).map((n) => {
     const [row, column] = [Math.floor(n / wide), n % wide];
     const here = (place) => place.row === row && place.column === column;
     const mine = places.filter(here).sort(by(({ straight }) => straight[0]));
     let why = doubt(mine, doubts.some(here));
+    if (mine.some(crossed)) why ||= "a digit lies on a line";
+    if (letters.some(here)) why ||= "something was left out as letters";
     if (mine.length && !grid.sure) why ||= "the columns may be others";
     const box = [grid.columns[column], grid.rows[row], grid.columns[column + 1], grid.rows[row + 1]];
     // A minus is of a number only at its beginning, and another sign only inside of it.
@@ -100,7 +106,7 @@ function laidOut({ picture, numbers }) {
       const texts = unique(gone.map(({ number }) => number)).map((number) => {
         return gone.filter((digit) => digit.number === number).map(({ digit }) => digit).join("");
       });
-      return { matrix, grid, kept: straight, leftOut: texts };
+      return { matrix, grid, kept: straight, gone, leftOut: texts };
     }
     kept = left;
   }

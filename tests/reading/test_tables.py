@@ -127,12 +127,25 @@ def test_an_empty_box_of_a_comb_keeps_its_place_and_a_strip_is_no_row() -> None:
     assert (len(grid.rows) - 1, len(grid.columns) - 1) == (2, 5)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (3, 9000), (9000, 2)])
+def test_a_strip_has_no_lean(shape: tuple[int, int]) -> None:
+    assert lean(np.zeros((*shape, 3), np.uint8)) == 0
+
+
 def test_the_texture_of_a_table_top_has_hardly_a_line() -> None:
     grain = np.random.default_rng(0).normal(120, 60, (900, 900)).clip(0, 255)
     grain[300:600, 300:600] = 230
     boxes = boxes_of([(x, y) for x in (340, 440, 540) for y in (340, 440, 540)])
     _, rulings = straightened(cv2.blur(grain, (3, 3)).astype(np.uint8), boxes)
     assert max(lines.seen.mean() for lines in rulings) < 0.005
+
+
+def test_lines_far_from_few_digits_take_no_memory() -> None:
+    page = np.full((1600, 1600), 230, np.uint8)
+    page[::40] = page[:, ::40] = 90
+    boxes = boxes_of([(x, y) for x in (800, 900) for y in (800, 860)])
+    matrix, _ = straightened(page, boxes)
+    assert np.abs(moved(boxes[:, :2], matrix) - boxes[:, :2]).max() < 900
 
 
 @given(degrees=st.floats(-44, 44), size=st.integers(400, 1700))
@@ -264,6 +277,21 @@ def test_at_the_edge_of_a_picture_there_is_no_room_for_a_sign(
     seen, _ = reader.detector.detect(sheet)
     narrow = replace(seen, boxes=seen.boxes * 0 + np.array([0, 50, 4, 90], np.float32))
     assert find_signs(reader.detector, sheet, narrow, [[0]]) == Signs()
+
+
+def test_a_digit_on_a_line_leaves_doubt_and_the_line_stays(images: Pixels, reader: Reader) -> None:
+    xs = [80, 240] * 5 + [80, 186]
+    ys = [45 + 80 * (n // 2) for n in range(12)]
+    pixels = page(
+        [(images[n % 8], x, y, 50) for n, (x, y) in enumerate(zip(xs, ys, strict=True))], (560, 400)
+    )
+    for n in range(7):
+        cv2.line(pixels, (40, 30 + 80 * n), (360, 30 + 80 * n), (90, 90, 90), 2)
+    for x in (40, 200, 360):
+        cv2.line(pixels, (x, 30), (x, 510), (90, 90, 90), 2)
+    table = read_table(reader, pixels)
+    assert table.shape == (6, 2)
+    assert [cell.why for cell in table.cells[-2:] if cell.number] == ["", "a digit lies on a line"]
 
 
 def test_two_tables_are_one_with_nothing_made_up(

@@ -22,8 +22,9 @@ MIN_SURE_GAP = 1.0
 MIN_WIDE, MIN_HIGH = 0.7, 1.2
 # The share of the digits' rows, or of the way between two lines, along which a line is seen.
 MIN_SEEN = 0.5
-# The share of the digits that a line of a table cuts, and of the lines that cut more.
-MAX_CUT, MAX_CUTTING = 0.03, 0.25
+# The share of the digits that a line of a table cuts, or two of twenty, as far inside of them as a
+# share of their width; and the share of the lines that cut more.
+MAX_CUT, INSIDE, MAX_CUTTING = 0.03, 0.2, 0.25
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,13 @@ def find_grid(
     return Grid(columns, rows, bool(ruled if len(lines) else certain))
 
 
+def cuts(lines: Floats, boxes: Floats) -> Truths:
+    """Which lines (M,) that run down go through which boxes (N, 4): (M, N)."""
+    core = (boxes[:, 2] - boxes[:, 0]) * INSIDE
+    across = lines[:, None]
+    return np.asarray((boxes[:, 0] + core < across) & (across < boxes[:, 2] - core))
+
+
 def _edges(boxes: Floats, cuts: Floats, lines: Floats) -> Floats:
     """The edges of columns: lines that part digits, and cuts where a line is missing."""
     middles = np.sort(boxes[:, [0, 2]].mean(axis=1))
@@ -100,10 +108,9 @@ def _lines(boxes: Floats, rulings: Rulings) -> Floats:
     lines = rulings.start[0] + rulings.step * (starts + ends - 1) / 2
     if len(lines) < 2:
         return np.empty(0)
-    core = (boxes[:, 2] - boxes[:, 0]) * 0.2
-    left, right = boxes[:, 0] + core, boxes[:, 2] - core
-    cut = ((left < lines[:, None]) & (lines[:, None] < right)).mean(axis=1) > MAX_CUT
-    middles = (left + right) / 2
+    most = max(MAX_CUT * len(boxes), min(len(boxes) / 10, 2))
+    cut = cuts(lines, boxes).sum(axis=1) > most
+    middles = boxes[:, [0, 2]].mean(axis=1)
     inside = (middles > lines[0]) & (middles < lines[-1])
     if cut.mean() > MAX_CUTTING or inside.mean() < 0.5:
         return np.empty(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,8 @@ CROWDED = "more than 1,000 places look like digits"
 NOTHING = 0.01
 # Of fewer digits, half that are sure do not tell that a page stands upright.
 FEW_DIGITS = 6
+# One that does not part thousands.
+APOSTROPHE = re.compile(r"'(?!\d{3}(?!\d))")
 
 
 class Reader:
@@ -218,12 +221,13 @@ def _digit(
 def _number(digits: list[Digit], signs: Signs, which: list[int]) -> Number:
     """The number of these digits; what stands before the first is a minus, or nothing of it.
 
-    A point there leaves doubt: .5 may be a half.
+    A point there leaves doubt: .5 may be a half. So does an apostrophe not before three digits.
     """
     written = [signs.written.get(number, "") for number in which]
     sure = signs.doubtful.isdisjoint(which) and written[0] in ("", " ", "-")
     written[0] = written[0].strip(" .,'")
-    return Number([digits[number] for number in which], written, sure)
+    number = Number([digits[number] for number in which], written, sure)
+    return replace(number, signs_sure=sure and not APOSTROPHE.search(number.text))
 
 
 def _missing(detections: Detections, count: int) -> str:

@@ -18,9 +18,9 @@ Floats: TypeAlias = NDArray[np.floating]
 HEIGHT, BAND, MIN_LENGTH = 24, 6, 42
 # How far to both sides of a line the paper is, in pixels, and by how much it is lighter or darker.
 REACH, MIN_CONTRAST = 3, 6
-# If more than this share of the places is seen as lines, in four heights of a digit along and
-# across, it is the texture of a table top: 0.25 to 0.35, and a sheet has up to 0.2.
-MAX_SHARE = 0.22
+# If around the digits more than this share of the places is seen as lines, in four heights of a
+# digit along and across, it is the texture of a table top: 0.25 to 0.35, half at a picture's edge.
+MAX_SHARE = 0.15
 # How far a line may be from where it was a band before, or is expected; in pixels.
 DRIFT, NEAR = 2, 5
 # How far around the digits lines are looked for, in heights of a digit and in widths of them all.
@@ -106,12 +106,18 @@ def find_rulings(grey: NDArray[np.uint8], matrix: Floats, boxes: Floats) -> tupl
     to_places = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, step]]) / step
     size = tuple(np.ceil((high - low) / step).astype(int).tolist())
     straight = cv2.warpPerspective(grey, to_places @ matrix, size)
-    x, y = low.tolist()
-    return Rulings(_seen(straight), (x, y), step), Rulings(_seen(straight.T), (y, x), step)
+    (x, y), (beside, above) = low.tolist(), (around / step).astype(int).tolist()
+    down, across = _seen(straight, beside, above), _seen(straight.T, above, beside)
+    return Rulings(down, (x, y), step), Rulings(across, (y, x), step)
 
 
-def _seen(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether a thin line runs down near each place of each band, (bands, W), of pixels (H, W)."""
+def _seen(grey: NDArray[np.uint8], beside: int, above: int) -> NDArray[np.bool_]:
+    """Whether a thin line runs down near each place of each band, (bands, W).
+
+    Args:
+        grey: pixels, (H, W).
+        beside, above: how far they reach beyond the digits, to both sides.
+    """
     bands = len(grey) // BAND
     profile = grey[: bands * BAND].reshape(bands, BAND, -1).mean(axis=1, dtype=np.float32)
     middle = profile[:, REACH:-REACH]
@@ -120,6 +126,7 @@ def _seen(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
     line = np.pad(contrast > MIN_CONTRAST, ((0, 0), (REACH, REACH)))
     around = 4 * HEIGHT + 1, 4 * HEIGHT // BAND + 1
     share = cv2.blur(line.astype(np.float32), around, borderType=cv2.BORDER_CONSTANT)
+    share[above // BAND : -(above // BAND), beside:-beside] = 0
     line &= share < MAX_SHARE
     near, long = _widened(line, DRIFT), np.ones((MIN_LENGTH // BAND, 1), np.uint8)
     runs = cv2.erode(near.astype(np.uint8), long, borderValue=0)

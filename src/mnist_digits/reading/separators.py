@@ -14,7 +14,7 @@ Box = NDArray[np.float32]
 # In units of the digits' height: a separator's neighbours are no farther apart; a minus is no
 # farther before its number, but as far as MAX_REACH there may be one; how large a speck is, to a
 # side; how long a dash is, at least.
-MAX_APART, MAX_BEFORE, MAX_REACH, MIN_SIZE, MAX_SIZE, MIN_DASH = 1.2, 1.0, 2.0, 0.06, 0.85, 0.15
+MAX_APART, MAX_BEFORE, MAX_REACH, MIN_SIZE, MAX_SIZE, MIN_DASH = 1.2, 1.0, 2.6, 0.06, 0.85, 0.15
 # In the same, from the top of a digit: where a dash is beside it; and how far from the digit's box,
 # so that a dash that touches the digit is one, but a stroke of the digit is none.
 HALFWAY, MARGIN = np.array([0.25, 0.75]), 0.06

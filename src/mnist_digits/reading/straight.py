@@ -26,6 +26,8 @@ MIN_EDGES = 0.1
 # The tilts and convergences that are tried; a sheet that is seen from farther aside is not read.
 TILTS = np.linspace(-0.3, 0.3, 61)
 CONVERGENCES = np.linspace(-0.3, 0.3, 13)
+# How far from the middle lines are looked at: a little farther, columns that converge would meet.
+MAX_AWAY = 2
 # The corners of a box, from the left upper one, clockwise.
 CORNERS = [0, 1, 2, 1, 2, 3, 0, 3]
 
@@ -38,6 +40,8 @@ def lean(pixels: NDArray[np.uint8]) -> float:
     """
     high, wide = pixels.shape[:2]
     by = -(-max(high, wide) // EDGES_AT)
+    if min(high, wide) < 2 * by:
+        return 0.0
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[: high // by * by, : wide // by * by]
     small = grey.reshape(high // by, by, wide // by, by).mean(axis=(1, 3), dtype=np.float32)
     for _ in range(2):  # differences of neighbours tell the direction only of what is smooth
@@ -112,6 +116,7 @@ def warped_boxes(boxes: Floats, matrix: Floats) -> Floats:
 
 def _pencil(boxes: Floats, bins: float) -> tuple[float, float]:
     """Tilt and convergence of the columns in which boxes (N, 4) cover one another most."""
+    boxes = boxes[np.abs(boxes[:, [1, 3]].mean(axis=1)) < MAX_AWAY]
     x, y = boxes[:, [0, 2]].mean(axis=1), boxes[:, [1, 3]].mean(axis=1)
     half = (boxes[:, 2] - boxes[:, 0]) / 4
     tilts, convergences = (v.reshape(-1, 1) for v in np.meshgrid(TILTS, CONVERGENCES))

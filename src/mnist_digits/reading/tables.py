@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import PictureError
 from .documents import Source, open_picture
-from .grid import Grid, find_grid
+from .grid import Grid, cuts, find_grid
 from .reader import Pixels, Reader, likely, more_digits
 from .reading_order import slope
 from .result import Digit, Number, Reading, doubt
@@ -241,13 +241,20 @@ def _table(page: _Page, reduction: tuple[float, float]) -> Table:
     digits, numbers = reading.digits, reading.numbers
     signs = [sign for number in reading.numbers for sign in number.signs]
     likely_digits = count + np.flatnonzero(likely(reading.seen, count))
+    crossings = cuts(grid.columns, boxes), cuts(grid.rows, boxes[:, [1, 0, 3, 2]])
+    crossed = np.asarray(np.concatenate(crossings).any(axis=0))
     (row, column), cells = grid.places(boxes), []
     for r, c in np.ndindex(len(grid.rows) - 1, len(grid.columns) - 1):
         inside = np.flatnonzero((row == r) & (column == c))
         inside = inside[boxes[inside, 0].argsort()]
-        mine = [n for n in inside.tolist() if n < count and kept[n]]
+        found_here = inside[inside < count]
+        mine = found_here[kept[found_here]].tolist()
         of = [numbers[n] for n in np.unique(number_of[mine])]
         why = _why([digits[n] for n in mine], of, bool(np.isin(likely_digits, inside).any()))
+        if crossed[mine].any():
+            why = why or "a digit lies on a line"
+        if len(mine) < len(found_here):
+            why = why or "something was left out as letters"
         if mine and not grid.sure:
             why = why or "the columns may be others"
         box = np.array([grid.columns[c], grid.rows[r], grid.columns[c + 1], grid.rows[r + 1]])

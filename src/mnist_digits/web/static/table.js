@@ -7,9 +7,13 @@ let grid = []; // its cells by rows: {row, column, read, why, corners, input, bo
 let cell = null; // the one that is chosen
 let leftOut = []; // what was read at its rim, but seems to be letters
 
-// The table of what was read last, once it is to be seen and the pen rests.
-async function readGrid() {
+// The table of what was read last, once it is to be seen and the pen rests; `answered` where that is new.
+async function readGrid(answered) {
   const body = reading?.body ?? null;
+  if (!byId("table").hidden && !body && asking && !answered) {
+    tabled = undefined;
+    return showGrid(null, "The photo is being read …", true);
+  }
   if (byId("table").hidden || growing || body === tabled) return mark();
   tabled = body;
   showGrid(null, body ? "The table is being read …" : "Open a photo of a table, or draw one.", Boolean(body));
