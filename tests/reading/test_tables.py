@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import cv2
@@ -15,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mnist_digits import Digit, Digits, Number, PictureError, Reader, Table, read_table
 from mnist_digits.reading.grid import find_grid
+from mnist_digits.reading.reader import _number
 from mnist_digits.reading.reading_order import in_numbers, reading_order
 from mnist_digits.reading.result import value_of
 from mnist_digits.reading.rulings import Rulings, straightened
@@ -331,9 +333,24 @@ def test_a_page_of_text_is_no_table(reader: Reader) -> None:
         read_table(reader, text)
 
 
-def cell(row: int, column: int, text: str) -> Cell:
+def digits_of(text: str) -> list[Digit]:
     frame, probabilities = np.zeros((28, 28), np.uint8), np.full(10, 0.1, np.float32)
-    digits = [Digit(int(d), 0.99, probabilities, (0, 0, 9, 9), frame, True) for d in text]
+    return [Digit(int(d), 0.99, probabilities, (0, 0, 9, 9), frame, True) for d in text]
+
+
+@pytest.mark.parametrize(
+    ("text", "sure"), [("1'000", True), ("1'000.5", True), ("66'5", False), ("1'2345", False)]
+)
+def test_an_apostrophe_stands_before_thousands(text: str, sure: bool) -> None:
+    parts = re.findall(r"([.']?)(\d)", text)
+    signs = Signs({n: sign for n, (sign, _) in enumerate(parts) if sign})
+    digits = digits_of("".join(digit for _, digit in parts))
+    number = _number(digits, signs, list(range(len(digits))))
+    assert (number.text, number.sure) == (text, sure)
+
+
+def cell(row: int, column: int, text: str) -> Cell:
+    digits = digits_of(text)
     number = Number(digits, [""] * len(digits)) if digits else None
     return Cell(row, column, number, np.zeros((4, 2)))
 
