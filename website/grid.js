@@ -47,7 +47,7 @@ function cutsOf(digits) {
 }
 
 // Whether a line that runs down goes through a box.
-export const cuts = (line, [x0, , x1]) => line > x0 + INSIDE * (x1 - x0) && line < x1 - INSIDE * (x1 - x0);
+export const crosses = (line, [x0, , x1]) => line > x0 + INSIDE * (x1 - x0) && line < x1 - INSIDE * (x1 - x0);
 
 // Where lines run down beside most rows of digits, and between them, from the left; none if they run through
 // digits, as those of squared paper do.
@@ -59,7 +59,7 @@ function linesOf(boxes, rulings) {
   const lines = starts.map((first, n) => rulings.start[0] + (rulings.step * (first + ends[n])) / 2);
   if (lines.length < 2) return [];
   const most = Math.max(MAX_CUT * boxes.length, Math.min(boxes.length / 10, 2));
-  const cut = lines.map((line) => boxes.filter((box) => cuts(line, box)).length > most);
+  const cut = lines.map((line) => boxes.filter((box) => crosses(line, box)).length > most);
   const inside = boxes.filter((box) => across(box) > lines[0] && across(box) < lines.at(-1));
   if (sum(cut.map(Number)) / cut.length > MAX_CUTTING || 2 * inside.length < boxes.length) return [];
   return lines.filter((_, n) => !cut[n]);

@@ -3,7 +3,7 @@
 
 import { by, highest, mean, range, unique } from "./arithmetic.js";
 import { MAX_CELLS, MAX_LEAN, MIN_SURE, MIN_UPRIGHT, RIM_CONFIDENCE } from "./constants.js";
-import { cuts, findGrid } from "./grid.js";
+import { crosses, findGrid } from "./grid.js";
 import { greyOf } from "./picture.js";
 import { digitsOf, likely, moreDigits, search } from "./reader.js";
 import { slopeOf } from "./reading_order.js";
@@ -38,7 +38,8 @@ export async function tabled({ picture, width, height }) {
   const places = kept.map((digit) => ({ ...digit, ...placeOf(grid, digit.straight) }));
   const letters = gone.map(({ box }) => placeOf(grid, warpedBox(box, matrix)));
   const crossed = ({ straight }) => {
-    return grid.columns.some((line) => cuts(line, straight)) || grid.rows.some((line) => cuts(line, swapped(straight)));
+    const [down, across] = [straight, swapped(straight)];
+    return grid.columns.some((line) => crosses(line, down)) || grid.rows.some((line) => crosses(line, across));
   };
   const cells = range(high * wide).map((n) => {
     const [row, column] = [Math.floor(n / wide), n % wide];

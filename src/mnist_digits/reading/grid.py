@@ -70,7 +70,7 @@ def find_grid(
     return Grid(columns, rows, bool(ruled if len(lines) else certain))
 
 
-def cuts(lines: Floats, boxes: Floats) -> Truths:
+def crossings(lines: Floats, boxes: Floats) -> Truths:
     """Which lines (M,) that run down go through which boxes (N, 4): (M, N)."""
     core = (boxes[:, 2] - boxes[:, 0]) * INSIDE
     across = lines[:, None]
@@ -109,7 +109,7 @@ def _lines(boxes: Floats, rulings: Rulings) -> Floats:
     if len(lines) < 2:
         return np.empty(0)
     most = max(MAX_CUT * len(boxes), min(len(boxes) / 10, 2))
-    cut = cuts(lines, boxes).sum(axis=1) > most
+    cut = crossings(lines, boxes).sum(axis=1) > most
     middles = boxes[:, [0, 2]].mean(axis=1)
     inside = (middles > lines[0]) & (middles < lines[-1])
     if cut.mean() > MAX_CUTTING or inside.mean() < 0.5:

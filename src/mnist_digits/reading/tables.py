@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import PictureError
 from .documents import Source, open_picture
-from .grid import Grid, cuts, find_grid
+from .grid import Grid, crossings, find_grid
 from .reader import Pixels, Reader, likely, more_digits
 from .reading_order import slope
 from .result import Digit, Number, Reading, doubt
@@ -241,8 +241,8 @@ def _table(page: _Page, reduction: tuple[float, float]) -> Table:
     digits, numbers = reading.digits, reading.numbers
     signs = [sign for number in reading.numbers for sign in number.signs]
     likely_digits = count + np.flatnonzero(likely(reading.seen, count))
-    crossings = cuts(grid.columns, boxes), cuts(grid.rows, boxes[:, [1, 0, 3, 2]])
-    crossed = np.asarray(np.concatenate(crossings).any(axis=0))
+    down, across = crossings(grid.columns, boxes), crossings(grid.rows, boxes[:, [1, 0, 3, 2]])
+    crossed = np.asarray(down.any(axis=0) | across.any(axis=0))
     (row, column), cells = grid.places(boxes), []
     for r, c in np.ndindex(len(grid.rows) - 1, len(grid.columns) - 1):
         inside = np.flatnonzero((row == r) & (column == c))
