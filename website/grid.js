@@ -1,6 +1,6 @@
 // Where the rows and columns of a table that lies straight begin and end (`reading/grid.py`).
 
-import { by, mean, median, range, sum, unique } from "./arithmetic.js";
+import { by, mean, median, range, unique } from "./arithmetic.js";
 import { INSIDE, MAX_CUT, MAX_CUTTING, MIN_HIGH, MIN_SEEN, MIN_SURE_GAP, MIN_WIDE } from "./constants.js";
 import { across, along, below, corridors, readingOrder } from "./reading_order.js";
 import { shareAt, shares } from "./rulings.js";
@@ -58,11 +58,13 @@ function linesOf(boxes, rulings) {
   const ends = range(seen.length).filter((x) => seen[x] && !seen[x + 1]);
   const lines = starts.map((first, n) => rulings.start[0] + (rulings.step * (first + ends[n])) / 2);
   if (lines.length < 2) return [];
-  const most = Math.max(MAX_CUT * boxes.length, Math.min(boxes.length / 10, 2));
-  const cut = lines.map((line) => boxes.filter((box) => crosses(line, box)).length > most);
+  const cut = lines.map((line) => boxes.filter((box) => crosses(line, box)).length);
+  const few = MAX_CUT * boxes.length;
   const inside = boxes.filter((box) => across(box) > lines[0] && across(box) < lines.at(-1));
-  if (sum(cut.map(Number)) / cut.length > MAX_CUTTING || 2 * inside.length < boxes.length) return [];
-  return lines.filter((_, n) => !cut[n]);
+  const cutting = cut.filter((count) => count > few).length;
+  if (cutting / cut.length > MAX_CUTTING || 2 * inside.length < boxes.length) return [];
+  // One line alone may cut more: a number that is too wide for its column runs over it.
+  return lines.filter((_, n) => cut[n] <= Math.max(few, Math.min(boxes.length / 10, 2)));
 }
 
 // The lines that are edges of columns: the outermost enclose digits, or lines across. So the edges of the

@@ -22,8 +22,8 @@ MIN_SURE_GAP = 1.0
 MIN_WIDE, MIN_HIGH = 0.7, 1.2
 # The share of the digits' rows, or of the way between two lines, along which a line is seen.
 MIN_SEEN = 0.5
-# The share of the digits that a line of a table cuts, or two of twenty, as far inside of them as a
-# share of their width; and the share of the lines that cut more.
+# The share of the digits that a line of a table cuts, as far inside of them as a share of their
+# width; and the share of the lines that cut more.
 MAX_CUT, INSIDE, MAX_CUTTING = 0.03, 0.2, 0.25
 
 
@@ -108,13 +108,14 @@ def _lines(boxes: Floats, rulings: Rulings) -> Floats:
     lines = rulings.start[0] + rulings.step * (starts + ends - 1) / 2
     if len(lines) < 2:
         return np.empty(0)
-    most = max(MAX_CUT * len(boxes), min(len(boxes) / 10, 2))
-    cut = crossings(lines, boxes).sum(axis=1) > most
+    cut = crossings(lines, boxes).sum(axis=1)
+    few = MAX_CUT * len(boxes)
     middles = boxes[:, [0, 2]].mean(axis=1)
     inside = (middles > lines[0]) & (middles < lines[-1])
-    if cut.mean() > MAX_CUTTING or inside.mean() < 0.5:
+    if (cut > few).mean() > MAX_CUTTING or inside.mean() < 0.5:
         return np.empty(0)
-    return np.asarray(lines[~cut])
+    # One line alone may cut more: a number that is too wide for its column runs over it.
+    return np.asarray(lines[cut <= max(few, min(len(boxes) / 10, 2))])
 
 
 def _enclosing(
