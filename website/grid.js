@@ -1,7 +1,7 @@
 // Where the rows and columns of a table that lies straight begin and end (`reading/grid.py`).
 
 import { by, mean, median, range, unique } from "./arithmetic.js";
-import { INSIDE, MAX_CUT, MAX_CUTTING, MIN_HIGH, MIN_SEEN, MIN_SURE_GAP, MIN_WIDE } from "./constants.js";
+import { MIN_INSIDE, MAX_CUT, MAX_CUTTING, MIN_HIGH, MIN_SEEN, MIN_SURE_GAP, MIN_WIDE } from "./constants.js";
 import { across, along, below, corridors, readingOrder } from "./reading_order.js";
 import { shareAt, shares } from "./rulings.js";
 import { extent, swapped } from "./straight.js";
@@ -47,7 +47,7 @@ function cutsOf(digits) {
 }
 
 // Whether a line that runs down goes through a box.
-export const crosses = (line, [x0, , x1]) => line > x0 + INSIDE * (x1 - x0) && line < x1 - INSIDE * (x1 - x0);
+export const crosses = (line, [x0, , x1]) => line > x0 + MIN_INSIDE * (x1 - x0) && line < x1 - MIN_INSIDE * (x1 - x0);
 
 // Where lines run down beside most rows of digits, and between them, from the left; none if they run through
 // digits, as those of squared paper do.

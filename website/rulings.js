@@ -2,7 +2,7 @@
 
 import { median, range, unique } from "./arithmetic.js";
 import {
-  AROUND_HEIGHTS, AROUND_WIDTHS, BAND, DRIFT, HEIGHT, MAX_SIDE, MANY, MAX_SHARE, MIN_CONTRAST, MIN_LENGTH, MIN_LINES, NEAR, REACH,
+  AROUND_HEIGHTS, AROUND_WIDTHS, BAND, DRIFT, HEIGHT, MAX_SIDE, MAX_POINTS, MAX_SHARE, MIN_CONTRAST, MIN_LENGTH, MIN_LINES, NEAR, REACH,
 } from "./constants.js";
 import { IDENTITY, extent, homography, product, swapped, warped, warpedBox } from "./straight.js";
 
@@ -20,7 +20,7 @@ export function straightened(picture, boxes) {
     const [down, across] = seen.rulings.map(pointsOf);
     const needed = MIN_LINES / seen.rulings[0].step / BAND;
     if (down.length > needed * (high[1] - low[1]) && across.length > needed * (high[0] - low[0])) {
-      const some = (points) => points.filter((_, n) => n % (Math.floor(points.length / MANY) + 1) === 0);
+      const some = (points) => points.filter((_, n) => n % (Math.floor(points.length / MAX_POINTS) + 1) === 0);
       return by(product(homography(seen.straight, some(down), some(across).map(swapped)), seen.matrix));
     }
   }
@@ -47,7 +47,7 @@ export function findRulings(picture, matrix, boxes) {
 
 // Whether a thin line runs down near each place, in each band of a picture, that reaches so far beyond the
 // digits to both sides.
-function seenIn(grey, wide, high, aside, top) {
+function seenIn(grey, wide, high, beside, above) {
   const bands = range(Math.floor(high / BAND)).map((band) => {
     const profile = new Float32Array(wide);
     for (let x = 0; x < wide; x++) {
@@ -60,13 +60,13 @@ function seenIn(grey, wide, high, aside, top) {
     });
   });
   // Where, around the digits, too much is seen as lines, it is texture.
-  const [beside, above] = [2 * HEIGHT, Math.floor((2 * HEIGHT) / BAND)];
-  const across = bands.map((line) => sums(line, beside));
-  const around = transposed(transposed(across).map((column) => sums(column, above)));
-  const most = MAX_SHARE * (2 * beside + 1) * (2 * above + 1);
-  const margin = Math.floor(top / BAND);
+  const [reach, rows] = [2 * HEIGHT, Math.floor((2 * HEIGHT) / BAND)];
+  const across = bands.map((line) => sums(line, reach));
+  const around = transposed(transposed(across).map((column) => sums(column, rows)));
+  const most = MAX_SHARE * (2 * reach + 1) * (2 * rows + 1);
+  const margin = Math.floor(above / BAND);
   const lines = bands.map((line, band) => line.map((one, x) => {
-    const inner = band >= margin && band < bands.length - margin && x >= aside && x < wide - aside;
+    const inner = band >= margin && band < bands.length - margin && x >= beside && x < wide - beside;
     return inner || around[band][x] < most ? one : 0;
   }));
   const near = lines.map((line) => widened(line, DRIFT));

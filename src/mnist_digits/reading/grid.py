@@ -24,7 +24,7 @@ MIN_WIDE, MIN_HIGH = 0.7, 1.2
 MIN_SEEN = 0.5
 # The share of the digits that a line of a table cuts, as far inside of them as a share of their
 # width; and the share of the lines that cut more.
-MAX_CUT, INSIDE, MAX_CUTTING = 0.03, 0.2, 0.25
+MAX_CUT, MIN_INSIDE, MAX_CUTTING = 0.03, 0.2, 0.25
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def find_grid(
 
 def crossings(lines: Floats, boxes: Floats) -> Truths:
     """Which lines (M,) that run down go through which boxes (N, 4): (M, N)."""
-    core = (boxes[:, 2] - boxes[:, 0]) * INSIDE
+    core = (boxes[:, 2] - boxes[:, 0]) * MIN_INSIDE
     across = lines[:, None]
     return np.asarray((boxes[:, 0] + core < across) & (across < boxes[:, 2] - core))
 

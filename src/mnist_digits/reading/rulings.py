@@ -28,7 +28,7 @@ AROUND_HEIGHTS, AROUND_WIDTHS = 16, 0.3
 MAX_SIDE = 2500
 # How many lines, as long as the digits reach, tell more of a sheet than the digits; and how many
 # of their points tell as much as all.
-MIN_LINES, MANY = 3, 800
+MIN_LINES, MAX_POINTS = 3, 800
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def straightened(grey: NDArray[np.uint8], boxes: Floats) -> tuple[Floats, tuple[
         wide, high = straight[:, 2:].max(axis=0) - straight[:, :2].min(axis=0)
         needed = MIN_LINES / rulings[0].step / BAND
         if len(down) > needed * high and len(across) > needed * wide:
-            down, across = (points[:: len(points) // MANY + 1] for points in (down, across))
+            down, across = (points[:: len(points) // MAX_POINTS + 1] for points in (down, across))
             by_lines = homography(straight, down, across[:, [1, 0, 3, 2]]) @ matrix
             return by_lines, find_rulings(grey, by_lines, warped_boxes(boxes, by_lines))
     return matrix, rulings
